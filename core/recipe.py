@@ -1,0 +1,195 @@
+"""A recipe: one whole run as YAML, read, overridden with --set, and checked as a whole before anything starts."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from .errors import RecipeError
+from .settings_data import CrawlSource, Dedup, Extract, Filters, Language, Section, Shards, Source, Tokenizer
+from .settings_training import Finetune, Instructions, Model, Resources, Sampling, Train, Tune
+
+SHIPPED = Path(__file__).parent.parent / "recipes"
+
+
+class Recipe(Section):
+    """The whole of a run. A section that is left out has its defaults; `instructions: null` leaves fine-tuning out."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="of the run, and of its folder in `storage`")
+    storage: str = Field("runs", description="folder that holds the runs; relative to the working directory")
+    seed: int = Field(17, ge=0, lt=1 << 63)
+    sources: list[Source] = Field(min_length=1)
+    extract: Extract = Extract()
+    language: Language = Language()
+    filters: Filters = Filters()
+    dedup: Dedup = Dedup()
+    tokenizer: Tokenizer = Tokenizer()
+    shards: Shards = Shards()
+    model: Model = Model()
+    train: Train = Train()
+    instructions: Instructions | None = None
+    finetune: Finetune = Finetune()
+    sampling: Sampling = Sampling()
+    tune: Tune = Tune()
+    resources: Resources = Resources()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Recipe:
+        model, train = self.model, self.train
+        _divides("model.heads", model.heads, "model.width", model.width)
+        _divides("model.kv_heads", model.kv_heads, "model.heads", model.heads)
+        if model.width // model.heads % 2:
+            raise ValueError(
+                f"model.width / model.heads is {model.width // model.heads}: rotary positions need an even head size; "
+                f"set model.heads so that model.width / model.heads is even"
+            )
+        _divides("resources.train_workers", self.resources.train_workers, "train.batch", train.batch)
+        _divides("resources.train_workers", self.resources.train_workers, "finetune.batch", self.finetune.batch)
+        share = train.batch // self.resources.train_workers
+        if train.micro_batch is not None:
+            _divides("train.micro_batch", train.micro_batch, "a worker's share of train.batch", share)
+        names = [source.name for source in self.sources]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"sources: the name {twice[0]!r} is used twice; give each source its own name")
+        for source in self.sources:
+            if isinstance(source, CrawlSource) and not source.seeds and source.site is None:
+                raise ValueError(f"sources.{source.name}.seeds is empty: nothing to crawl; give at least one URL")
+        if self.instructions is not None and self.instructions.source not in names:
+            raise ValueError(
+                f"instructions.source is {self.instructions.source!r}, but the sources are {names}; name one of these"
+            )
+        return self
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the run."""
+        return Path(self.storage) / self.name
+
+    def crawl_sources(self) -> list[CrawlSource]:
+        return [source for source in self.sources if isinstance(source, CrawlSource)]
+
+    def to_yaml(self) -> str:
+        """The recipe with every default written out; loads to an equal recipe."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def load_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
+    """Read a recipe file (or the name of a shipped one), apply `section.key=value` overrides, check it as a whole.
+
+    Raises RecipeError naming the file, the key, the value and the fix.
+    """
+    file = Path(path)
+    if not file.exists() and (SHIPPED / f"{path}.yaml").exists():
+        file = SHIPPED / f"{path}.yaml"
+    if not file.is_file():
+        shipped = ", ".join(sorted(p.stem for p in SHIPPED.glob("*.yaml")))
+        raise RecipeError(f"no recipe at {path}", f"give a YAML file, or one of the shipped recipes: {shipped}")
+    try:
+        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{file} is not readable as YAML: {error}", "correct the file's syntax") from error
+    if not isinstance(raw, dict):
+        raise RecipeError(f"{file} holds {type(raw).__name__}, not a mapping of sections", "see recipes/tiny.yaml")
+    for override in overrides:
+        _apply(raw, override)
+    try:
+        return Recipe.model_validate(raw)
+    except ValidationError as error:
+        raise _explain(file, error, raw) from error
+
+
+def _divides(part_name: str, part: int, whole_name: str, whole: int) -> None:
+    if whole % part:
+        fits = [n for n in range(1, whole + 1) if whole % n == 0]
+        nearest = min(fits, key=lambda n: abs(n - part))
+        raise ValueError(
+            f"{part_name} is {part}, which does not divide {whole_name} ({whole}); {part_name}={nearest} would"
+        )
+
+
+def _apply(raw: dict[str, Any], override: str) -> None:
+    """Set one `section.key=value` in the raw mapping; a source is addressed by its name: sources.web.max_pages=50."""
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise RecipeError(
+            f"--set {override!r} is not of the form section.key=value", "for example --set train.steps=100"
+        )
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(
+            f"--set {key}: {text!r} is not a YAML value", "quote it, for example --set 'name=\"x\"'"
+        ) from error
+    *path, last = key.split(".")
+    at: Any = raw
+    for part in path:
+        if isinstance(at, list):
+            at = _member(at, part, override)
+            continue
+        if at.get(part) is None:
+            at[part] = {}
+        at = at[part]
+        if not isinstance(at, dict | list):
+            raise RecipeError(f"--set {override!r}: {part} is the value {at!r}, not a section", "check the key")
+    if isinstance(at, list):
+        raise RecipeError(f"--set {override!r} names an item, not a key of it", "for example sources.web.max_pages=50")
+    at[last] = value
+
+
+def _member(items: list[Any], part: str, override: str) -> dict[str, Any]:
+    """The item of a list that has this name, or this number."""
+    named = {str(item.get("name")): item for item in items if isinstance(item, dict)}
+    if part in named:
+        return named[part]
+    if part.isdigit() and int(part) < len(items) and isinstance(items[int(part)], dict):
+        return items[int(part)]
+    raise RecipeError(f"--set {override!r}: no item {part!r} in the list", f"name one of: {', '.join(named)}")
+
+
+def _explain(file: Path, error: ValidationError, raw: dict[str, Any]) -> RecipeError:
+    """The first of pydantic's complaints as one message with key, value and fix."""
+    first = error.errors()[0]
+    kinds = {"crawl", "warc", "jsonl", "parquet", "wikipedia"}
+    names = [part for part in first["loc"] if part not in kinds]
+    key = ".".join(str(part) for part in names)
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden":
+        known = _known_keys(first["loc"][:-1], raw)
+        close = difflib.get_close_matches(str(names[-1]), known, n=1)
+        fix = f"did you mean {close[0]!r}?" if close else f"known keys here: {', '.join(known)}"
+        return RecipeError(f"{file}: unknown key {key} = {first['input']!r}{more}", fix)
+    if first["type"] == "value_error":
+        message, _, fix = str(first["ctx"]["error"]).rpartition("; ")
+        return RecipeError(f"{file}: {message or fix}{more}", fix if message else "correct the value")
+    if first["type"] == "missing":
+        return RecipeError(f"{file}: {key} is missing{more}", f"add {key} to the recipe")
+    return RecipeError(f"{file}: {key} = {first['input']!r}: {first['msg']}{more}", f"give {key} a fitting value")
+
+
+def _known_keys(where: tuple[int | str, ...], raw: dict[str, Any]) -> list[str]:
+    """Keys of the section at this place of the recipe."""
+    at: Any = Recipe
+    for part in where:
+        if isinstance(part, int) or at is None:
+            continue
+        options = _models(at.model_fields[part].annotation) if part in getattr(at, "model_fields", {}) else []
+        at = options[0] if len(options) == 1 else options or at
+        if isinstance(at, list):  # the sources: the next part is the kind
+            continue
+    if isinstance(at, list):
+        kind = next((str(part) for part in where if isinstance(part, str) and part not in Recipe.model_fields), "")
+        at = next((m for m in at if kind in str(m.model_fields["kind"].annotation)), at[0])
+    return sorted(at.model_fields)
+
+
+def _models(annotation: Any) -> list[type[Section]]:
+    """Section classes inside an annotation such as `Filters | None` or `list[Source]`."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return [annotation]
+    return [model for arg in getattr(annotation, "__args__", ()) for model in _models(arg)]

@@ -1,0 +1,75 @@
+"""A run's folder and its lock.
+
+RUN/recipe.yaml      the recipe with all defaults written out
+RUN/STAGE/           one folder a stage: manifest.json when finished, started.json before
+RUN/logs/            our log, and Ray's
+RUN/lock             held by the process that works on the run; released by the system when the process dies
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import BusyError, InputError
+from .files import write_text
+from .manifest import Manifest, read_manifest
+from .recipe import Recipe, load_recipe
+
+
+class Run:
+    """One run: its recipe and its folder (absolute)."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.folder = recipe.folder.absolute()
+
+    @classmethod
+    def open(cls, folder: str | Path, overrides: tuple[str, ...] = ()) -> Run:
+        """The run that lives in this folder, with its own recipe. Raises InputError if there is none."""
+        path = Path(folder) / "recipe.yaml"
+        if not path.is_file():
+            raise InputError(
+                f"{folder} is not a run: it has no recipe.yaml", "give the folder that `crawl2chat run` printed"
+            )
+        absolute = Path(folder).absolute()
+        return cls(load_recipe(path, (*overrides, f"storage={absolute.parent}", f"name={absolute.name}")))
+
+    def stage(self, name: str) -> Path:
+        """Folder of a stage."""
+        return self.folder / name
+
+    def manifest(self, stage: str) -> Manifest | None:
+        return read_manifest(self.stage(stage))
+
+    def need(self, stage: str) -> Manifest:
+        """Manifest of a stage that must be finished."""
+        manifest = self.manifest(stage)
+        if manifest is None:
+            raise InputError(
+                f"{self.stage(stage)} is not finished", f"run it first: crawl2chat run --run {self.folder}"
+            )
+        return manifest
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run for this process, and write its recipe down. Raises BusyError when another process holds it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "lock").open("a+") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                handle.seek(0)
+                holder = handle.read().strip() or "unknown"
+                raise BusyError(
+                    f"{self.folder} is being worked on by process {holder}",
+                    "wait for it, stop it, or give this run another name with --set name=…",
+                ) from None
+            handle.truncate(0)
+            handle.write(str(os.getpid()))
+            handle.flush()
+            write_text(self.folder / "recipe.yaml", self.recipe.to_yaml())
+            yield

@@ -1,0 +1,65 @@
+"""The tables that stages hand to each other, and the identity of a document.
+
+    documents/UNIT.parquet   DOCUMENT   what extraction and filters kept
+    dropped/UNIT.parquet     DROPPED    the ledger: one row per document (or unreadable record) that left, with the reason
+    clusters/UNIT.parquet    CLUSTER    duplicate groups with more than one member
+    {train,validation}/UNIT.arrow       SHARD: doc_id and tokens, see tokenize/shards.py
+
+A UNIT is one input file of a source (`web-00003`); it keeps its name through all stages, so that a document's rows
+in every stage are found from its unit alone. Stages after extraction never copy text: the documents that are left
+after stage S are the rows of documents/UNIT.parquet whose doc_id stands in no ledger up to S (`core.documents`).
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import xxhash
+
+DOCUMENT = pa.schema(
+    [
+        pa.field("doc_id", pa.string(), nullable=False),
+        pa.field("url", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),  # the source's name in the recipe
+        pa.field("title", pa.string(), nullable=False),  # "" where the source has none
+        pa.field("date", pa.string(), nullable=False),  # ISO 8601, "" where unknown
+        pa.field("lang", pa.string(), nullable=False),  # ISO 639 code by fastText lid.176
+        pa.field("lang_score", pa.float32(), nullable=False),  # 0..1
+        pa.field("text", pa.large_string(), nullable=False),
+        pa.field("origin_file", pa.string(), nullable=False),  # where the record stands: file ...
+        pa.field(
+            "origin_offset", pa.int64(), nullable=False
+        ),  # ... and byte offset (line or row number for jsonl, parquet)
+    ]
+)
+
+DROPPED = pa.schema(
+    [
+        pa.field("doc_id", pa.string(), nullable=False),
+        pa.field("url", pa.string(), nullable=False),  # "" for a record too broken to have one
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("stage", pa.string(), nullable=False),  # read, extract, language, filter, dedup, ...
+        pa.field("reason", pa.string(), nullable=False),  # a fixed word, e.g. gopher_short_doc
+        pa.field("value", pa.float64()),  # the measured value that broke the threshold, where there is one
+        pa.field("detail", pa.string(), nullable=False),  # what a number cannot say: a language, an error message
+        pa.field("origin_file", pa.string(), nullable=False),
+        pa.field("origin_offset", pa.int64(), nullable=False),
+    ]
+)
+
+CLUSTER = pa.schema(
+    [
+        pa.field("doc_id", pa.string(), nullable=False),
+        pa.field("cluster", pa.string(), nullable=False),  # doc_id of the member that stays
+        pa.field("keep", pa.bool_(), nullable=False),
+    ]
+)
+
+
+def doc_id(source: str, key: str) -> str:
+    """Identity of a document: 32 hex digits, the 128-bit xxHash3 of its source's name and its origin's key.
+
+    The key names the record at its origin: `FILE@OFFSET` for files, the URL for pages that our own crawler fetched (whose
+    place in a WARC depends on the servers' answers). The same input gives the same doc_id on every machine and in every run;
+    origin_file and origin_offset of the document's row lead back to the record.
+    """
+    return xxhash.xxh3_128_hexdigest(f"{source}\0{key}")

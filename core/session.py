@@ -1,0 +1,58 @@
+"""One Ray session for a command: a local Ray, or the cluster that runs already; quiet, with its logs in the run's folder."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from .log import log
+from .settings_training import Resources
+
+LOCAL_OBJECT_STORE = 512 << 20
+IDLE_WORKER_MS = 600_000  # a restarted worker costs seconds on a small machine
+
+
+@contextmanager
+def ray_session(resources: Resources, logs: Path) -> Iterator[None]:
+    """Connect to `resources.address` (or to RAY_ADDRESS, as in a submitted job), else start Ray here; leave it as found.
+
+    The workers' output goes to Ray's log files, not to the terminal; for a local Ray these are copied to logs/ray.
+    """
+    os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "1")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    import ray
+    from ray.data import DataContext
+
+    if ray.is_initialized():  # tests share one session
+        yield
+        return
+    address = resources.address or os.environ.get("RAY_ADDRESS")
+    if address:
+        ray.init(address=address, logging_level=logging.WARNING, log_to_driver=False)
+    else:
+        ray.init(
+            num_cpus=resources.cpus,
+            object_store_memory=resources.object_store_bytes or LOCAL_OBJECT_STORE,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            dashboard_host="127.0.0.1",
+            _system_config={"idle_worker_killing_time_threshold_ms": IDLE_WORKER_MS},
+        )
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    session = Path(ray._private.worker.global_worker.node.get_session_dir_path()) if not address else None
+    log.info("Ray %s at %s", ray.__version__, address or session)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+        if session is not None:
+            with suppress(OSError):  # the logs are a courtesy: not having them must not fail a finished run
+                shutil.copytree(session / "logs", logs / "ray" / session.name, dirs_exist_ok=True)

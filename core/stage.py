@@ -1,0 +1,210 @@
+"""Stages, their fingerprints, and the runner that brings a run up to date.
+
+A stage is up to date when its manifest carries the fingerprint that the recipe and its inputs give now. Otherwise it
+runs: continuing what a killed attempt with the same fingerprint left, or from an empty folder.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from .errors import InputError
+from .files import digest, remove_partials, write_json
+from .log import log
+from .manifest import FILE_NAME, FileEntry, Manifest, missing_files, write_manifest
+from .progress import Progress
+from .recipe import Recipe
+from .run import Run
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What a stage hands to its manifest."""
+
+    files: list[FileEntry]
+    counters: dict[str, float | int] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """What a stage gets to work with: `folder` is its own, `inputs` are the manifests of the stages it named."""
+
+    run: Run
+    folder: Path
+    inputs: dict[str, Manifest]
+    progress: Progress
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.run.recipe
+
+    def input_folder(self, stage: str) -> Path:
+        assert stage in self.inputs, f"{stage} is not an input of this stage"
+        return self.run.stage(stage)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a run.
+
+    config(recipe) is the slice of the recipe that its output depends on; version grows when the same slice gives other
+    output; external(recipe) identifies input files outside the run (path -> size and time).
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    config: Callable[[Recipe], dict[str, Any]]
+    work: Callable[[StageContext], StageResult]
+    version: int = 1
+    external: Callable[[Recipe], dict[str, str]] = lambda recipe: {}
+    needs_ray: bool = True
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What the runner would do with a stage. The fingerprint is None while an input has still to run."""
+
+    stage: Stage
+    fingerprint: str | None
+    todo: bool
+    why: str
+
+
+def sections(*names: str) -> Callable[[Recipe], dict[str, Any]]:
+    """Config slice made of whole recipe sections."""
+    return lambda recipe: {name: recipe.model_dump(mode="json", include={name})[name] for name in names}
+
+
+def fingerprint(stage: Stage, recipe: Recipe, inputs: dict[str, str]) -> str:
+    """Identity of a stage's work: name, version, settings, inputs' digests, external files."""
+    return digest(
+        {
+            "stage": stage.name,
+            "version": stage.version,
+            "config": stage.config(recipe),
+            "inputs": inputs,
+            "external": stage.external(recipe),
+        }
+    )
+
+
+def plan(stages: Sequence[Stage], run: Run) -> list[Planned]:
+    """What each stage would do now, without doing anything."""
+    planned: list[Planned] = []
+    stale: set[str] = set()
+    for stage in stages:
+        waits_for = [name for name in stage.inputs if name in stale]
+        if waits_for:
+            item = Planned(stage, None, True, f"after {', '.join(waits_for)}")
+        else:
+            item = _judge(stage, run)
+        if item.todo:
+            stale.add(stage.name)
+        planned.append(item)
+    return planned
+
+
+def _judge(stage: Stage, run: Run) -> Planned:
+    inputs = {name: run.need(name).digest for name in stage.inputs}
+    mark = fingerprint(stage, run.recipe, inputs)
+    manifest = run.manifest(stage.name)
+    if manifest is None:
+        started = (run.stage(stage.name) / "started.json").exists()
+        return Planned(stage, mark, True, "unfinished" if started else "never ran")
+    if manifest.fingerprint != mark:
+        changed = _changed_keys(manifest.config, stage.config(run.recipe))
+        if manifest.version != stage.version:
+            changed.append(f"the stage's version, {manifest.version} to {stage.version}")
+        changed += [f"output of {name}" for name, value in inputs.items() if manifest.inputs.get(name) != value]
+        return Planned(stage, mark, True, f"changed: {', '.join(changed) or 'input files'}")
+    lost = missing_files(run.stage(stage.name), manifest)
+    if lost:
+        return Planned(stage, mark, True, f"missing or cut: {lost[0]}")
+    return Planned(stage, mark, False, "up to date")
+
+
+def _changed_keys(old: Any, new: Any, at: str = "") -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = sorted(set(old) | set(new))
+        return [k for key in keys for k in _changed_keys(old.get(key), new.get(key), f"{at}.{key}".lstrip("."))]
+    return [] if old == new else [at]
+
+
+def bring_up_to_date(
+    stages: Sequence[Stage], run: Run, session: Callable[[], AbstractContextManager[None]], force: bool = False
+) -> Iterator[tuple[Planned, Manifest]]:
+    """Run every stage that is not up to date, in order, yielding each with its manifest. The caller holds the lock.
+
+    `session` starts Ray; it is entered at the first stage that needs it, and not at all when nothing is to do.
+    """
+    from contextlib import ExitStack
+
+    with ExitStack() as stack:
+        started = False
+        for stage in stages:
+            for name in stage.inputs:
+                if run.manifest(name) is None:
+                    raise InputError(
+                        f"stage {stage.name} needs {name}, which is not finished in {run.folder}",
+                        f"run it first: crawl2chat run --run {run.folder}",
+                    )
+            planned = _judge(stage, run)
+            if force and not planned.todo:
+                planned = Planned(stage, planned.fingerprint, True, "forced")
+            if not planned.todo:
+                manifest = run.manifest(stage.name)
+                assert manifest is not None
+                yield planned, manifest
+                continue
+            if stage.needs_ray and not started:
+                stack.enter_context(session())
+                started = True
+            yield planned, _execute(planned, run)
+
+
+def _execute(planned: Planned, run: Run) -> Manifest:
+    stage, mark = planned.stage, planned.fingerprint
+    assert mark is not None
+    folder = run.stage(stage.name)
+    before = _prepare(folder, mark, forced=planned.why == "forced")
+    log.info("%s: %s", stage.name, planned.why)
+    began = time.monotonic()
+    inputs = {name: run.need(name) for name in stage.inputs}
+    with Progress(stage.name) as progress:
+        result = stage.work(StageContext(run, folder, inputs, progress))
+    manifest = Manifest(
+        stage=stage.name,
+        version=stage.version,
+        config=stage.config(run.recipe),
+        fingerprint=mark,
+        inputs={name: value.digest for name, value in inputs.items()},
+        files=sorted(result.files, key=lambda entry: entry.path),
+        counters=result.counters,
+        facts=result.facts,
+        code_version=__version__,
+        seconds=round(before + time.monotonic() - began, 2),
+    )
+    write_manifest(folder, manifest)
+    return manifest
+
+
+def _prepare(folder: Path, mark: str, forced: bool) -> float:
+    """Keep what an attempt with the same fingerprint left, or empty the folder. Returns seconds spent before (0)."""
+    started = folder / "started.json"
+    same = started.exists() and started.read_text(encoding="utf-8").strip() == f'"{mark}"'
+    if forced or not same:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        write_json(started, mark)
+    else:
+        (folder / FILE_NAME).unlink(missing_ok=True)
+        remove_partials(folder)
+    return 0.0

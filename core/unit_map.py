@@ -1,0 +1,67 @@
+"""Run a function over units on Ray Data: the one place where file-by-file stages meet Ray.
+
+Rows that travel are unit specs and reports, a few hundred bytes each; the worker reads and writes files itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from .errors import StageError
+from .progress import Progress
+from .units import Unit, UnitReport, commit, finished
+
+UnitWork = Callable[[Unit, Path, dict[str, Any]], UnitReport]
+
+
+def map_units(
+    work: UnitWork,
+    units: Sequence[Unit],
+    folder: Path,
+    config: dict[str, Any],
+    progress: Progress,
+    counting: str = "documents",
+) -> list[UnitReport]:
+    """Do all units that are not done yet, each as one Ray task, and return every unit's report in the units' order.
+
+    work(unit, folder, config) writes the unit's files below `folder`; it must be a function of an importable module.
+    `counting` names the counter that the progress line shows as a rate. Raises StageError with the worker's own message.
+    """
+    names = [unit.name for unit in units]
+    assert len(set(names)) == len(names), "unit names must be distinct"
+    reports = finished(folder, units)
+    progress.start(len(units), done=len(reports), counting=counting)
+    todo = [unit for unit in units if unit.name not in reports]
+    for report in _run(work, todo, folder, config):
+        reports[report.name] = report
+        progress.advance(1, report.counters.get(counting, 0))
+    missing = [name for name in names if name not in reports]
+    if missing:
+        raise StageError(
+            f"{len(missing)} units gave no report, the first is {missing[0]}", "see the Ray logs of the run"
+        )
+    return [reports[name] for name in names]
+
+
+def _run(work: UnitWork, todo: list[Unit], folder: Path, config: dict[str, Any]) -> Iterable[UnitReport]:
+    if not todo:
+        return
+    import ray.data  # here, not above: `run` of a finished recipe must not pay for importing Ray
+    from ray.exceptions import RayError
+
+    def one(row: dict[str, Any]) -> dict[str, Any]:
+        unit = Unit.model_validate_json(row["unit"])
+        report = work(unit, folder, config)
+        commit(folder, report)
+        return {"report": report.model_dump_json()}
+
+    folder = folder.absolute()
+    dataset = ray.data.from_items([{"unit": unit.model_dump_json()} for unit in todo], override_num_blocks=len(todo))
+    try:
+        for row in dataset.map(one).iter_rows():
+            yield UnitReport.model_validate_json(row["report"])
+    except RayError as error:
+        cause = getattr(error, "cause", None) or error
+        raise StageError(f"a worker failed: {type(cause).__name__}: {cause}", "see the Ray logs of the run") from error
