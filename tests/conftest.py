@@ -1,0 +1,33 @@
+"""Fixtures for all tests: one Ray session, the shared data folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SHARED = Path(os.environ.get("CRAWL2CHAT_SHARED", ROOT.parent / "shared"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder ../shared/data with real files. Tests skip where it is absent, but never in CI."""
+    data = SHARED / "data"
+    if not data.is_dir():
+        if os.environ.get("CI"):
+            pytest.fail(f"{data} is absent: CI must have it")
+        pytest.skip(f"{data} is absent (it lies beside the repository, or where CRAWL2CHAT_SHARED points)")
+    return data
+
+
+@pytest.fixture(scope="session")
+def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One Ray for the whole test session, started when the first test asks for it."""
+    from crawl2chat.core.session import ray_session
+    from crawl2chat.core.settings_training import Resources
+
+    with ray_session(Resources(cpus=2), tmp_path_factory.mktemp("ray_logs")):
+        yield
