@@ -24,7 +24,7 @@ def kept_batches(
 ) -> Iterator[pa.RecordBatch]:
     """Record batches of the unit's documents that stand in no ledger, in file order.
 
-    extract_folder holds documents/UNIT.parquet; each folder in `ledgers` is a later stage's and holds dropped/UNIT.parquet.
+    extract_folder holds documents/UNIT.parquet; each folder in `ledgers` is a later stage's, with dropped/UNIT.parquet.
     Memory: one batch, and the doc_ids that this unit lost.
     """
     names = list(columns or DOCUMENT.names)

@@ -14,7 +14,9 @@ def log_to_terminal(verbose: bool = False) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setLevel(logging.DEBUG if verbose else logging.WARNING)
     handler.setFormatter(logging.Formatter("crawl2chat: %(message)s"))
-    log.handlers = [h for h in log.handlers if isinstance(h, logging.FileHandler)] + [handler]
+    for old in [h for h in log.handlers if not isinstance(h, logging.FileHandler)]:
+        log.removeHandler(old)
+    log.addHandler(handler)
     log.setLevel(logging.DEBUG)
     log.propagate = False
 

@@ -42,7 +42,7 @@ class Progress:
             console.print(f"  {self.stage:<12} {self._line()}")
 
     def start(self, total: int, done: int = 0, counting: str = "") -> None:
-        """Begin to count to `total`; `done` of it were done by an earlier attempt. May be called again for a next part."""
+        """Begin to count to `total`; `done` of it were done by an earlier attempt. Call it again for a next part."""
         if self._bar is not None:
             self._bar.stop()
         self._total, self._done, self._done_before, self._counting = total, done, done, counting

@@ -21,8 +21,8 @@ class Recipe(Section):
     """The whole of a run. A section that is left out has its defaults; `instructions: null` leaves fine-tuning out."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="of the run, and of its folder in `storage`")
-    storage: str = Field("runs", description="folder that holds the runs; relative to the working directory")
-    seed: int = Field(17, ge=0, lt=1 << 63)
+    storage: str = Field(default="runs", description="folder that holds the runs; relative to the working directory")
+    seed: int = Field(default=17, ge=0, lt=1 << 63)
     sources: list[Source] = Field(min_length=1)
     extract: Extract = Extract()
     language: Language = Language()
@@ -101,7 +101,7 @@ def load_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     try:
         return Recipe.model_validate(raw)
     except ValidationError as error:
-        raise _explain(file, error, raw) from error
+        raise _explain(file, error) from error
 
 
 def _divides(part_name: str, part: int, whole_name: str, whole: int) -> None:
@@ -152,7 +152,7 @@ def _member(items: list[Any], part: str, override: str) -> dict[str, Any]:
     raise RecipeError(f"--set {override!r}: no item {part!r} in the list", f"name one of: {', '.join(named)}")
 
 
-def _explain(file: Path, error: ValidationError, raw: dict[str, Any]) -> RecipeError:
+def _explain(file: Path, error: ValidationError) -> RecipeError:
     """The first of pydantic's complaints as one message with key, value and fix."""
     first = error.errors()[0]
     kinds = {"crawl", "warc", "jsonl", "parquet", "wikipedia"}
@@ -160,31 +160,28 @@ def _explain(file: Path, error: ValidationError, raw: dict[str, Any]) -> RecipeE
     key = ".".join(str(part) for part in names)
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":
-        known = _known_keys(first["loc"][:-1], raw)
+        known = _known_keys(first["loc"][:-1])
         close = difflib.get_close_matches(str(names[-1]), known, n=1)
         fix = f"did you mean {close[0]!r}?" if close else f"known keys here: {', '.join(known)}"
         return RecipeError(f"{file}: unknown key {key} = {first['input']!r}{more}", fix)
     if first["type"] == "value_error":
-        message, _, fix = str(first["ctx"]["error"]).rpartition("; ")
+        message, _, fix = first["msg"].removeprefix("Value error, ").rpartition("; ")
         return RecipeError(f"{file}: {message or fix}{more}", fix if message else "correct the value")
     if first["type"] == "missing":
         return RecipeError(f"{file}: {key} is missing{more}", f"add {key} to the recipe")
     return RecipeError(f"{file}: {key} = {first['input']!r}: {first['msg']}{more}", f"give {key} a fitting value")
 
 
-def _known_keys(where: tuple[int | str, ...], raw: dict[str, Any]) -> list[str]:
-    """Keys of the section at this place of the recipe."""
-    at: Any = Recipe
+def _known_keys(where: tuple[int | str, ...]) -> list[str]:
+    """Keys of the section at this place of the recipe; a source's place ends with its kind."""
+    at: type[Section] = Recipe
+    options: list[type[Section]] = []
     for part in where:
-        if isinstance(part, int) or at is None:
-            continue
-        options = _models(at.model_fields[part].annotation) if part in getattr(at, "model_fields", {}) else []
-        at = options[0] if len(options) == 1 else options or at
-        if isinstance(at, list):  # the sources: the next part is the kind
-            continue
-    if isinstance(at, list):
-        kind = next((str(part) for part in where if isinstance(part, str) and part not in Recipe.model_fields), "")
-        at = next((m for m in at if kind in str(m.model_fields["kind"].annotation)), at[0])
+        if isinstance(part, str) and part in at.model_fields:
+            options = _models(at.model_fields[part].annotation)
+            at = options[0]
+        elif isinstance(part, str):
+            at = next(model for model in options if part in str(model.model_fields["kind"].annotation))
     return sorted(at.model_fields)
 
 

@@ -1,7 +1,7 @@
 """The tables that stages hand to each other, and the identity of a document.
 
     documents/UNIT.parquet   DOCUMENT   what extraction and filters kept
-    dropped/UNIT.parquet     DROPPED    the ledger: one row per document (or unreadable record) that left, with the reason
+    dropped/UNIT.parquet     DROPPED    the ledger: one row per document or broken record that left, with the reason
     clusters/UNIT.parquet    CLUSTER    duplicate groups with more than one member
     {train,validation}/UNIT.arrow       SHARD: doc_id and tokens, see tokenize/shards.py
 
@@ -58,8 +58,8 @@ CLUSTER = pa.schema(
 def doc_id(source: str, key: str) -> str:
     """Identity of a document: 32 hex digits, the 128-bit xxHash3 of its source's name and its origin's key.
 
-    The key names the record at its origin: `FILE@OFFSET` for files, the URL for pages that our own crawler fetched (whose
-    place in a WARC depends on the servers' answers). The same input gives the same doc_id on every machine and in every run;
-    origin_file and origin_offset of the document's row lead back to the record.
+    The key names the record at its origin: `FILE@OFFSET` for files, the URL for pages that our own crawler fetched
+    (whose place in a WARC depends on the servers' answers). The same input gives the same doc_id on every machine and
+    in every run; origin_file and origin_offset of the document's row lead back to the record.
     """
-    return xxhash.xxh3_128_hexdigest(f"{source}\0{key}")
+    return xxhash.xxh3_128_hexdigest(f"{source}\0{key}".encode())

@@ -1,4 +1,4 @@
-"""One Ray session for a command: a local Ray, or the cluster that runs already; quiet, with its logs in the run's folder."""
+"""One Ray session for a command: a local Ray, or the cluster that runs already; quiet, its logs in the run's folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ IDLE_WORKER_MS = 600_000  # a restarted worker costs seconds on a small machine
 
 @contextmanager
 def ray_session(resources: Resources, logs: Path) -> Iterator[None]:
-    """Connect to `resources.address` (or to RAY_ADDRESS, as in a submitted job), else start Ray here; leave it as found.
+    """Connect to `resources.address` (or to RAY_ADDRESS, as in a submitted job), else start Ray here and stop it after.
 
     The workers' output goes to Ray's log files, not to the terminal; for a local Ray these are copied to logs/ray.
     """
@@ -33,9 +33,9 @@ def ray_session(resources: Resources, logs: Path) -> Iterator[None]:
         return
     address = resources.address or os.environ.get("RAY_ADDRESS")
     if address:
-        ray.init(address=address, logging_level=logging.WARNING, log_to_driver=False)
+        context = ray.init(address=address, logging_level=logging.WARNING, log_to_driver=False)
     else:
-        ray.init(
+        context = ray.init(
             num_cpus=resources.cpus,
             object_store_memory=resources.object_store_bytes or LOCAL_OBJECT_STORE,
             logging_level=logging.ERROR,
@@ -43,11 +43,11 @@ def ray_session(resources: Resources, logs: Path) -> Iterator[None]:
             dashboard_host="127.0.0.1",
             _system_config={"idle_worker_killing_time_threshold_ms": IDLE_WORKER_MS},
         )
-    context = DataContext.get_current()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
+    data = DataContext.get_current()
+    data.enable_progress_bars = False
+    data.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.WARNING)
-    session = Path(ray._private.worker.global_worker.node.get_session_dir_path()) if not address else None
+    session = None if address else Path(context.address_info["session_dir"])
     log.info("Ray %s at %s", ray.__version__, address or session)
     try:
         yield

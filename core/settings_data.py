@@ -26,27 +26,25 @@ class CrawlSource(Section):
     kind: Literal["crawl"]
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     seeds: list[str] = Field(default_factory=list, description="URLs to start from")
-    site: Literal["pydoc"] | None = Field(None, description="a site that the run itself serves on loopback meanwhile")
-    include: list[str] = Field(
-        default_factory=list, description="regular expressions; a URL must match one (none: any)"
-    )
+    site: Literal["pydoc"] | None = Field(default=None, description="a site that the run serves itself, on loopback")
+    include: list[str] = Field(default_factory=list, description="regular expressions; a URL must match one")
     exclude: list[str] = Field(default_factory=list, description="regular expressions; a URL must match none")
-    same_host: bool = Field(True, description="follow links only to the seeds' hosts")
-    max_pages: int = Field(1000, ge=1)
-    max_bytes: int = Field(1 << 30, ge=1, description="of all response bodies together")
-    max_page_bytes: int = Field(10 << 20, ge=1, description="a longer body is cut there, and marked as truncated")
-    max_depth: int = Field(10, ge=0, description="links away from a seed")
-    max_redirects: int = Field(5, ge=0)
-    page_timeout: float = Field(30.0, gt=0, description="seconds for one page, redirects included")
-    delay: float = Field(1.0, ge=0, description="seconds between two requests to a host; robots' crawl-delay if longer")
-    per_host: int = Field(1, ge=1, description="requests to one host at a time")
-    concurrency: int = Field(16, ge=1, description="requests at a time, all hosts and workers together")
-    workers: int = Field(1, ge=1, description="fetching Ray actors")
-    retries: int = Field(3, ge=0, description="further attempts after a time-out, a broken connection, 429 or 5xx")
-    user_agent: str = "crawl2chat/0.1 (+https://github.com/crawl2chat/crawl2chat)"
+    same_host: bool = Field(default=True, description="follow links only to the seeds' hosts")
+    max_pages: int = Field(default=1000, ge=1)
+    max_bytes: int = Field(default=1 << 30, ge=1, description="of all response bodies together")
+    max_page_bytes: int = Field(default=10 << 20, ge=1, description="a longer body is cut there, and so marked")
+    max_depth: int = Field(default=10, ge=0, description="links away from a seed")
+    max_redirects: int = Field(default=5, ge=0)
+    page_timeout: float = Field(default=30.0, gt=0, description="seconds for one page, redirects included")
+    delay: float = Field(default=1.0, ge=0, description="seconds between requests to a host; crawl-delay if longer")
+    per_host: int = Field(default=1, ge=1, description="requests to one host at a time")
+    concurrency: int = Field(default=16, ge=1, description="requests at a time, all hosts and workers together")
+    workers: int = Field(default=1, ge=1, description="fetching Ray actors")
+    retries: int = Field(default=3, ge=0, description="further attempts after a time-out, a lost connection, 429, 5xx")
+    user_agent: str = "crawl2chat/0.1 (no operator named; set user_agent)"
     respect_robots: bool = True
-    allow_private: bool = Field(False, description="private, loopback and link-local addresses may be fetched")
-    warc_files: int = Field(4, ge=1, description="WARC files written, and units of the stages after it")
+    allow_private: bool = Field(default=False, description="private, loopback and link-local addresses may be fetched")
+    warc_files: int = Field(default=4, ge=1, description="WARC files written, and units of the stages after it")
 
 
 class WarcSource(Section):
@@ -63,8 +61,8 @@ class TableSource(Section):
     kind: Literal["jsonl", "parquet"]
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     paths: list[str] = Field(min_length=1)
-    text: str = Field("text", description="column that holds the text")
-    url: str | None = Field(None, description="column that holds the URL")
+    text: str = Field(default="text", description="column that holds the text")
+    url: str | None = Field(default=None, description="column that holds the URL")
     title: str | None = None
     date: str | None = None
 
@@ -75,7 +73,7 @@ class WikipediaSource(Section):
     kind: Literal["wikipedia"]
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     paths: list[str] = Field(min_length=1)
-    site: str = Field("https://en.wikipedia.org/wiki/", description="prefix of an article's URL")
+    site: str = Field(default="https://en.wikipedia.org/wiki/", description="prefix of an article's URL")
 
 
 Source = Annotated[CrawlSource | WarcSource | TableSource | WikipediaSource, Field(discriminator="kind")]
@@ -88,15 +86,15 @@ class Extract(Section):
     """HTML to text."""
 
     engine: Literal["resiliparse"] = "resiliparse"
-    max_html_bytes: int = Field(10 << 20, ge=1)
-    min_chars: int = Field(1, ge=1, description="shorter texts are dropped as empty")
+    max_html_bytes: int = Field(default=10 << 20, ge=1)
+    min_chars: int = Field(default=1, ge=1, description="shorter texts are dropped as empty")
 
 
 class Language(Section):
     """Documents in other languages are dropped (fastText lid.176)."""
 
     keep: list[str] = Field(default_factory=lambda: ["en"], description="ISO codes; empty keeps every language")
-    threshold: float = Field(0.65, ge=0, le=1)
+    threshold: float = Field(default=0.65, ge=0, le=1)
 
 
 class GopherRepetition(Section):
@@ -163,21 +161,21 @@ class Filters(Section):
 class Dedup(Section):
     """Exact, then MinHash LSH: a pair of Jaccard similarity s shares a bucket with probability 1-(1-s^rows)^bands."""
 
-    ngram: int = Field(5, ge=1, description="words in a shingle")
-    bands: int = Field(14, ge=1, le=128)
-    rows: int = Field(8, ge=1, le=64)
-    partitions: int = Field(8, ge=1, description="of the shuffle of band keys")
+    ngram: int = Field(default=5, ge=1, description="words in a shingle")
+    bands: int = Field(default=14, ge=1, le=128)
+    rows: int = Field(default=8, ge=1, le=64)
+    partitions: int = Field(default=8, ge=1, description="of the shuffle of band keys")
     seed: int = 1
 
 
 class Tokenizer(Section):
     """Byte-level BPE, trained on the kept documents."""
 
-    vocab_size: int = Field(2048, ge=300, le=1 << 20)
-    train_bytes: int = Field(1 << 30, ge=1, description="of text to train on, drawn evenly by document hash")
+    vocab_size: int = Field(default=2048, ge=300, le=1 << 20)
+    train_bytes: int = Field(default=1 << 30, ge=1, description="of text to train on, drawn evenly by document hash")
 
 
 class Shards(Section):
     """Token shards and the validation split."""
 
-    validation_share: float = Field(0.05, gt=0, lt=1, description="of the documents, chosen by hash")
+    validation_share: float = Field(default=0.05, gt=0, lt=1, description="of the documents, chosen by hash")

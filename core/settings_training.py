@@ -15,14 +15,14 @@ class Model(Section):
     The vocabulary's size is the tokenizer's.
     """
 
-    layers: int = Field(4, ge=1)
-    width: int = Field(128, ge=8, description="of the residual stream")
-    heads: int = Field(4, ge=1, description="query heads; each is width / heads wide")
-    kv_heads: int = Field(2, ge=1, description="key and value heads; each serves heads / kv_heads query heads")
-    feed_forward: int = Field(384, ge=8, description="inner width of SwiGLU")
-    context: int = Field(256, ge=8, description="tokens in a training row, and the longest prompt plus answer")
-    rope_theta: float = Field(10_000.0, gt=0)
-    norm_eps: float = Field(1e-6, gt=0)
+    layers: int = Field(default=4, ge=1)
+    width: int = Field(default=128, ge=8, description="of the residual stream")
+    heads: int = Field(default=4, ge=1, description="query heads; each is width / heads wide")
+    kv_heads: int = Field(default=2, ge=1, description="key and value heads; each serves heads / kv_heads query heads")
+    feed_forward: int = Field(default=384, ge=8, description="inner width of SwiGLU")
+    context: int = Field(default=256, ge=8, description="tokens in a training row, and the longest prompt plus answer")
+    rope_theta: float = Field(default=10_000.0, gt=0)
+    norm_eps: float = Field(default=1e-6, gt=0)
     qk_norm: bool = True
     tied_embeddings: bool = True
 
@@ -30,46 +30,50 @@ class Model(Section):
 class Optimizer(Section):
     """AdamW with linear warm-up and cosine decay."""
 
-    learning_rate: float = Field(3e-3, gt=0)
-    min_lr_ratio: float = Field(0.1, ge=0, le=1, description="of the peak, at the last step")
-    warmup_steps: int = Field(50, ge=0)
-    weight_decay: float = Field(0.1, ge=0, description="on matrices only")
-    beta1: float = Field(0.9, ge=0, lt=1)
-    beta2: float = Field(0.95, ge=0, lt=1)
-    eps: float = Field(1e-8, gt=0)
-    clip_norm: float = Field(1.0, gt=0, description="of the gradient's global L2 norm")
+    learning_rate: float = Field(default=3e-3, gt=0)
+    min_lr_ratio: float = Field(default=0.1, ge=0, le=1, description="of the peak, at the last step")
+    warmup_steps: int = Field(default=50, ge=0)
+    weight_decay: float = Field(default=0.1, ge=0, description="on matrices only")
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    beta2: float = Field(default=0.95, ge=0, lt=1)
+    eps: float = Field(default=1e-8, gt=0)
+    clip_norm: float = Field(default=1.0, gt=0, description="of the gradient's global L2 norm")
 
 
 class Train(Section):
     """Pretraining."""
 
-    steps: int = Field(500, ge=1)
-    batch: int = Field(16, ge=1, description="rows of `context` tokens in an optimizer step, all workers together")
-    micro_batch: int | None = Field(None, ge=1, description="rows a worker computes at a time; null: its whole share")
+    steps: int = Field(default=500, ge=1)
+    batch: int = Field(
+        default=16, ge=1, description="rows of `context` tokens in an optimizer step, all workers together"
+    )
+    micro_batch: int | None = Field(
+        default=None, ge=1, description="rows a worker computes at a time; null: its whole share"
+    )
     precision: Literal["fp32", "bf16"] = "fp32"
     optimizer: Optimizer = Optimizer()
-    validate_every: int = Field(100, ge=1)
-    checkpoint_every: int = Field(100, ge=1)
-    keep_checkpoints: int = Field(2, ge=1)
+    validate_every: int = Field(default=100, ge=1)
+    checkpoint_every: int = Field(default=100, ge=1)
+    keep_checkpoints: int = Field(default=2, ge=1)
 
 
 class Instructions(Section):
     """Question/answer pairs made of the documents of one source: the title asks, the first sentences answer."""
 
-    source: str = Field("wiki", description="name of the source whose titles are asked about")
-    max_pairs: int = Field(10_000, ge=1)
-    max_answer_chars: int = Field(300, ge=20)
+    source: str = Field(default="wiki", description="name of the source whose titles are asked about")
+    max_pairs: int = Field(default=10_000, ge=1)
+    max_answer_chars: int = Field(default=300, ge=20)
 
 
 class Finetune(Section):
     """Instruction tuning: loss on the answers only."""
 
-    steps: int = Field(100, ge=1)
-    batch: int = Field(16, ge=1)
+    steps: int = Field(default=100, ge=1)
+    batch: int = Field(default=16, ge=1)
     optimizer: Optimizer = Optimizer(learning_rate=1e-3, warmup_steps=10, weight_decay=0.0)
-    validate_every: int = Field(50, ge=1)
-    checkpoint_every: int = Field(50, ge=1)
-    keep_checkpoints: int = Field(1, ge=1)
+    validate_every: int = Field(default=50, ge=1)
+    checkpoint_every: int = Field(default=50, ge=1)
+    keep_checkpoints: int = Field(default=1, ge=1)
 
 
 class Sampling(Section):
@@ -77,10 +81,10 @@ class Sampling(Section):
 
     prompts: list[str] = Field(default_factory=list, description="continued by the base model")
     questions: list[str] = Field(default_factory=list, description="answered by the fine-tuned model")
-    max_tokens: int = Field(64, ge=1)
-    temperature: float = Field(0.8, ge=0, description="0 takes the likeliest token")
-    top_k: int | None = Field(None, ge=1)
-    top_p: float | None = Field(0.95, gt=0, le=1)
+    max_tokens: int = Field(default=64, ge=1)
+    temperature: float = Field(default=0.8, ge=0, description="0 takes the likeliest token")
+    top_k: int | None = Field(default=None, ge=1)
+    top_p: float | None = Field(default=0.95, gt=0, le=1)
 
 
 class Tune(Section):
@@ -88,21 +92,21 @@ class Tune(Section):
 
     rows: list[str] = Field(default_factory=lambda: ["50k", "100k", "250k"], min_length=1)
     learning_rates: list[float] = Field(default_factory=lambda: [1e-3, 3e-3, 1e-2], min_length=1)
-    steps: int = Field(60, ge=1, description="of the longest trials")
-    batch: int = Field(8, ge=1)
-    report_every: int = Field(20, ge=1, description="steps between two validation losses, ASHA's rungs")
-    reduction_factor: int = Field(2, ge=2)
-    concurrent: int = Field(2, ge=1, description="trials at a time, one CPU each")
+    steps: int = Field(default=60, ge=1, description="of the longest trials")
+    batch: int = Field(default=8, ge=1)
+    report_every: int = Field(default=20, ge=1, description="steps between two validation losses, ASHA's rungs")
+    reduction_factor: int = Field(default=2, ge=2)
+    concurrent: int = Field(default=2, ge=1, description="trials at a time, one CPU each")
 
 
 class Resources(Section):
     """The machine. In no fingerprint: the same bytes come out of any number of data workers."""
 
-    address: str | None = Field(None, description="of a running Ray; null starts a local one")
-    cpus: int | None = Field(None, ge=1, description="of a local Ray; null: all")
-    train_workers: int = Field(2, ge=1)
-    threads_per_worker: int = Field(1, ge=1)
-    cpus_per_worker: float = Field(1, gt=0)
-    gpus_per_worker: float = Field(0, ge=0)
-    max_failures: int = Field(3, ge=0, description="restarts of the training workers after a failure")
-    object_store_bytes: int | None = Field(None, ge=80 << 20, description="of a local Ray; null: 512 MiB")
+    address: str | None = Field(default=None, description="of a running Ray; null starts a local one")
+    cpus: int | None = Field(default=None, ge=1, description="of a local Ray; null: all")
+    train_workers: int = Field(default=2, ge=1)
+    threads_per_worker: int = Field(default=1, ge=1)
+    cpus_per_worker: float = Field(default=1, gt=0)
+    gpus_per_worker: float = Field(default=0, ge=0)
+    max_failures: int = Field(default=3, ge=0, description="restarts of the training workers after a failure")
+    object_store_bytes: int | None = Field(default=None, ge=80 << 20, description="of a local Ray; null: 512 MiB")

@@ -102,10 +102,7 @@ def plan(stages: Sequence[Stage], run: Run) -> list[Planned]:
     stale: set[str] = set()
     for stage in stages:
         waits_for = [name for name in stage.inputs if name in stale]
-        if waits_for:
-            item = Planned(stage, None, True, f"after {', '.join(waits_for)}")
-        else:
-            item = _judge(stage, run)
+        item = Planned(stage, None, True, f"after {', '.join(waits_for)}") if waits_for else _judge(stage, run)
         if item.todo:
             stale.add(stage.name)
         planned.append(item)
