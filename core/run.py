@@ -56,7 +56,7 @@ class Run:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the run for this process, and write its recipe down. Raises BusyError when another process holds it."""
+        """Hold the run for this process. Raises BusyError when another process holds it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "lock").open("a+") as handle:
             try:
@@ -71,5 +71,8 @@ class Run:
             handle.truncate(0)
             handle.write(str(os.getpid()))
             handle.flush()
-            write_text(self.folder / "recipe.yaml", self.recipe.to_yaml())
             yield
+
+    def write_recipe(self) -> None:
+        """Write the recipe down in the run's folder. The caller holds the lock."""
+        write_text(self.folder / "recipe.yaml", self.recipe.to_yaml())

@@ -41,13 +41,14 @@ def ray_session(resources: Resources, logs: Path) -> Iterator[None]:
             logging_level=logging.ERROR,
             log_to_driver=False,
             dashboard_host="127.0.0.1",
+            _node_ip_address="127.0.0.1",  # a local Ray listens on loopback only
             _system_config={"idle_worker_killing_time_threshold_ms": IDLE_WORKER_MS},
         )
     data = DataContext.get_current()
     data.enable_progress_bars = False
     data.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.WARNING)
-    session = None if address else Path(context.address_info["session_dir"])
+    session = None if address else Path(vars(context)["address_info"]["session_dir"])
     log.info("Ray %s at %s", ray.__version__, address or session)
     try:
         yield

@@ -6,16 +6,16 @@ runs: continuing what a killed attempt with the same fingerprint left, or from a
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from .errors import InputError
 from .files import digest, remove_partials, write_json
 from .log import log
 from .manifest import FILE_NAME, FileEntry, Manifest, missing_files, write_manifest
@@ -136,30 +136,18 @@ def _changed_keys(old: Any, new: Any, at: str = "") -> list[str]:
 
 
 def bring_up_to_date(
-    stages: Sequence[Stage], run: Run, session: Callable[[], AbstractContextManager[None]], force: bool = False
+    stages: Sequence[Stage], run: Run, session: Callable[[], AbstractContextManager[None]]
 ) -> Iterator[tuple[Planned, Manifest]]:
     """Run every stage that is not up to date, in order, yielding each with its manifest. The caller holds the lock.
 
     `session` starts Ray; it is entered at the first stage that needs it, and not at all when nothing is to do.
     """
-    from contextlib import ExitStack
-
     with ExitStack() as stack:
         started = False
         for stage in stages:
-            for name in stage.inputs:
-                if run.manifest(name) is None:
-                    raise InputError(
-                        f"stage {stage.name} needs {name}, which is not finished in {run.folder}",
-                        f"run it first: crawl2chat run --run {run.folder}",
-                    )
             planned = _judge(stage, run)
-            if force and not planned.todo:
-                planned = Planned(stage, planned.fingerprint, True, "forced")
             if not planned.todo:
-                manifest = run.manifest(stage.name)
-                assert manifest is not None
-                yield planned, manifest
+                yield planned, run.need(stage.name)
                 continue
             if stage.needs_ray and not started:
                 stack.enter_context(session())
@@ -171,7 +159,7 @@ def _execute(planned: Planned, run: Run) -> Manifest:
     stage, mark = planned.stage, planned.fingerprint
     assert mark is not None
     folder = run.stage(stage.name)
-    before = _prepare(folder, mark, forced=planned.why == "forced")
+    _prepare(folder, mark)
     log.info("%s: %s", stage.name, planned.why)
     began = time.monotonic()
     inputs = {name: run.need(name) for name in stage.inputs}
@@ -187,21 +175,19 @@ def _execute(planned: Planned, run: Run) -> Manifest:
         counters=result.counters,
         facts=result.facts,
         code_version=__version__,
-        seconds=round(before + time.monotonic() - began, 2),
+        seconds=round(time.monotonic() - began, 2),
     )
     write_manifest(folder, manifest)
     return manifest
 
 
-def _prepare(folder: Path, mark: str, forced: bool) -> float:
-    """Keep what an attempt with the same fingerprint left, or empty the folder. Returns seconds spent before (0)."""
+def _prepare(folder: Path, mark: str) -> None:
+    """Keep what an unfinished attempt with the same fingerprint left; otherwise start in an empty folder."""
     started = folder / "started.json"
-    same = started.exists() and started.read_text(encoding="utf-8").strip() == f'"{mark}"'
-    if forced or not same:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        write_json(started, mark)
-    else:
-        (folder / FILE_NAME).unlink(missing_ok=True)
+    unfinished = started.exists() and not (folder / FILE_NAME).exists()
+    if unfinished and json.loads(started.read_text(encoding="utf-8")) == mark:
         remove_partials(folder)
-    return 0.0
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    write_json(started, mark)

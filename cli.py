@@ -1,0 +1,201 @@
+"""The command `crawl2chat`. Each verb is a function here that hands over to the package that does the work."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from .core.errors import Crawl2ChatError, RecipeError
+from .core.log import log, log_to_terminal
+from .core.recipe import load_recipe
+from .core.run import Run
+
+EXAMPLES = """examples:
+  crawl2chat run recipes/tiny.yaml                         the whole way, from a crawl to a model that answers
+  crawl2chat run recipes/tiny.yaml --dry-run               what would run, and why
+  crawl2chat run recipes/tiny.yaml --set train.steps=1200  with another setting; only what depends on it runs again
+  crawl2chat generate --run runs/tiny "The history of"     continue a text
+  crawl2chat chat --run runs/tiny                          ask the fine-tuned model
+  crawl2chat trace --run runs/tiny --step 100 --row 0      from a row of a training batch back to the WARC records
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a verb. Returns the exit code: 0 done, 1 failed, 2 wrong input, 130 interrupted."""
+    options = _parser().parse_args(argv)
+    log_to_terminal(options.verbose)
+    try:
+        return options.verb(options)
+    except Crawl2ChatError as error:
+        log.error("%s", error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        log.error("interrupted; the same command continues where this one stopped")
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="crawl2chat", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    _stage_verb(verbs, "run", "all stages, from the sources to a model that answers", _run)
+    for name, about in (
+        ("data", "crawl, extract, filter, deduplicate"),
+        ("tokenizer", "train the tokenizer, write the token shards"),
+        ("pretrain", "train the language model on the shards"),
+        ("finetune", "make question/answer pairs, and tune the model on them"),
+        ("tune", "search learning rates over rows of the scaling table"),
+    ):
+        _stage_verb(verbs, name, about, _group(name))
+
+    status = _verb(verbs, "status", "what is done in a run", _status)
+    _recipe_options(status)
+
+    generate = _verb(verbs, "generate", "continue a text with the base model", _generate)
+    generate.add_argument("prompt")
+    generate.add_argument("--stage", choices=("pretrain", "finetune"), default="pretrain", help="which model")
+    _sampling_options(generate)
+
+    chat = _verb(verbs, "chat", "talk with the fine-tuned model", _chat)
+    _sampling_options(chat)
+
+    trace = _verb(verbs, "trace", "from a row of a training batch back to the records it came from", _trace)
+    trace.add_argument("--run", required=True, metavar="R", help="folder of the run")
+    trace.add_argument("--step", type=int, required=True, metavar="S", help="training step, from 1")
+    trace.add_argument("--row", type=int, required=True, metavar="I", help="row of the step's batch, from 0")
+
+    submit = _verb(verbs, "submit", "run a recipe as a job on a Ray cluster", _submit)
+    submit.add_argument("recipe", help="a YAML file, or the name of a shipped recipe")
+    submit.add_argument("--address", required=True, metavar="URL", help="of the Ray dashboard: http://HOST:8265")
+    submit.add_argument("--no-follow", dest="follow", action="store_false", help="return when the job is submitted")
+    _set_option(submit)
+    return parser
+
+
+def _verb(verbs: argparse._SubParsersAction, name: str, about: str, verb: Callable) -> argparse.ArgumentParser:
+    examples = [line for line in EXAMPLES.splitlines() if line.startswith(f"  crawl2chat {name} ")]
+    epilog = "\n".join(["examples:", *examples]) if examples else None
+    parser = verbs.add_parser(
+        name, help=about, description=about, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="every log message on the terminal")
+    parser.set_defaults(verb=verb)
+    return parser
+
+
+def _stage_verb(verbs: argparse._SubParsersAction, name: str, about: str, verb: Callable) -> None:
+    parser = _verb(verbs, name, about, verb)
+    _recipe_options(parser)
+    parser.add_argument("--dry-run", action="store_true", help="print what would run, and why")
+
+
+def _recipe_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", nargs="?", help="a YAML file, or the name of a shipped recipe")
+    parser.add_argument("--run", metavar="R", help="instead of a recipe: the folder of a run, with the recipe in it")
+    _set_option(parser)
+
+
+def _set_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override a value: train.steps=100; repeatable"
+    )
+
+
+def _sampling_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--run", required=True, metavar="R", help="folder of the run")
+    parser.add_argument("--max-tokens", type=int, metavar="N")
+    parser.add_argument("--temperature", type=float, metavar="T", help="0 takes the likeliest token")
+    parser.add_argument("--top-k", type=int, metavar="K")
+    parser.add_argument("--top-p", type=float, metavar="P")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def _open(options: argparse.Namespace) -> Run:
+    """The run that --run or the recipe names, with the --set values."""
+    if (options.recipe is None) == (options.run is None):
+        raise RecipeError("give a recipe or --run FOLDER, one of the two", "for example: crawl2chat run recipes/tiny.yaml")
+    if options.run is not None:
+        return Run.open(options.run, tuple(options.set))
+    return Run(load_recipe(options.recipe, options.set))
+
+
+def _run(options: argparse.Namespace) -> int:
+    from .pipelines.execute import dry_run, execute
+    from .pipelines.stages import plan_group, run_stages
+    from .pipelines.summary import print_summary
+
+    run = _open(options)
+    stages = run_stages(run.recipe)
+    if options.dry_run:
+        dry_run(plan_group(stages, run))
+        return 0
+    execute(run, stages)
+    print_summary(run)
+    return 0
+
+
+def _group(name: str) -> Callable[[argparse.Namespace], int]:
+    def verb(options: argparse.Namespace) -> int:
+        from .pipelines.execute import dry_run, execute
+        from .pipelines.stages import group_stages, plan_group
+        from .pipelines.summary import print_table
+
+        run = _open(options)
+        stages = group_stages(run.recipe, name)
+        if options.dry_run:
+            dry_run(plan_group(stages, run))
+            return 0
+        execute(run, stages)
+        print_table(run, [stage.name for stage in stages])
+        return 0
+
+    return verb
+
+
+def _status(options: argparse.Namespace) -> int:
+    from .core.stage import plan
+    from .pipelines.execute import dry_run
+    from .pipelines.stages import all_stages
+    from .pipelines.summary import print_table
+
+    run = _open(options)
+    dry_run(plan(all_stages(run.recipe), run))
+    print_table(run, [stage.name for stage in all_stages(run.recipe)])
+    return 0
+
+
+def _generate(options: argparse.Namespace) -> int:
+    from .chat.generate import run_generate
+
+    return run_generate(Run.open(options.run), options.prompt, stage=options.stage, **_sampling(options))
+
+
+def _chat(options: argparse.Namespace) -> int:
+    from .chat.repl import run_chat
+
+    return run_chat(Run.open(options.run), **_sampling(options))
+
+
+def _sampling(options: argparse.Namespace) -> dict[str, int | float]:
+    """The sampling options that were given; what was not given is the recipe's."""
+    names = ("max_tokens", "temperature", "top_k", "top_p", "seed")
+    return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+
+
+def _trace(options: argparse.Namespace) -> int:
+    from .pipelines.trace import run_trace
+
+    return run_trace(Run.open(options.run), options.step, options.row)
+
+
+def _submit(options: argparse.Namespace) -> int:
+    from .pipelines.submit import submit
+
+    return submit(Path(options.recipe), options.set, options.address, follow=options.follow)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

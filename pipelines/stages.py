@@ -1,0 +1,61 @@
+"""All stages of a run, in the order the data takes, and the groups that a command of its own runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..chat.samples_stage import samples_stage
+from ..core.errors import ContractError, RecipeError
+from ..core.recipe import Recipe
+from ..core.run import Run
+from ..core.stage import Planned, Stage, plan
+from ..dedup.dedup_stage import DEDUP
+from ..tokenize.tokenize_stage import SHARDS, TOKENIZER
+from ..train.finetune_stage import FINETUNE
+from ..train.pretrain_stage import PRETRAIN
+from ..tune.tune_stage import TUNE
+from .extract_stage import EXTRACT
+from .instructions_stage import INSTRUCTIONS
+from .sources.crawl.crawl_stage import CRAWL
+
+GROUPS = {
+    "data": ("crawl", "extract", "dedup"),
+    "tokenizer": ("tokenizer", "shards"),
+    "pretrain": ("pretrain",),
+    "finetune": ("instructions", "finetune"),
+    "tune": ("tune",),
+}
+
+
+def all_stages(recipe: Recipe) -> list[Stage]:
+    """Every stage that this recipe has, inputs before those that need them."""
+    instructed = recipe.instructions is not None
+    answers = [INSTRUCTIONS, FINETUNE] if instructed else []
+    return [CRAWL, EXTRACT, DEDUP, TOKENIZER, SHARDS, PRETRAIN, *answers, samples_stage(instructed), TUNE]
+
+
+def run_stages(recipe: Recipe) -> list[Stage]:
+    """The stages of `crawl2chat run`: all but the search."""
+    return [stage for stage in all_stages(recipe) if stage.name not in GROUPS["tune"]]
+
+
+def group_stages(recipe: Recipe, group: str) -> list[Stage]:
+    """The stages of one command. Raises RecipeError when the recipe leaves them out."""
+    chosen = [stage for stage in all_stages(recipe) if stage.name in GROUPS[group]]
+    if not chosen:
+        raise RecipeError(f"the recipe has instructions: null, so there is nothing to {group}", "add instructions: {}")
+    return chosen
+
+
+def plan_group(stages: Sequence[Stage], run: Run) -> list[Planned]:
+    """What each of `stages` would do. Raises ContractError when a stage that they build on is not up to date."""
+    everything = plan(all_stages(run.recipe), run)
+    chosen = {stage.name for stage in stages}
+    needed = {name for stage in stages for name in stage.inputs} - chosen
+    for item in everything:
+        if item.stage.name in needed and item.todo:
+            raise ContractError(
+                f"stage {item.stage.name} in {run.folder} is not up to date: {item.why}",
+                f"bring it up to date first: crawl2chat run --run {run.folder}",
+            )
+    return [item for item in everything if item.stage.name in chosen]
