@@ -1,0 +1,42 @@
+# make demo   set up, then run the quick start        make lint    ruff and pyright
+# make test   set up, then run all tests              make clean   remove the environment and the runs
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint format setup clean constraints
+
+demo: setup
+	$(BIN)/crawl2chat run recipes/tiny.yaml
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+setup: $(VENV)/installed
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "python3.11 or newer is needed: apt-get install python3.11 python3.11-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@echo "installing the pinned dependencies into $(VENV) (some two minutes)"
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,dev]'
+	@touch $@
+
+# After a dependency changed: resolve anew in a fresh environment, and pin what came out.
+constraints:
+	rm -rf .venv-pin && $(PYTHON) -m venv .venv-pin
+	.venv-pin/bin/pip install --quiet torch==2.13.0 -e '.[demo,bench,dev]'
+	.venv-pin/bin/pip freeze --exclude-editable | sed 's/+cpu//' > constraints.txt
+	rm -rf .venv-pin
+
+clean:
+	rm -rf $(VENV) runs build dist *.egg-info
