@@ -16,6 +16,13 @@ EXAMPLES = """examples:
   crawl2chat run recipes/tiny.yaml                         the whole way, from a crawl to a model that answers
   crawl2chat run recipes/tiny.yaml --dry-run               what would run, and why
   crawl2chat run recipes/tiny.yaml --set train.steps=1200  with another setting; only what depends on it runs again
+  crawl2chat data recipes/tiny.yaml                        only crawl, extract, filter, deduplicate
+  crawl2chat tokenizer --run runs/tiny                     only the tokenizer and the shards, on what a run has
+  crawl2chat pretrain --run runs/tiny --set train.steps=1200
+  crawl2chat finetune --run runs/tiny
+  crawl2chat tune recipes/tiny.yaml                        search learning rates over the scaling table's rows
+  crawl2chat status --run runs/tiny                        what is done, what is out of date
+  crawl2chat submit recipes/tiny.yaml --address http://127.0.0.1:8265
   crawl2chat generate --run runs/tiny "The history of"     continue a text
   crawl2chat chat --run runs/tiny                          ask the fine-tuned model
   crawl2chat trace --run runs/tiny --step 100 --row 0      from a row of a training batch back to the WARC records
@@ -116,7 +123,9 @@ def _sampling_options(parser: argparse.ArgumentParser) -> None:
 def _open(options: argparse.Namespace) -> Run:
     """The run that --run or the recipe names, with the --set values."""
     if (options.recipe is None) == (options.run is None):
-        raise RecipeError("give a recipe or --run FOLDER, one of the two", "for example: crawl2chat run recipes/tiny.yaml")
+        raise RecipeError(
+            "give a recipe or --run FOLDER, one of the two", "for example: crawl2chat run recipes/tiny.yaml"
+        )
     if options.run is not None:
         return Run.open(options.run, tuple(options.set))
     return Run(load_recipe(options.recipe, options.set))
@@ -133,7 +142,7 @@ def _run(options: argparse.Namespace) -> int:
         dry_run(plan_group(stages, run))
         return 0
     execute(run, stages)
-    print_summary(run)
+    print_summary(run, [stage.name for stage in stages])
     return 0
 
 

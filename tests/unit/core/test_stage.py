@@ -1,0 +1,161 @@
+"""The stage runner: what runs, what is skipped, what continues, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import pytest
+from crawl2chat.core.errors import BusyError, ContractError, InputError
+from crawl2chat.core.files import atomic_path, write_text
+from crawl2chat.core.manifest import file_entry, read_manifest
+from crawl2chat.core.recipe import load_recipe
+from crawl2chat.core.run import Run
+from crawl2chat.core.stage import Stage, StageContext, StageResult, bring_up_to_date, plan, sections
+
+
+def no_ray() -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+def writes(name: str, text: Callable[[StageContext], str]) -> Callable[[StageContext], StageResult]:
+    def work(ctx: StageContext) -> StageResult:
+        path = ctx.folder / f"{name}.txt"
+        write_text(path, text(ctx))
+        return StageResult([file_entry(ctx.folder, path, rows=1)], {"letters": len(text(ctx))}, {"name": name})
+
+    return work
+
+
+def make_run(tmp_path: Path, *overrides: str) -> Run:
+    return Run(load_recipe("tiny", [f"storage={tmp_path}", *overrides]))
+
+
+FIRST = Stage(
+    "first", (), sections("tokenizer"), writes("first", lambda c: f"v{c.recipe.tokenizer.vocab_size // 1000}")
+)
+SECOND = Stage(
+    "second",
+    ("first",),
+    sections("train"),
+    writes("second", lambda c: (c.input_folder("first") / "first.txt").read_text()),
+)
+
+
+def execute(run: Run, *stages: Stage) -> list[str]:
+    return [item.stage.name for item, _ in bring_up_to_date(stages, run, no_ray) if item.todo]
+
+
+def test_second_time_nothing_runs_and_no_session_starts(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    assert execute(run, FIRST, SECOND) == ["first", "second"]
+
+    def never() -> AbstractContextManager[None]:
+        raise AssertionError("a finished run must not start Ray")
+
+    assert [item.todo for item, _ in bring_up_to_date([FIRST, SECOND], run, never)] == [False, False]
+
+
+def test_a_changed_setting_reruns_what_depends_on_it(tmp_path: Path) -> None:
+    execute(make_run(tmp_path), FIRST, SECOND)
+    assert execute(make_run(tmp_path, "train.steps=7"), FIRST, SECOND) == ["second"]
+    assert execute(make_run(tmp_path, "train.steps=7", "tokenizer.vocab_size=5000"), FIRST, SECOND) == [
+        "first",
+        "second",
+    ]
+
+
+def test_equal_output_stops_the_wave(tmp_path: Path) -> None:
+    execute(make_run(tmp_path), FIRST, SECOND)
+    # 2048 and 2050 give the same bytes: the second stage's input did not change
+    assert execute(make_run(tmp_path, "tokenizer.vocab_size=2050"), FIRST, SECOND) == ["first"]
+
+
+def test_plan_says_why_without_doing_anything(tmp_path: Path) -> None:
+    assert [(p.todo, p.why) for p in plan([FIRST, SECOND], make_run(tmp_path))] == [
+        (True, "never ran"),
+        (True, "after first"),
+    ]
+    assert not list(tmp_path.iterdir())
+    execute(make_run(tmp_path), FIRST, SECOND)
+    changed = plan([FIRST, SECOND], make_run(tmp_path, "tokenizer.vocab_size=5000"))
+    assert [(p.todo, p.why) for p in changed] == [(True, "changed: tokenizer.vocab_size"), (True, "after first")]
+
+
+def test_a_lost_or_cut_file_is_found(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    execute(run, FIRST, SECOND)
+    (run.stage("first") / "first.txt").write_text("")
+    assert plan([FIRST], run)[0].why == "missing or cut: first.txt"
+    assert execute(run, FIRST, SECOND) == ["first"]
+    assert (run.stage("first") / "first.txt").read_text() == "v2"
+
+
+def test_an_unfinished_stage_keeps_its_pieces_only_under_the_same_settings(tmp_path: Path) -> None:
+    seen: list[bool] = []
+
+    def dies(ctx: StageContext) -> StageResult:
+        piece = ctx.folder / "piece.txt"
+        seen.append(piece.exists())
+        write_text(piece, "x")
+        with atomic_path(ctx.folder / "half.txt") as partial:
+            partial.write_text("half")
+            raise RuntimeError("killed")
+
+    stage = Stage("dies", (), sections("train"), dies)
+    for overrides in ((), (), ("train.steps=7",)):
+        with pytest.raises(RuntimeError):
+            execute(make_run(tmp_path, *overrides), stage)
+    assert seen == [False, True, False]
+    assert read_manifest(make_run(tmp_path).stage("dies")) is None
+    assert sorted(p.name for p in make_run(tmp_path).stage("dies").iterdir()) == ["piece.txt", "started.json"]
+
+
+def test_leftovers_of_a_killed_writer_are_removed(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    stage = Stage("s", (), sections("train"), writes("s", lambda c: str(len(list(c.folder.glob(".*.partial"))))))
+    with pytest.raises(ZeroDivisionError):
+        execute(run, Stage("s", (), sections("train"), lambda c: StageResult([], {"x": 1 // 0})))
+    (run.stage("s") / ".s.txt.0000.partial").write_text("half")
+    execute(run, stage)
+    assert (run.stage("s") / "s.txt").read_text() == "0"
+
+
+def test_an_input_that_is_not_finished_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"first is not finished[\s\S]*run it first"):
+        execute(make_run(tmp_path), SECOND)
+
+
+def test_manifests_of_other_kinds_are_refused(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    execute(run, FIRST)
+    path = run.stage("first") / "manifest.json"
+    good = path.read_text()
+    path.write_text(good.replace('"schema_version": 1', '"schema_version": 99'))
+    with pytest.raises(ContractError, match="schema_version 99, this program reads 1"):
+        run.manifest("first")
+    path.write_text("{}")
+    with pytest.raises(InputError, match="is not a manifest"):
+        run.manifest("first")
+
+
+def test_one_process_at_a_time(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    with run.lock(), pytest.raises(BusyError, match="is being worked on by process"), run.lock():
+        pass
+    with run.lock():  # released again
+        pass
+
+
+def test_open_finds_the_recipe_where_the_folder_lies_now(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "train.steps=7")
+    with run.lock():
+        run.write_recipe()
+    moved = tmp_path / "elsewhere"
+    run.folder.rename(moved)
+    opened = Run.open(moved)
+    assert opened.folder == moved
+    assert opened.recipe.train.steps == 7
+    with pytest.raises(InputError, match="is not a run"):
+        Run.open(tmp_path / "absent")
