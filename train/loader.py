@@ -1,0 +1,152 @@
+"""Token shards as training rows, memory-mapped.
+
+In: Arrow IPC files (tokenize/shards.py): `doc_id: string`, `tokens: large_list<uint16|uint32>`, one record batch each,
+every document ending with the end-of-text id. Out: rows of context + 1 tokens, cut one after the other out of the
+concatenated stream of the files in the order of their names.
+
+Nothing is read at the start but footers: a row's place follows from its number, its files by binary search over their
+lengths, its documents by binary search in the list offsets, all through the memory map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, cast
+
+import numpy as np
+import pyarrow as pa
+
+from ..core.errors import InputError
+from .order import keyed_permutation, sample_index
+
+__all__ = ["IGNORED", "Span", "TokenDataset", "TokenStream", "TrainData", "keyed_permutation", "sample_index"]
+
+IGNORED = -100  # a target that no loss counts (torch's ignore_index)
+
+
+class TrainData(Protocol):
+    """What the loop trains on: numbered rows."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs and targets, int64 [n, context] each; targets hold IGNORED where no loss is counted."""
+        ...
+
+    def target_count(self, indices: np.ndarray) -> int:
+        """Number of targets in these rows that are counted."""
+        ...
+
+
+@dataclass(frozen=True)
+class Span:
+    """Tokens start … stop - 1 of a document: `row` is its row in `file`."""
+
+    file: str
+    row: int
+    doc_id: str
+    start: int
+    stop: int
+
+
+class TokenStream:
+    """The concatenated tokens of shard files, sorted by name. `len` is the number of tokens."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.paths = sorted(Path(path) for path in paths)
+        batches = [_open(path) for path in self.paths]
+        self._doc_ids = [batch.column("doc_id") for batch in batches]
+        lists = [cast(pa.LargeListArray, batch.column("tokens")) for batch in batches]
+        self._offsets = [column.offsets.to_numpy(zero_copy_only=True) for column in lists]
+        self._values = [column.values.to_numpy(zero_copy_only=True) for column in lists]
+        lengths = [int(offsets[-1] - offsets[0]) for offsets in self._offsets]
+        self._ends = np.cumsum(np.array(lengths, dtype=np.int64))
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    def tokens(self, start: int, stop: int) -> np.ndarray:
+        """Tokens start … stop - 1 of the stream, int64."""
+        parts = [self._values[file][a:b] for file, a, b in self._pieces(start, stop)]
+        return np.concatenate(parts).astype(np.int64) if parts else np.empty(0, dtype=np.int64)
+
+    def spans(self, start: int, stop: int) -> list[Span]:
+        """The pieces of documents that tokens start … stop - 1 are made of, in order."""
+        found: list[Span] = []
+        for file, a, b in self._pieces(start, stop):
+            offsets = self._offsets[file]
+            first = int(np.searchsorted(offsets, a, side="right")) - 1
+            last = int(np.searchsorted(offsets, b, side="left"))
+            for row in range(first, last):
+                begin, end = int(offsets[row]), int(offsets[row + 1])
+                if begin < end:
+                    doc_id = self._doc_ids[file][row].as_py()
+                    found.append(Span(self.paths[file].name, row, doc_id, max(a, begin) - begin, min(b, end) - begin))
+        return found
+
+    def _pieces(self, start: int, stop: int) -> list[tuple[int, int, int]]:
+        """(file, first, end) places in the files' value buffers that hold tokens start … stop - 1."""
+        assert 0 <= start <= stop <= len(self), f"tokens {start}…{stop} of a stream of {len(self)}"
+        pieces = []
+        file = int(np.searchsorted(self._ends, start, side="right"))
+        while start < stop:
+            offsets = self._offsets[file]
+            shift = int(offsets[-1]) - int(self._ends[file])  # from a place in the stream to a place in the buffer
+            end = min(stop, int(self._ends[file]))
+            if start < end:
+                pieces.append((file, start + shift, end + shift))
+            start, file = end, file + 1
+        return pieces
+
+
+class TokenDataset:
+    """Training rows of `context` inputs and as many targets: row i has tokens i · context … (i + 1) · context."""
+
+    def __init__(self, paths: Sequence[Path], context: int) -> None:
+        self.stream = TokenStream(paths)
+        self.context = context
+        if len(self) < 1:
+            raise InputError(
+                f"the training shards hold {len(self.stream)} tokens, too few for one row of model.context = {context}",
+                "give more documents, or a smaller model.context",
+            )
+
+    def __len__(self) -> int:
+        return max(0, (len(self.stream) - 1) // self.context)
+
+    def rows(self, indices: np.ndarray) -> np.ndarray:
+        """int64 [n, context + 1]."""
+        starts = np.asarray(indices, dtype=np.int64) * self.context
+        out = np.empty((len(starts), self.context + 1), dtype=np.int64)
+        for row, start in enumerate(starts.tolist()):
+            out[row] = self.stream.tokens(start, start + self.context + 1)
+        return out
+
+    def batch(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        rows = self.rows(indices)
+        return rows[:, :-1], rows[:, 1:]
+
+    def target_count(self, indices: np.ndarray) -> int:
+        return len(indices) * self.context
+
+    def trace(self, index: int) -> list[Span]:
+        """The documents, and the tokens of them, that row `index` is made of."""
+        return self.stream.spans(index * self.context, (index + 1) * self.context + 1)
+
+
+def _open(path: Path) -> pa.RecordBatch:
+    """The one record batch of a shard, mapped. Raises InputError when the file is not a shard."""
+    try:
+        reader = pa.ipc.open_file(pa.memory_map(str(path)))
+        batches = reader.num_record_batches
+        names = reader.schema.names
+    except (OSError, pa.ArrowInvalid) as error:
+        raise InputError(f"{path} is not an Arrow file: {error}", "run the stage `shards` again") from error
+    if batches != 1 or names != ["doc_id", "tokens"]:
+        raise InputError(
+            f"{path} has {batches} record batches of the columns {names}, a token shard has one of doc_id and tokens",
+            "run the stage `shards` again",
+        )
+    return reader.get_batch(0)

@@ -1,0 +1,188 @@
+"""The training loop: from one step to the last, on one process or many, without Ray.
+
+Steps count from 1. The batch of step s has the global positions (s - 1) · batch … s · batch - 1 of the keyed order;
+rank r of n computes its r-th n-th of them, `micro_batch` rows at a time. The loss is the sum over the batch's counted
+targets divided by their number in the whole batch, so that it depends neither on the number of ranks nor on how the
+targets are spread over rows. The state after step s is a function of the state before and of s alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor
+from torch.nn.utils import get_total_norm
+
+from ..core.errors import StageError
+from .loader import IGNORED, TrainData, sample_index
+from .schedule import Schedule
+from .world import World
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do when. A last step is always logged, validated and checkpointed."""
+
+    steps: int
+    batch: int
+    seed: int
+    micro_batch: int | None = None
+    precision: str = "fp32"
+    clip_norm: float = 1.0
+    log_every: int = 10
+    validate_every: int = 100
+    checkpoint_every: int = 100
+
+    def due(self, step: int, every: int) -> bool:
+        return step % every == 0 or step == self.steps
+
+
+@dataclass
+class Hooks:
+    """What the loop calls, on every rank, in this order within a step. An exception in a hook ends the loop."""
+
+    on_log: Callable[[Row], None] = lambda row: None
+    on_validate: Callable[[int], None] = lambda step: None
+    on_checkpoint: Callable[[int, int], None] = lambda step, tokens_seen: None
+
+
+def train(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    schedule: Schedule,
+    data: TrainData,
+    plan: Plan,
+    world: World | None = None,
+    hooks: Hooks | None = None,
+    done: int = 0,
+    tokens_seen: int = 0,
+) -> int:
+    """Run steps done + 1 … plan.steps, and return the number of targets that were counted since step 1.
+
+    Model and optimizer hold the state after step `done`, by which `tokens_seen` targets had been counted.
+    Raises StageError, on every rank, when a logged loss or gradient norm is not finite.
+    """
+    world, hooks = world or World(), hooks or Hooks()
+    clock = _Clock()
+    for step in range(done + 1, plan.steps + 1):
+        model.train()
+        indices = batch_indices(plan, step, len(data))
+        counted = data.target_count(indices)
+        rate = schedule(step)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        loss = _accumulate(model, data, indices, counted, plan, world)
+        norm = clip_gradients(model, plan.clip_norm, world)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        tokens_seen += counted
+        clock.add(counted)
+        if plan.due(step, plan.log_every):
+            row = {"step": step, "loss": float(world.sum(loss)), "lr": rate, "grad_norm": float(norm)}
+            if not np.isfinite(row["loss"]) or not np.isfinite(row["grad_norm"]):
+                raise StageError(
+                    f"step {step}: the loss is {row['loss']}, the gradient's norm {row['grad_norm']}",
+                    "lower the learning rate, or lengthen its warm-up",
+                )
+            hooks.on_log(row | {"tokens_seen": tokens_seen, "tokens_per_second": clock.rate()})
+        if plan.due(step, plan.validate_every):
+            with clock.paused():
+                hooks.on_validate(step)
+        if plan.due(step, plan.checkpoint_every):
+            with clock.paused():
+                hooks.on_checkpoint(step, tokens_seen)
+    return tokens_seen
+
+
+def batch_indices(plan: Plan, step: int, rows: int) -> np.ndarray:
+    """Row numbers of the whole batch of a step, the same on every rank."""
+    first = (step - 1) * plan.batch
+    return sample_index(plan.seed, np.arange(first, first + plan.batch), rows)
+
+
+def _accumulate(
+    model: nn.Module, data: TrainData, indices: np.ndarray, counted: int, plan: Plan, world: World
+) -> torch.Tensor:
+    """Add the batch's gradient to the parameters, and return this rank's part of the mean loss."""
+    share = len(indices) // world.size
+    assert share * world.size == len(indices), "the batch divides among the ranks"
+    mine = indices[world.rank * share : (world.rank + 1) * share]
+    size = plan.micro_batch or share
+    total = torch.zeros((), device=world.device)
+    for start in range(0, share, size):
+        if isinstance(model, FSDPModule):  # gradients travel once, after the last micro-batch
+            model.set_requires_gradient_sync(start + size >= share)
+        loss = loss_sum(model, *data.batch(mine[start : start + size]), plan.precision, world.device) / max(1, counted)
+        (loss * world.size).backward()  # FSDP averages over the ranks what has to be their sum
+        total += loss.detach()
+    return total
+
+
+def loss_sum(
+    model: nn.Module, inputs: np.ndarray, targets: np.ndarray, precision: str, device: torch.device
+) -> torch.Tensor:
+    """Cross-entropy in nats, summed over the counted targets, in float32."""
+    inputs_BT = torch.from_numpy(np.ascontiguousarray(inputs)).to(device)
+    targets_BT = torch.from_numpy(np.ascontiguousarray(targets)).to(device)
+    with mixed_precision(model, precision, device):
+        logits_BTV = model(inputs_BT)
+    return F.cross_entropy(
+        logits_BTV.flatten(0, 1).float(), targets_BT.flatten(), ignore_index=IGNORED, reduction="sum"
+    )
+
+
+def mixed_precision(model: nn.Module, precision: str, device: torch.device) -> AbstractContextManager[Any]:
+    """bf16 by autocast for a plain model; a sharded one has its own policy (train/sharding.py)."""
+    if precision == "bf16" and not isinstance(model, FSDPModule):
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return nullcontext()
+
+
+@torch.no_grad()
+def clip_gradients(model: nn.Module, limit: float, world: World) -> torch.Tensor:
+    """Scale the gradient down to an L2 norm of `limit` (Pascanu et al. 2013), and return the norm it had.
+
+    One all-reduce of one number over the local shards, instead of a DTensor operation for each parameter.
+    """
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    sharded = any(isinstance(gradient, DTensor) for gradient in gradients)
+    local = [gradient.to_local() if isinstance(gradient, DTensor) else gradient for gradient in gradients]
+    square = get_total_norm(local, foreach=True).square()
+    norm = (world.sum(square) if sharded else square).sqrt()
+    scale = torch.clamp(limit / (norm + 1e-6), max=1.0)
+    for gradient in local:
+        gradient.mul_(scale)
+    return norm
+
+
+class _Clock:
+    """Tokens per second since the last look, without the time of validation and checkpoints."""
+
+    def __init__(self) -> None:
+        self._tokens, self._began = 0, time.perf_counter()
+
+    def add(self, tokens: int) -> None:
+        self._tokens += tokens
+
+    def rate(self) -> float:
+        now = time.perf_counter()
+        rate = self._tokens / max(now - self._began, 1e-9)
+        self._tokens, self._began = 0, now
+        return round(rate, 1)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self._began += time.perf_counter() - began
