@@ -1,0 +1,190 @@
+"""Submit a recipe as a Ray job: the same run, on the cluster that serves `address`.
+
+What travels: this program as a wheel (pipelines/job_wheel.py), and the checked recipe with all its defaults and with
+absolute paths. The job runs `python -m crawl2chat run recipe.yaml`. The cluster's nodes need the dependencies, the
+recipe's input files, and `storage` in a folder that all of them share; they do not need crawl2chat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..core.errors import InputError, StageError
+from ..core.files import write_text
+from ..core.log import log
+from ..core.progress import console
+from ..core.recipe import Recipe, load_recipe
+from .job_wheel import write_wheel
+
+if TYPE_CHECKING:
+    from ray.job_submission import JobSubmissionClient
+
+ENTRYPOINT = "python -m crawl2chat run recipe.yaml"
+DETACHED = 130  # as a shell says it of a command that Ctrl-C ended
+LOST_AFTER = 10  # failed attempts to reach the cluster, RETRY_S apart, before the follower gives up
+RETRY_S = 3.0
+
+
+def submit(recipe_path: str | Path, overrides: Iterable[str], address: str, follow: bool = True) -> int:
+    """Run the recipe on the cluster; return the job's exit code (0 at once, with follow=False).
+
+    address is that of Ray's dashboard, http://HOST:8265. With `follow` the job's output appears here as it is written;
+    Ctrl-C stops the following, not the job. Raises RecipeError before anything else happens, InputError when the
+    cluster cannot be reached or refuses us, StageError when the job could not be started there.
+    """
+    recipe = travelling(load_recipe(recipe_path, overrides))
+    with _plain_errors(address):
+        client = _connect(address)
+        with tempfile.TemporaryDirectory(prefix="crawl2chat-job-") as temporary:
+            working_dir = Path(temporary) / "job"
+            write_text(working_dir / "recipe.yaml", recipe.to_yaml())
+            wheel = write_wheel(Path(temporary))
+            job = client.submit_job(
+                entrypoint=ENTRYPOINT,
+                runtime_env={
+                    "py_modules": [str(wheel)],
+                    "working_dir": str(working_dir),
+                    "env_vars": {"COLUMNS": str(max(100, shutil.get_terminal_size().columns))},
+                },
+                metadata={"run": recipe.name},
+            )
+        _say(f"submitted {recipe.name} to {address} as {job}; the run's folder is {recipe.folder}")
+        if not follow:
+            _say(_commands(job, address))
+            return 0
+        try:
+            asyncio.run(_follow(client, job))
+        except KeyboardInterrupt:
+            _say(f"\ndetached; {job} goes on\n{_commands(job, address)}")
+            return DETACHED
+        return _exit_code(client, job)
+
+
+def travelling(recipe: Recipe) -> Recipe:
+    """The recipe as it must be to mean the same elsewhere: local paths absolute, and Ray the job's own cluster."""
+    sources = [
+        source.model_copy(update={"paths": [_absolute(path) for path in source.paths]})
+        if source.kind != "crawl"
+        else source
+        for source in recipe.sources
+    ]
+    resources = recipe.resources.model_copy(update={"address": None})
+    return recipe.model_copy(update={"storage": _absolute(recipe.storage), "sources": sources, "resources": resources})
+
+
+def _absolute(path: str) -> str:
+    """A local path made absolute; `package:…` and URLs as they are."""
+    return path if "://" in path or path.startswith("package:") else str(Path(path).absolute())
+
+
+def _connect(address: str) -> JobSubmissionClient:
+    if not address.startswith(("http://", "https://")):
+        raise InputError(
+            f"--address {address!r} is not a web address", "give that of Ray's dashboard: http://HOST:8265"
+        )
+    from ray.job_submission import JobSubmissionClient
+
+    for chatty in ("dashboard_sdk", "job.sdk"):
+        logging.getLogger(f"ray.dashboard.modules.{chatty}").setLevel(logging.WARNING)
+    logging.getLogger("ray._private.runtime_env.packaging").setLevel(logging.WARNING)
+    with _without("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):  # Ray would take these instead of `address`
+        return JobSubmissionClient(address)
+
+
+@contextmanager
+def _without(*names: str) -> Iterator[None]:
+    """Hide environment variables for a moment."""
+    hidden = {name: os.environ.pop(name) for name in names if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
+
+
+@contextmanager
+def _plain_errors(address: str) -> Iterator[None]:
+    """What Ray and the network raise about the connection, as one InputError with the fix."""
+    from ray.exceptions import AuthenticationError
+    from requests.exceptions import RequestException
+
+    try:
+        yield
+    except AuthenticationError as error:
+        raise InputError(
+            f"{address} refuses us: {str(error).splitlines()[0]}",
+            "set RAY_AUTH_MODE=token, and put the cluster's token into RAY_AUTH_TOKEN or ~/.ray/auth_token",
+        ) from error
+    except (ConnectionError, RequestException) as error:
+        raise InputError(
+            f"{address} does not answer: {str(error).splitlines()[0]}",
+            "start Ray there (ray start --head), or open the tunnel (ray dashboard ray_cluster.yaml), "
+            "and give the address of its dashboard",
+        ) from error
+    except RuntimeError as error:  # the client's word for every answer that is not 200
+        raise InputError(
+            f"{address} answered, but not as Ray's job server: {str(error).splitlines()[0]}",
+            "give the address of the dashboard of a Ray of the same version, with ray[default] installed",
+        ) from error
+
+
+async def _follow(client: JobSubmissionClient, job: str) -> None:
+    """Write the job's output as it comes, until the job has ended. A broken connection is taken up where it broke."""
+    shown = failures = 0
+    while True:
+        position = 0
+        try:
+            async for text in client.tail_job_logs(job):
+                fresh = text[max(0, shown - position) :]
+                position += len(text)
+                shown = max(shown, position)
+                sys.stdout.write(fresh)
+                sys.stdout.flush()
+            if client.get_job_status(job).is_terminal():
+                return
+            failures = 0
+        except (OSError, RuntimeError, *_client_errors()) as error:  # OSError covers what requests raises
+            failures += 1
+            log.info("following %s: %s", job, error)
+            if failures == LOST_AFTER:
+                raise ConnectionError(f"lost while following {job}, which may still run: {error}") from error
+        await asyncio.sleep(RETRY_S if failures else 0.2)
+
+
+def _client_errors() -> tuple[type[Exception], ...]:
+    from aiohttp import ClientError
+
+    return (ClientError,)
+
+
+def _exit_code(client: JobSubmissionClient, job: str) -> int:
+    """The exit code of the job's command. Raises StageError when the command never ran, or was stopped."""
+    details: Any = client.get_job_info(job)
+    if details.driver_exit_code is not None:
+        return int(details.driver_exit_code)
+    if details.status == "STOPPED":
+        raise StageError(f"{job} was stopped", "submit the same recipe again: the run continues where it was")
+    raise StageError(
+        f"{job} ended as {details.status.value}: {str(details.message).strip()}",
+        "Ray installs the job's wheel with the `pip`, and starts the job with the `python`, that were first on PATH "
+        "where `ray start` ran: start Ray with its environment active",
+    )
+
+
+def _say(text: str) -> None:
+    console.print(text, markup=False, soft_wrap=True)
+
+
+def _commands(job: str, address: str) -> str:
+    return (
+        f"  watch it: ray job logs --address {address} --follow {job}\n"
+        f"  stop it:  ray job stop --address {address} {job}"
+    )
