@@ -47,7 +47,8 @@ def ray_session(resources: Resources, logs: Path) -> Iterator[None]:
     data = DataContext.get_current()
     data.enable_progress_bars = False
     data.print_on_execution_start = False
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    for handler in [h for h in logging.getLogger("ray.data").handlers if type(h).__name__ == "PlainRayHandler"]:
+        handler.setLevel(logging.CRITICAL)  # what it has to say stands in its log file, and in our own errors
     session = None if address else Path(vars(context)["address_info"]["session_dir"])
     log.info("Ray %s at %s", ray.__version__, address or session)
     try:

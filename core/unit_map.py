@@ -5,11 +5,13 @@ Rows that travel are unit specs and reports, a few hundred bytes each; the worke
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from .errors import StageError
+from .log import log
 from .progress import Progress
 from .units import Unit, UnitReport, commit, finished
 
@@ -40,7 +42,8 @@ def map_units(
     missing = [name for name in names if name not in reports]
     if missing:
         raise StageError(
-            f"{len(missing)} units gave no report, the first is {missing[0]}", "see the Ray logs of the run"
+            f"{len(missing)} units gave no report, the first is {missing[0]}",
+            "the workers' logs are in the run's logs/ray",
         )
     return [reports[name] for name in names]
 
@@ -51,17 +54,25 @@ def _run(work: UnitWork, todo: list[Unit], folder: Path, config: dict[str, Any])
     import ray.data  # here, not above: `run` of a finished recipe must not pay for importing Ray
     from ray.exceptions import RayError
 
+    folder = folder.absolute()
+
     def one(row: dict[str, Any]) -> dict[str, Any]:
         unit = Unit.model_validate_json(row["unit"])
-        report = work(unit, folder, config)
+        try:
+            report = work(unit, folder, config)
+        except Exception as error:  # as data: Ray would wrap it, and lose the message on the way
+            return {"report": "", "error": f"{type(error).__name__}: {error}", "trace": traceback.format_exc()}
         commit(folder, report)
-        return {"report": report.model_dump_json()}
+        return {"report": report.model_dump_json(), "error": "", "trace": ""}
 
-    folder = folder.absolute()
     dataset = ray.data.from_items([{"unit": unit.model_dump_json()} for unit in todo], override_num_blocks=len(todo))
     try:
         for row in dataset.map(one).iter_rows():
+            if row["error"]:
+                log.info("%s", row["trace"])
+                raise StageError(f"a worker failed: {row['error']}", "mend the cause; the same command continues")
             yield UnitReport.model_validate_json(row["report"])
     except RayError as error:
-        cause = getattr(error, "cause", None) or error
-        raise StageError(f"a worker failed: {type(cause).__name__}: {cause}", "see the Ray logs of the run") from error
+        raise StageError(
+            f"Ray gave up: {error}", "see logs/ray in the run's folder; the same command continues"
+        ) from error
