@@ -31,7 +31,7 @@ EXAMPLES = """examples:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a verb. Returns the exit code: 0 done, 1 failed, 2 wrong input, 130 interrupted."""
-    options = _parser().parse_args(argv)
+    options = parse(argv)
     log_to_terminal(options.verbose)
     try:
         return options.verb(options)
@@ -43,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line as options; `verb` is the function to call. Exits with 2 where argparse objects."""
     parser = argparse.ArgumentParser(
         prog="crawl2chat", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -79,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     submit.add_argument("--address", required=True, metavar="URL", help="of the Ray dashboard: http://HOST:8265")
     submit.add_argument("--no-follow", dest="follow", action="store_false", help="return when the job is submitted")
     _set_option(submit)
-    return parser
+    return parser.parse_args(argv)
 
 
 def _verb(verbs: argparse._SubParsersAction, name: str, about: str, verb: Callable) -> argparse.ArgumentParser:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,3 +33,14 @@ def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
     with ray_session(Resources(cpus=2), tmp_path_factory.mktemp("ray_logs")):
         yield
+
+
+@pytest.fixture(scope="session")
+def documented_commands() -> dict[str, list[str]]:
+    """The `crawl2chat …` lines in the bash blocks of README and docs, without comments, by page."""
+    found: dict[str, list[str]] = {}
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        blocks = re.findall(r"```bash\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+        lines = [line.strip() for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+        found[page.name] = [shlex.join(shlex.split(x, comments=True)) for x in lines if x.startswith("crawl2chat ")]
+    return found

@@ -1,0 +1,75 @@
+"""A small run of the tiny recipe, made once by the command line, for the tests that look at a finished run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from crawl2chat.core.recipe import load_recipe
+
+SMALL = [
+    "sources.web.max_pages=60",
+    "tokenizer.vocab_size=600",
+    "model.layers=2",
+    "model.width=64",
+    "model.feed_forward=128",
+    "model.context=64",
+    "train.steps=60",
+    "train.checkpoint_every=20",
+    "train.validate_every=30",
+    "finetune.steps=20",
+    "finetune.checkpoint_every=20",
+    "sampling.max_tokens=16",
+    "tune.rows=['50k']",
+    "tune.learning_rates=[1.0e-3, 1.0e-2]",
+    "tune.steps=20",
+    "tune.report_every=10",
+    "storage=runs",
+]
+
+
+class Workshop:
+    """A folder with recipes/tiny.yaml (smaller than the shipped one), in which commands run as a user would run them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "recipes").mkdir()
+        recipe = load_recipe("tiny", SMALL).model_dump(mode="json")
+        (folder / "recipes" / "tiny.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
+
+    def start(self, *arguments: str, **options: object) -> subprocess.Popen[str]:
+        """Start `crawl2chat ARGUMENTS` in the folder, output captured."""
+        environment = {k: v for k, v in os.environ.items() if k not in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS")}
+        return subprocess.Popen(
+            [sys.executable, "-m", "crawl2chat", *arguments],
+            cwd=self.folder,
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            **options,  # type: ignore[call-overload]
+        )
+
+    def run(self, *arguments: str, stdin: str = "") -> tuple[int, str]:
+        """Run a command to its end: exit code and output."""
+        process = self.start(*arguments, stdin=subprocess.PIPE)
+        output, _ = process.communicate(stdin, timeout=600)
+        return process.returncode, output
+
+
+@pytest.fixture(scope="session")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    return Workshop(tmp_path_factory.mktemp("workshop"))
+
+
+@pytest.fixture(scope="session")
+def finished(workshop: Workshop) -> Workshop:
+    """The workshop with runs/tiny complete."""
+    code, output = workshop.run("run", "recipes/tiny.yaml")
+    assert code == 0, output
+    (workshop.folder / "first_output.txt").write_text(output)
+    return workshop

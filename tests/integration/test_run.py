@@ -1,0 +1,129 @@
+"""The whole way on the command line: a run, the same again, kills, and every command that README and docs show."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from .conftest import Workshop
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+
+def manifest(folder: Path, stage: str) -> dict:
+    return json.loads((folder / stage / "manifest.json").read_text())
+
+
+def test_a_run_ends_with_table_samples_and_the_next_command(finished: Workshop) -> None:
+    output = (finished.folder / "first_output.txt").read_text()
+    for expected in ("crawl", "pretrain", "bits per byte", "gzip -9", "unigram tokens", "run folder:", "next: "):
+        assert expected in output
+    samples = json.loads((finished.folder / "runs/tiny/samples/samples.json").read_text())
+    assert [sample["kind"] for sample in samples].count("continuation") == 3
+    assert [sample["kind"] for sample in samples].count("answer") == 1
+    for sample in samples:
+        assert sample["prompt"] in output
+
+
+def test_rows_in_are_kept_and_dropped(finished: Workshop) -> None:
+    run = finished.folder / "runs/tiny"
+    extract, dedup = manifest(run, "extract")["counters"], manifest(run, "dedup")["counters"]
+    assert extract["documents_in"] == extract["documents"] + extract["dropped"] > 0
+    assert dedup["documents_in"] == dedup["documents"] + dedup["dropped"] == extract["documents"]
+
+
+def test_again_does_nothing_and_starts_no_ray(finished: Workshop) -> None:
+    code, output = finished.run("run", "recipes/tiny.yaml")
+    assert code == 0
+    assert "up to date, nothing to do" in output
+    assert "gzip -9" in output
+
+
+def test_a_changed_setting_is_planned_to_rerun_only_what_depends_on_it(finished: Workshop) -> None:
+    code, output = finished.run("run", "recipes/tiny.yaml", "--dry-run", "--set", "train.steps=61")
+    assert code == 0
+    verdicts = {line.split()[0]: line for line in output.splitlines() if "would run" in line or "up to date" in line}
+    assert {stage for stage, line in verdicts.items() if "would run" in line} == {"pretrain", "finetune", "samples"}
+    assert "changed: train.steps" in verdicts["pretrain"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "recipes/tiny.yaml", "--set", "train.stepz=1"], "unknown key train.stepz"),
+        (["run", "recipes/tiny.yaml", "--set", "model.heads=3"], "model.heads is 3"),
+        (["run", "recipes/absent.yaml"], "no recipe at recipes/absent.yaml"),
+        (["run", "recipes/tiny.yaml", "--set", "sources.wiki.paths=['no/such.bz2']", "--set", "name=x"], "no/such.bz2"),
+        (["pretrain", "recipes/tiny.yaml", "--set", "tokenizer.vocab_size=700"], "is not up to date"),
+        (["generate", "--run", "runs/absent", "x"], "runs/absent is not a run"),
+    ],
+)
+def test_wrong_input_ends_with_2_before_any_worker(finished: Workshop, arguments: list[str], message: str) -> None:
+    began = time.monotonic()
+    code, output = finished.run(*arguments)
+    assert code == 2
+    assert message in output
+    assert "fix: " in output
+    assert "Traceback" not in output
+    assert time.monotonic() - began < 60
+
+
+def test_killed_at_three_stages_it_ends_with_the_same_bytes(finished: Workshop) -> None:
+    run = finished.folder / "runs/killed"
+    moments: list[tuple[str, Callable[[], bool]]] = [
+        ("crawl", lambda: (run / "crawl/started.json").exists() and any((run / "crawl").rglob("*.sqlite"))),
+        ("extract", lambda: any((run / "extract/units").glob("*.json"))),
+        ("pretrain", lambda: any((run / "pretrain/checkpoints").glob("step_*"))),
+    ]
+    for stage, reached in moments:
+        process = finished.start("run", "recipes/tiny.yaml", "--set", "name=killed", stdin=subprocess.DEVNULL)
+        deadline = time.monotonic() + 240
+        while not reached():
+            assert process.poll() is None, process.communicate()[0]
+            assert time.monotonic() < deadline, f"{stage} was not reached"
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert not (run / stage / "manifest.json").exists(), f"{stage} was finished before the kill"
+    code, output = finished.run("run", "recipes/tiny.yaml", "--set", "name=killed")
+    assert code == 0, output
+
+    whole = finished.folder / "runs/tiny"
+    assert manifest(run, "shards")["files"] == manifest(whole, "shards")["files"]
+    assert manifest(run, "shards")["files"], "there are shards to compare"
+    for stage in ("pretrain", "finetune"):
+        for loss in ("validation_loss", "train_loss"):
+            assert manifest(run, stage)["counters"][loss] == manifest(whole, stage)["counters"][loss]
+
+
+def test_one_process_a_run(finished: Workshop) -> None:
+    with (finished.folder / "runs/tiny/lock").open("a+") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        handle.truncate(0)
+        handle.write(str(os.getpid()))
+        handle.flush()
+        code, output = finished.run("pretrain", "recipes/tiny.yaml", "--set", "train.steps=62")
+    assert code == 2
+    assert f"process {os.getpid()}" in output
+
+
+def test_every_documented_command_runs(finished: Workshop, documented_commands: dict[str, list[str]]) -> None:
+    """Last in this file: some of the commands change the run. `submit` has test_submit.py."""
+    commands = dict.fromkeys(command for page in documented_commands.values() for command in page)
+    for command in commands:
+        _, verb, *rest = shlex.split(command)
+        if verb == "submit":
+            continue
+        code, output = finished.run(verb, *rest, stdin="What is anarchism?\n" if verb == "chat" else "")
+        assert code == 0, f"{command}\n{output}"
