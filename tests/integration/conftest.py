@@ -33,7 +33,7 @@ SMALL = [
 
 
 class Workshop:
-    """A folder with recipes/tiny.yaml (smaller than the shipped one), in which commands run as a user would run them."""
+    """A folder with a recipes/tiny.yaml smaller than the shipped one, in which commands run as a user runs them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

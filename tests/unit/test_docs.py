@@ -1,4 +1,4 @@
-"""README and docs: every command parses, every link leads somewhere. tests/integration/test_run.py runs the commands."""
+"""README and docs: every command parses, every link leads somewhere. integration/test_run.py runs the commands."""
 
 from __future__ import annotations
 
