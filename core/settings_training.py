@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 
 from .settings_data import Section
 
@@ -91,11 +91,15 @@ class Tune(Section):
     """A Ray Tune search over rows of tune/scaling_table.yaml."""
 
     rows: list[str] = Field(default_factory=lambda: ["50k", "100k", "250k"], min_length=1)
-    learning_rates: list[float] = Field(default_factory=lambda: [1e-3, 3e-3, 1e-2], min_length=1)
+    learning_rates: list[PositiveFloat] | None = Field(
+        default=None, min_length=1, description="null: a row's own in the table, a third of it, and three times it"
+    )
+    warmup_share: float = Field(default=0.1, ge=0, le=1, description="of the steps; the rest is as train.optimizer")
     steps: int = Field(default=60, ge=1, description="of the longest trials")
     batch: int = Field(default=8, ge=1)
     report_every: int = Field(default=20, ge=1, description="steps between two validation losses, ASHA's rungs")
-    reduction_factor: int = Field(default=2, ge=2)
+    reduction_factor: int = Field(default=2, ge=2, description="ASHA: of a rung's trials one in so many goes on")
+    validation_rows: int = Field(default=64, ge=1, description="of the validation split, evenly spread")
     concurrent: int = Field(default=2, ge=1, description="trials at a time, one CPU each")
 
 

@@ -1,0 +1,43 @@
+"""Asynchronous successive halving (Li et al. 2020) with one competition a row of the scaling table.
+
+Ray's ASHA compares all trials with each other. Over rows of different size that would stop the small models, whatever
+their learning rate: at equal tokens a larger one has the lower loss. Here a trial competes with those of its own row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
+
+
+class AshaPerRow(FIFOScheduler):
+    """Trials start in the order given; each row's own ASHA decides which of them go on at a rung."""
+
+    def __init__(self, by_row: Mapping[str, ASHAScheduler]) -> None:
+        super().__init__()
+        self._by_row = dict(by_row)
+
+    def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
+        taken = [asha.set_search_properties(metric, mode, **spec) for asha in self._by_row.values()]
+        return all(taken)
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        self._of(trial).on_trial_add(tune_controller, trial)
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        return self._of(trial).on_trial_result(tune_controller, trial, result)
+
+    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
+        self._of(trial).on_trial_complete(tune_controller, trial, result)
+
+    def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
+        self._of(trial).on_trial_remove(tune_controller, trial)
+
+    def debug_string(self) -> str:
+        return "\n".join(f"{row}: {asha.debug_string()}" for row, asha in self._by_row.items())
+
+    def _of(self, trial: Trial) -> ASHAScheduler:
+        return self._by_row[trial.config["trial"]["row"]]
