@@ -1,0 +1,1 @@
+"""Exact and near-duplicate documents: hashes, MinHash signatures, bands, clusters."""

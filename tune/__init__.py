@@ -1,0 +1,1 @@
+"""The scaling table, and the search over its rows on Ray Tune."""

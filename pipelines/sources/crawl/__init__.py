@@ -1,0 +1,1 @@
+"""A polite crawler as Ray actors around one frontier."""
