@@ -35,7 +35,9 @@ def generate(
 
     The same arguments give the same ids. Raises InputError for an empty prompt and settings out of range.
     """
-    _check(prompt_ids, max_tokens, temperature, top_k, top_p)
+    check_settings(max_tokens, temperature, top_k, top_p)
+    if not prompt_ids:
+        raise InputError("the prompt is empty", "give at least one token")
     context = model.config.context
     ids = list(prompt_ids)
     if len(ids) > context:
@@ -106,9 +108,8 @@ def _last_logits(model: Transformer, ids: Sequence[int], cache: KVCache | None) 
     return model(tokens_BT, cache, last_only=True)[0, -1].float().cpu()
 
 
-def _check(ids: Sequence[int], max_tokens: int, temperature: float, top_k: int | None, top_p: float | None) -> None:
-    if not ids:
-        raise InputError("the prompt is empty", "give at least one token")
+def check_settings(max_tokens: int, temperature: float, top_k: int | None, top_p: float | None) -> None:
+    """Raises InputError for a setting out of range."""
     for name, value, fits, wants in (
         ("max_tokens", max_tokens, max_tokens >= 1, "at least 1"),
         ("temperature", temperature, temperature >= 0, "0 (the likeliest token) or more"),

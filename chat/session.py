@@ -1,0 +1,175 @@
+"""A trained model with its tokenizer, ready to continue texts and to answer questions, piece by piece.
+
+Opened from a run's folder, in one process, without Ray. Used by `generate`, `chat`, and the stage `samples`.
+"""
+
+from __future__ import annotations
+
+import codecs
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import ContractError, InputError
+from ..core.log import log
+from ..core.recipe import Recipe
+from ..core.run import Run
+from ..model.generation import check_settings, generate
+from ..model.transformer import Transformer
+from ..tokenize.bpe import SPECIAL_TOKENS, Tokenizer
+from ..tokenize.chat_template import encode_chat
+from ..train.checkpoints import load_for_inference, newest
+
+Message = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How tokens are drawn: the recipe's `sampling`, and a seed."""
+
+    max_tokens: int
+    temperature: float
+    top_k: int | None
+    top_p: float | None
+    seed: int
+
+    def __post_init__(self) -> None:
+        check_settings(self.max_tokens, self.temperature, self.top_k, self.top_p)
+
+    @classmethod
+    def of(cls, recipe: Recipe, **overrides: Any) -> Options:
+        """The recipe's settings, and its seed; an override that is None leaves the recipe's."""
+        given = {name: value for name, value in overrides.items() if value is not None}
+        names = [item.name for item in fields(cls) if item.name != "seed"]
+        base = cls(seed=recipe.seed, **{name: getattr(recipe.sampling, name) for name in names})
+        return replace(base, **given)
+
+
+class TextStream:
+    """Iterates over pieces of text while the model writes them; afterwards `text`, `tokens` and `seconds` are known.
+
+    A token may end within a character: its bytes wait for the rest. Bytes that are no UTF-8 become U+FFFD.
+    """
+
+    def __init__(self, ids: Iterator[int], tokenizer: Tokenizer) -> None:
+        self._ids, self._tokenizer = ids, tokenizer
+        self.text = ""
+        self.tokens = 0
+        self.seconds = 0.0
+
+    def __iter__(self) -> Iterator[str]:
+        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        began = time.perf_counter()
+        for token in self._ids:
+            self.tokens += 1
+            self.seconds = time.perf_counter() - began
+            yield from self._piece(decoder.decode(self._tokenizer.decode_bytes([token])))
+        yield from self._piece(decoder.decode(b"", final=True))
+
+    def _piece(self, text: str) -> Iterator[str]:
+        if text:
+            self.text += text
+            yield text
+
+    def read(self) -> TextStream:
+        """Let the model write to the end."""
+        for _ in self:
+            pass
+        return self
+
+
+class ChatSession:
+    """Model and tokenizer. It keeps no conversation: `answer` gets all messages."""
+
+    def __init__(self, model: Transformer, tokenizer: Tokenizer) -> None:
+        self.model, self.tokenizer = model, tokenizer
+        self._stop_ids = frozenset(tokenizer.special(name) for name in SPECIAL_TOKENS)
+
+    @classmethod
+    def open(cls, run: Run, stage: str = "finetune") -> ChatSession:
+        """The model of the stage `finetune` or `pretrain`, and the run's tokenizer.
+
+        Raises InputError when there is no checkpoint yet, ContractError when it was trained with another tokenizer.
+        """
+        if stage == "finetune" and run.recipe.instructions is None:
+            raise InputError(
+                f"{run.folder} has no fine-tuned model: its recipe has instructions: null",
+                f"continue a text with the base model: crawl2chat generate --run {run.folder} TEXT",
+            )
+        path = run.stage("tokenizer") / "tokenizer.json"
+        tokenizer = Tokenizer.load(path)
+        checkpoint = _checkpoint(run, stage)
+        model, meta = load_for_inference(checkpoint)
+        if meta["tokenizer_digest"] != tokenizer.digest:
+            raise ContractError(
+                f"{checkpoint} was trained with the tokenizer {meta['tokenizer_digest'][:16]}, "
+                f"{path} is {tokenizer.digest[:16]}",
+                f"bring the run up to date: crawl2chat run --run {run.folder}",
+            )
+        return cls(model, tokenizer)
+
+    @property
+    def context(self) -> int:
+        return self.model.config.context
+
+    def continue_text(self, prompt: str, options: Options) -> TextStream:
+        """What follows the prompt in a document that begins with it, up to the document's end."""
+        ids = [self.tokenizer.end_of_text, *self.tokenizer.encode(_valid(prompt))]
+        return self._write(ids, options)
+
+    def answer(self, messages: Sequence[Message], options: Options) -> TextStream:
+        """The assistant's answer to the last message, up to its <|end|>.
+
+        The oldest turns are left out (see `fit`). Raises InputError when the last question alone is too long.
+        """
+        return self._write(self._encode(self.fit(messages, options)), options)
+
+    def fit(self, messages: Sequence[Message], options: Options) -> list[Message]:
+        """The newest turns that leave room for an answer, max_tokens or half the context; the last always stays."""
+        room = min(options.max_tokens, self.context // 2)
+        kept = list(messages)
+        while len(kept) > 1 and len(self._encode(kept)) > self.context - room:
+            kept = kept[2:]
+        length = len(self._encode(kept))
+        if length > self.context:
+            raise InputError(
+                f"the question has {length} tokens, the model's context {self.context}", "ask a shorter question"
+            )
+        return kept
+
+    def _encode(self, messages: Sequence[Message]) -> list[int]:
+        valid = [{"role": one["role"], "content": _valid(one["content"])} for one in messages]
+        return encode_chat(self.tokenizer, valid, generation_prompt=True)[0]
+
+    def _write(self, ids: list[int], options: Options) -> TextStream:
+        drawn = generate(
+            self.model,
+            ids,
+            max_tokens=options.max_tokens,
+            temperature=options.temperature,
+            top_k=options.top_k,
+            top_p=options.top_p,
+            stop_ids=self._stop_ids,
+            seed=options.seed,
+        )
+        return TextStream(drawn, self.tokenizer)
+
+
+def _checkpoint(run: Run, stage: str) -> Path:
+    """The checkpoint that the finished stage names; of an unfinished one the newest, with a warning."""
+    folder = run.stage(stage)
+    manifest = run.manifest(stage)
+    if manifest is not None:
+        return folder / manifest.facts["checkpoint"]
+    path = newest(folder / "checkpoints")
+    if path is None:
+        raise InputError(f"{folder} holds no checkpoint yet", f"train first: crawl2chat run --run {run.folder}")
+    log.warning("stage %s is not finished: using its checkpoint %s", stage, path.name)
+    return path
+
+
+def _valid(text: str) -> str:
+    """Text without lone surrogates, which undecodable bytes of a terminal or a pipe become: they are no UTF-8."""
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,56 @@
+"""Conversations as tokens, with the mask that says which of them the model learns to write.
+
+    <|user|>question<|end|><|assistant|>answer<|end|><|user|>…
+
+Special tokens come in by their ids and contents as ordinary text, so a content that spells `<|end|>` ends nothing. The
+mask is True on each answer and on the <|end|> behind it: the model learns to answer and to stop, not to ask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ..core.errors import InputError
+from .bpe import ASSISTANT, END, USER, Tokenizer
+
+MARKS = {"user": USER, "assistant": ASSISTANT}
+
+
+def encode_chat(
+    tokenizer: Tokenizer, messages: Sequence[Mapping[str, str]], generation_prompt: bool = False
+) -> tuple[list[int], list[bool]]:
+    """Ids and loss mask, of equal length, of messages {role, content} in which user and assistant take turns.
+
+    With `generation_prompt` the last message is the user's, and <|assistant|> follows for the model to go on. Raises
+    InputError naming the message when there is none, a role is unknown or out of turn, or a content is empty.
+    """
+    _check(messages, generation_prompt)
+    end = tokenizer.special(END)
+    ids: list[int] = []
+    mask: list[bool] = []
+    for message in messages:
+        content = [*tokenizer.encode(message["content"]), end]
+        ids += [tokenizer.special(MARKS[message["role"]]), *content]
+        mask += [False] + [message["role"] == "assistant"] * len(content)
+    if generation_prompt:
+        ids.append(tokenizer.special(ASSISTANT))
+        mask.append(False)
+    return ids, mask
+
+
+def _check(messages: Sequence[Mapping[str, str]], generation_prompt: bool) -> None:
+    if not messages:
+        raise InputError("a conversation without messages", "give at least the user's question")
+    for number, message in enumerate(messages, 1):
+        role, content = message.get("role"), message.get("content")
+        turn = "user" if number % 2 else "assistant"
+        if role not in MARKS:
+            raise InputError(f"message {number} has the role {role!r}", f"use one of: {', '.join(MARKS)}")
+        if role != turn:
+            raise InputError(
+                f"message {number} is the {role}'s, it is the {turn}'s turn", "begin with the user, then take turns"
+            )
+        if not isinstance(content, str) or not content.strip():
+            raise InputError(f"message {number} ({role}) has no text: {content!r}", "give it one, or leave it out")
+    if generation_prompt and messages[-1]["role"] != "user":
+        raise InputError("the last message is the assistant's: nothing to answer", "end with a question of the user")
