@@ -36,7 +36,7 @@ def search(trials: Sequence[Trial], settings: Tune, folder: Path, vocab_size: in
     """
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "1")
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # else Ctrl-C gives half a search as if it were a whole one
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a failed trial is a result, and has its error.txt
     dumped = [trial.model_dump(mode="json") for trial in trials]
     trainable = tune.with_resources(run_trial, {"cpu": 1})
     storage, name = folder / "ray", f"search-{digest(dumped)[:16]}"
@@ -108,8 +108,14 @@ def _result(trial: Trial, found: tune.Result, vocab_size: int) -> Result:
         bits_per_byte=report["bits_per_byte"] if measured else None,
         seconds=round(float(report.get("time_total_s", math.nan)), 2) if report else 0.0,
         state=state,
-        error=str(found.error).strip().splitlines()[-1] if found.error is not None else None,
+        error=_first_line(found.error) if found.error is not None else None,
     )
+
+
+def _first_line(error: Exception) -> str:
+    """What the trial raised, without Ray's wrapping."""
+    cause = getattr(error, "cause", None) or error
+    return f"{type(cause).__name__}: {str(cause).strip().splitlines()[0]}"
 
 
 class _Reports(tune.Callback):

@@ -1,0 +1,208 @@
+"""The search on a local Ray, over token shards of a real text."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import yaml
+from crawl2chat.core.files import write_text
+from crawl2chat.core.manifest import Manifest, file_entry, write_manifest
+from crawl2chat.core.recipe import load_recipe
+from crawl2chat.core.run import Run
+from crawl2chat.core.session import ray_session
+from crawl2chat.core.stage import bring_up_to_date
+from crawl2chat.tokenize.bpe import SPECIAL_TOKENS, Tokenizer
+from crawl2chat.tune.results import Result, read_results
+from crawl2chat.tune.tune_stage import TUNE
+from tokenizers import Tokenizer as Library
+from tokenizers import decoders, models, pre_tokenizers, trainers
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+
+def test_every_trial_has_a_result(local_ray: None, shared_data: Path, tmp_path: Path) -> None:
+    run = make_run(shared_data, tmp_path, rows=["50k", "100k"], learning_rates=[1e-2, 3e-4, 1e9])
+    manifest = search(run)
+    results = read_results(run.stage("tune"))
+    assert [(r.row, r.learning_rate) for r in results if r.learning_rate == 1e9] == [("50k", 1e9), ("100k", 1e9)]
+    assert [r.row for r in results] == ["50k"] * 3 + ["100k"] * 3, "rows as in the recipe"
+    for row in ("50k", "100k"):
+        good, poor, wild = (r for r in results if r.row == row)
+        assert (good.learning_rate, good.state, good.steps) == (1e-2, "finished", 12)
+        assert good.tokens == 12 * 4 * 128
+        assert loss(good) < loss(poor) < np.log(512), "it learns, and faster at the better rate"
+        assert 1 < (good.bits_per_byte or 0) < 8
+        assert (wild.learning_rate, wild.validation_loss) == (1e9, None), "worst last"
+        assert wild.state == "diverged"
+    assert manifest.facts["best"]["50k"]["learning_rate"] == 1e-2
+    assert manifest.counters["trials"] == 6 == sum(manifest.counters[s] for s in ("finished", "stopped", "diverged"))
+    [(planned, _)] = bring_up_to_date([TUNE], run, no_session)
+    assert not planned.todo, "up to date, without Ray"
+
+
+def test_a_trial_repeats_pretraining_exactly(local_ray: None, shared_data: Path, tmp_path: Path) -> None:
+    """The same shape, rate, data order and seed give the loss that the training loop gives on its own."""
+    import torch
+    from crawl2chat.model.transformer import Transformer
+    from crawl2chat.train.loader import TokenDataset
+    from crawl2chat.train.loop import Plan, train
+    from crawl2chat.train.optimizer import adamw
+    from crawl2chat.train.schedule import warmup_cosine
+    from crawl2chat.train.validation import ValidationTokens, validate
+    from crawl2chat.train.world import World
+    from crawl2chat.tune.table import load_table
+
+    run = make_run(shared_data, tmp_path, learning_rates=[1e-2], validation_rows=100_000)
+    search(run)
+    [result] = read_results(run.stage("tune"))
+    tokenizer = Tokenizer.load(run.stage("tokenizer") / "tokenizer.json")
+    model = Transformer(load_table()["50k"].config(tokenizer.vocab_size))
+    model.init_weights(run.recipe.seed)
+    settings = run.recipe.train.optimizer.model_copy(update={"learning_rate": 1e-2, "warmup_steps": 2})
+    shards, threads = run.stage("shards"), torch.get_num_threads()
+    torch.set_num_threads(1)
+    data = TokenDataset(sorted((shards / "train").iterdir()), 128)
+    train(model, adamw(model, settings), warmup_cosine(settings, 12), data, Plan(12, 4, run.recipe.seed))
+    held_out = ValidationTokens(sorted((shards / "validation").iterdir()), 128, tokenizer.end_of_text)
+    measured = validate(model, held_out, tokenizer.token_bytes(), 4, "fp32", World())
+    torch.set_num_threads(threads)
+    assert result.parameters == sum(p.numel() for p in model.parameters())
+    assert result.validation_loss == pytest.approx(measured["validation_loss"], rel=1e-6)
+    assert result.bits_per_byte == pytest.approx(measured["bits_per_byte"], rel=1e-6)
+
+
+def test_a_trial_that_raises_is_a_result(local_ray: None, shared_data: Path, tmp_path: Path) -> None:
+    run = make_run(shared_data, tmp_path, rows=["50k", "10m"], learning_rates=[1e-2])
+    for shard in (run.stage("shards") / "train").iterdir():  # too few tokens for the row with the longer context
+        table = pa.ipc.open_file(shard).read_all()
+        _write(shard, table["doc_id"].to_pylist()[:12], table["tokens"].to_pylist()[:12])
+    search(run)
+    small, large = read_results(run.stage("tune"))
+    assert (small.row, small.state) == ("50k", "finished")
+    assert (large.row, large.state, large.validation_loss) == ("10m", "failed", None)
+    assert "too few for one row of model.context = 1024" in (large.error or "")
+
+
+def test_a_killed_search_goes_on_without_repeating(shared_data: Path, tmp_path: Path) -> None:
+    run = make_run(shared_data, tmp_path, learning_rates=[1e-2, 2e-2, 5e-3], steps=40, concurrent=1)
+    code = (
+        "import sys; from crawl2chat.core.run import Run; from crawl2chat.core.stage import bring_up_to_date\n"
+        "from crawl2chat.core.session import ray_session; from crawl2chat.tune.tune_stage import TUNE\n"
+        "run = Run.open(sys.argv[1])\n"
+        "list(bring_up_to_date([TUNE], run, lambda: ray_session(run.recipe.resources, run.folder / 'logs')))\n"
+    )
+    command = [sys.executable, "-c", code, str(run.folder)]
+    environment = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"}
+    driver = subprocess.Popen(command, env=environment, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while sum(1 for reports in ended(run) if reports) < 1 or len(started(run)) < 2:
+        assert driver.poll() is None, "the search ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(driver.pid, signal.SIGKILL)
+    driver.wait()
+    before = {path: path.read_bytes() for path in ended(run)}
+    assert before and not (run.stage("tune") / "manifest.json").exists()
+    subprocess.run(command, env=environment, check=True)
+    assert {path: path.read_bytes() for path in before} == before, "a finished trial is not run again"
+    results = read_results(run.stage("tune"))
+    assert sorted(r.learning_rate for r in results) == [5e-3, 1e-2, 2e-2]
+    assert {r.state for r in results} <= {"finished", "stopped"}
+    told = {json.loads(data.splitlines()[-1])["validation_loss"] for data in before.values()}
+    assert told <= {r.validation_loss for r in results}
+
+
+def search(run: Run) -> Manifest:
+    session = partial(ray_session, run.recipe.resources, run.folder / "logs")
+    [(planned, manifest)] = bring_up_to_date([TUNE], run, session)
+    assert planned.todo
+    return manifest
+
+
+def no_session() -> Any:
+    raise AssertionError("Ray is not needed")
+
+
+def loss(result: Result) -> float:
+    assert result.validation_loss is not None
+    return result.validation_loss
+
+
+def started(run: Run) -> list[Path]:
+    return [path for path in (run.stage("tune") / "ray").glob("search-*/*/result.json") if path.stat().st_size]
+
+
+def ended(run: Run) -> list[Path]:
+    """Reports of the trials that have told their last step."""
+    return [path for path in started(run) if json.loads(path.read_bytes().splitlines()[-1])["step"] == 40]
+
+
+def make_run(shared_data: Path, folder: Path, **settings: object) -> Run:
+    """A run whose shards hold the speeches of tinyshakespeare, every tenth of them for validation."""
+    recipe = {
+        "name": "plays",
+        "storage": str(folder),
+        "sources": [{"name": "plays", "kind": "jsonl", "paths": ["unused.jsonl"]}],
+        "tune": {"rows": ["50k"], "steps": 12, "report_every": 4, "batch": 4, "validation_rows": 16} | settings,
+        "resources": {"cpus": 2},
+    }
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    run = Run(load_recipe(folder / "recipe.yaml"))
+    run.folder.mkdir()
+    (folder / "recipe.yaml").rename(run.folder / "recipe.yaml")
+    text = gzip.decompress((shared_data / "text" / "tinyshakespeare.txt.gz").read_bytes()).decode()
+    speeches = text.split("\n\n")[:3000]
+    library = Library(models.BPE())
+    library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    library.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=512, special_tokens=list(SPECIAL_TOKENS), initial_alphabet=alphabet, show_progress=False
+    )
+    library.train_from_iterator(speeches, trainer)
+    path = run.stage("tokenizer") / "tokenizer.json"
+    write_text(path, library.to_str())
+    tokenizer = Tokenizer.load(path)
+    _finish(run, "tokenizer", [path], {"vocab_size": tokenizer.vocab_size})
+    tokens = [[*ids, tokenizer.end_of_text] for ids in tokenizer.encode_batch(speeches)]
+    names = [f"speech-{number}" for number in range(len(tokens))]
+    shards = []
+    for split, chosen in (("validation", slice(0, None, 10)), ("train", slice(1, None, 2))):
+        shards.append(run.stage("shards") / split / "plays-00000.arrow")
+        shards[-1].parent.mkdir(parents=True)
+        _write(shards[-1], names[chosen], tokens[chosen])
+    _finish(run, "shards", shards, {})
+    return run
+
+
+def _write(path: Path, names: list[str], tokens: list[list[int]]) -> None:
+    batch = pa.record_batch({"doc_id": pa.array(names), "tokens": pa.array(tokens, pa.large_list(pa.uint16()))})
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+
+
+def _finish(run: Run, stage: str, paths: list[Path], facts: dict[str, Any]) -> None:
+    folder = run.stage(stage)
+    files = [file_entry(folder, path, 1) for path in paths]
+    values = {
+        "version": 1,
+        "config": {},
+        "fingerprint": "",
+        "inputs": {},
+        "counters": {},
+        "code_version": "",
+        "seconds": 0,
+    }
+    write_manifest(folder, Manifest.model_validate(values | {"stage": stage, "files": files, "facts": facts}))
