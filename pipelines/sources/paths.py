@@ -1,0 +1,118 @@
+"""From a source's `paths` to files, checked before anything starts.
+
+A path is a local file, a glob, any URL that fsspec knows (`s3://…`, with globs), or `package:NAME/…` for a file inside
+an installed Python package, which is found without importing the package.
+"""
+
+from __future__ import annotations
+
+import glob
+import importlib.util
+import os
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, cast
+
+from fsspec.core import url_to_fs
+
+from ...core.errors import InputError
+from ...core.recipe import Recipe
+from ...core.settings_data import CrawlSource, Source, TableSource
+from .table import check_parquet
+
+PACKAGE = "package:"
+EXTRA_OF_PACKAGE = {"gensim": "demo"}
+
+
+def source_files(source: Source) -> list[str]:
+    """All files of a source, sorted, each once. Raises InputError naming the key, the path and the fix."""
+    assert not isinstance(source, CrawlSource), "a crawl's files are listed by its manifest"
+    return sorted({file for path in source.paths for file in _expand(path, f"sources.{source.name}.paths")})
+
+
+def check_sources(recipe: Recipe) -> None:
+    """Raise InputError for the first source whose files are missing or have not the columns that it names."""
+    for source in recipe.sources:
+        if isinstance(source, CrawlSource):
+            continue
+        files = source_files(source)
+        if isinstance(source, TableSource) and source.kind == "parquet":
+            with open_binary(files[0]) as handle:
+                check_parquet(handle, files[0], source)
+
+
+def stamps(recipe: Recipe) -> dict[str, str]:
+    """Path to `size:time` of every input file outside the run: a changed input reruns what was made from it."""
+    sources = [source for source in recipe.sources if not isinstance(source, CrawlSource)]
+    return {file: _stamp(file) for source in sources for file in source_files(source)}
+
+
+def open_binary(file: str) -> BinaryIO:
+    """Open one file of a source for reading; seekable."""
+    fs, path = url_to_fs(resolve(file))
+    return cast(BinaryIO, fs.open(path, "rb"))
+
+
+def size_of(file: str) -> int:
+    fs, path = url_to_fs(resolve(file))
+    return int(fs.size(path) or 0)
+
+
+def key_names(files: Sequence[str]) -> dict[str, str]:
+    """The name of each file that goes into its documents' doc_ids: independent of where the data lies on this machine.
+
+    The file's own name; where two files of the source share one, the path below their common folder.
+    """
+    names = {file: PurePosixPath(file).name for file in files}
+    if len(set(names.values())) == len(names):
+        return names
+    common = os.path.commonpath([PurePosixPath(file).parent for file in files])
+    return {file: os.path.relpath(file, common) for file in files}
+
+
+def resolve(file: str) -> str:
+    """The address that fsspec opens. Raises InputError when a package is not installed."""
+    if not file.startswith(PACKAGE):
+        return file
+    name, _, inside = file.removeprefix(PACKAGE).partition("/")
+    spec = importlib.util.find_spec(name) if name.isidentifier() else None
+    if spec is None or not spec.submodule_search_locations:
+        raise InputError(f"{file}: the Python package {name!r} is not installed", _install(name))
+    return str(Path(spec.submodule_search_locations[0]) / inside)
+
+
+def _install(name: str) -> str:
+    extra = EXTRA_OF_PACKAGE.get(name)
+    return f"pip install 'crawl2chat[{extra}]'" if extra else f"pip install {name}"
+
+
+def _expand(path: str, key: str) -> list[str]:
+    try:
+        address = resolve(path)
+    except InputError as error:
+        raise InputError(f"{key}: {error.message}", error.fix) from error
+    pattern = glob.has_magic(path)
+    try:
+        fs, inside = url_to_fs(address)
+        if not pattern:
+            if fs.isfile(inside):
+                return [path]
+            raise InputError(f"{key}: no file at {path!r}", "correct the path, or put the file there")
+        found = [str(hit) for hit in fs.glob(inside) if fs.isfile(hit)]
+    except (ImportError, ValueError, OSError) as error:  # what fsspec raises for addresses it cannot open
+        raise InputError(f"{key}: {path!r} cannot be opened: {error}", "correct the address or its access") from error
+    if not found:
+        raise InputError(f"{key}: nothing matches {path!r}", "correct the pattern, or put files there")
+    if path.startswith(PACKAGE):
+        root = str(Path(resolve(path[: path.index("/") + 1])))
+        return [f"{path[: path.index('/')]}/{os.path.relpath(hit, root)}" for hit in found]
+    if "://" in path:
+        return [fs.unstrip_protocol(hit) for hit in found]
+    return [hit if Path(path).is_absolute() else os.path.relpath(hit) for hit in found]
+
+
+def _stamp(file: str) -> str:
+    fs, path = url_to_fs(resolve(file))
+    info = fs.info(path)
+    changed = next((info[key] for key in ("mtime", "ETag", "etag", "LastModified", "last_modified") if key in info), "")
+    return f"{info.get('size', '')}:{changed}"
