@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -36,3 +37,12 @@ def kept_batches(
             kept = batch.filter(pc.invert(pc.is_in(batch["doc_id"], value_set=gone.combine_chunks())))
             if kept.num_rows:
                 yield kept.select(names)
+
+
+def strings(column: pa.Array | pa.ChunkedArray) -> list[str]:
+    """A string column without nulls as a list. Bytes that are not UTF-8, which Arrow does not check, become U+FFFD."""
+    try:
+        return cast(list[str], column.to_pylist())
+    except UnicodeDecodeError:
+        raw = column.cast(pa.large_binary()).to_pylist()
+        return [cast(bytes, one).decode("utf-8", "replace") for one in raw]

@@ -31,7 +31,7 @@ from ..core.stage import Stage, StageContext, StageResult
 from ..core.unit_map import map_units
 from ..core.units import Unit, total
 from .bands import collapse, partition_of, rows_of, twice
-from .resolve import cluster_sizes, resolve, write_unit
+from .resolve import resolve, write_unit
 from .signatures import sign_unit
 from .tables import numbers, read_arrow, write_arrow
 
@@ -45,10 +45,9 @@ def _work(ctx: StageContext) -> StageResult:
     units = extracted_units(ctx.inputs["extract"])
     config = _config(ctx.recipe) | {"extract": str(extract)}
     map_units(sign_unit, units, ctx.folder / "signatures", config, ctx.progress)
-    if not (ctx.folder / "components.arrow").exists():
-        _write_edges(units, extract, ctx, ctx.recipe.dedup.partitions)
-        _in_a_task(resolve, ctx.folder)
-    sizes = cluster_sizes(ctx.folder)
+    _write_edges(units, extract, ctx, ctx.recipe.dedup.partitions)
+    [resolved] = map_units(resolve, [Unit(name="components")], ctx.folder, {}, ctx.progress)
+    sizes = resolved.counters
     reports = map_units(write_unit, units, ctx.folder, config, ctx.progress)
     counters = total(reports)
     if counters.get("dropped", 0) != sizes["dropped"]:
@@ -99,7 +98,9 @@ def _shuffle(units: list[Unit], folder: Path, partitions: int) -> Iterator[dict[
         try:
             yield from edges.iter_rows()
         except RayError as error:
-            raise _failed(error) from error
+            raise StageError(
+                f"Ray gave up: {error}", "see logs/ray in the run's folder; the same command continues"
+            ) from error
 
 
 def _unit_rows(batch: Any, folder: Path, partitions: int) -> Any:
@@ -134,22 +135,6 @@ def _one_block_a_partition(partitions: int) -> Iterator[None]:
         yield
     finally:
         context.default_hash_shuffle_parallelism, context.target_max_block_size = before
-
-
-def _in_a_task(work: Any, folder: Path) -> None:
-    """Run work(folder) on a Ray worker: the memory of this process does not grow with the documents."""
-    import ray
-    from ray.exceptions import RayError
-
-    try:
-        ray.get(ray.remote(work).remote(folder))
-    except RayError as error:
-        raise _failed(error) from error
-
-
-def _failed(error: Exception) -> StageError:
-    cause = getattr(error, "cause", None) or error
-    return StageError(f"a worker failed: {type(cause).__name__}: {cause}", "see the Ray logs of the run")
 
 
 def _same_id(doc: int, units: list[Unit], extract: Path) -> ContractError:

@@ -14,19 +14,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ..core.documents import strings
 from ..core.files import atomic_path
 from ..core.manifest import file_entry
 from ..core.schema import CLUSTER, DROPPED
 from ..core.units import Unit, UnitReport
 from .clusters import components, survivors
-from .tables import COMPONENT, EDGE, join_ids, numbers, read_arrow, split_ids, strings, write_arrow
+from .tables import COMPONENT, EDGE, join_ids, numbers, read_arrow, split_ids, write_arrow
 
 EXACT_DUPLICATE, MINHASH_DUPLICATE = "exact_duplicate", "minhash_duplicate"
 _IDENTITY_COLUMNS = ["doc_id", "url", "source", "origin_file", "origin_offset"]
 
 
-def resolve(folder: Path) -> None:
-    """Write components.arrow from all edges. Memory: the documents that have a duplicate, and the edges."""
+def resolve(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
+    """Worker of pass 3: all edges at once. Memory: the documents that have a duplicate, and the edges."""
     paths = [*sorted(folder.glob("signatures/stars/*.arrow")), *sorted(folder.glob("edges/*.arrow"))]
     edges = pa.concat_tables([EDGE.empty_table(), *(read_arrow(path) for path in paths)])
     left, right, exact = (numbers(edges[name]) for name in EDGE.names)
@@ -41,15 +42,12 @@ def resolve(folder: Path) -> None:
         "survivor_low": low[stays],
         "exact": stays_exactly != np.arange(len(nodes)),
     }
-    write_arrow(folder / "components.arrow", pa.Table.from_pydict(table, schema=COMPONENT))
-
-
-def cluster_sizes(folder: Path) -> dict[str, int]:
-    """Number of clusters, members of the largest, documents to drop."""
-    table = read_arrow(folder / "components.arrow")
-    _, sizes = np.unique(numbers(table["survivor"]), return_counts=True)
+    path = folder / "components.arrow"
+    write_arrow(path, pa.Table.from_pydict(table, schema=COMPONENT))
+    _, sizes = np.unique(stays, return_counts=True)
     largest = int(sizes.max()) if len(sizes) else 0
-    return {"clusters": len(sizes), "largest_cluster": largest, "dropped": table.num_rows - len(sizes)}
+    counters = {"clusters": len(sizes), "largest_cluster": largest, "dropped": len(nodes) - len(sizes)}
+    return UnitReport(name=unit.name, files=[file_entry(folder, path, len(nodes))], counters=counters)
 
 
 def write_unit(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ..core.documents import kept_batches
+from ..core.documents import kept_batches, strings
 from ..core.manifest import file_entry
 from ..core.settings_data import Dedup
 from ..core.units import Unit, UnitReport
@@ -20,7 +20,7 @@ from .bands import band_keys, collapse, rows_of
 from .exact import exact_hashes
 from .minhash import signatures
 from .shingles import shingles
-from .tables import list_column, signature_schema, split_ids, strings, write_arrow
+from .tables import list_column, signature_schema, split_ids, write_arrow
 
 
 def signature_table(doc_ids: Sequence[str], texts: Sequence[str], settings: Dedup) -> pa.Table:
@@ -45,7 +45,7 @@ def sign_unit(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
     """Worker of pass 1. config: extract, the extract stage's folder; dedup, the recipe's section."""
     settings = Dedup.model_validate(config["dedup"])
     batches = kept_batches(unit.name, Path(config["extract"]), columns=["doc_id", "text"])
-    tables = [signature_table(strings(batch["doc_id"]), texts_of(batch["text"]), settings) for batch in batches]
+    tables = [signature_table(strings(batch["doc_id"]), strings(batch["text"]), settings) for batch in batches]
     table = pa.concat_tables([signature_schema(settings.bands).empty_table(), *tables])
     _, _, stars = collapse(*rows_of(table))
     files = []
@@ -53,13 +53,3 @@ def sign_unit(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
         write_arrow(folder / name, part)
         files.append(file_entry(folder, folder / name, part.num_rows))
     return UnitReport(name=unit.name, files=files, counters={"documents": table.num_rows})
-
-
-def texts_of(column: pa.Array) -> list[str]:
-    """The column's texts; a null is empty, and bytes that are not UTF-8 become U+FFFD."""
-    try:
-        texts = column.to_pylist()
-    except UnicodeDecodeError:
-        raw = column.view(pa.large_binary() if pa.types.is_large_string(column.type) else pa.binary()).to_pylist()
-        texts = [None if one is None else one.decode("utf-8", "replace") for one in raw]
-    return [text or "" for text in texts]

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -79,11 +78,6 @@ def list_column(values: np.ndarray) -> pa.Array:
     """The reverse of `matrix`."""
     kind = pa.list_(pa.field("item", pa.uint64(), nullable=False), values.shape[1])
     return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), type=kind)
-
-
-def strings(column: pa.Array | pa.ChunkedArray) -> list[str]:
-    """A string column without nulls as a list."""
-    return cast(list[str], column.to_pylist())
 
 
 def split_ids(doc_ids: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,116 @@
+"""The stages `tokenizer` and `shards`: a vocabulary learned on the kept documents, and these as tokens.
+
+    tokenizer   count     unit by unit: how much text there is
+                train     one task over a sample of documents, drawn evenly by their hash     tokenizer.json
+    shards      place     unit by unit: is there a document for validation?
+                encode    unit by unit                                    {train,validation}/UNIT.arrow
+
+Which split a document is in depends on its doc_id and `shards.validation_share` alone. Only when no document at all
+falls into validation, the one that comes nearest is taken.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import StageError
+from ..core.log import log
+from ..core.manifest import Manifest
+from ..core.stage import Stage, StageContext, StageResult, sections
+from ..core.unit_map import map_units
+from ..core.units import Unit, UnitReport, total
+
+_MORE = "keep more documents (language.threshold, filters.*, dedup.*), or add sources"
+
+
+def _train(ctx: StageContext) -> StageResult:
+    from .bpe import Tokenizer
+    from .sample import SPAN, cut_at
+    from .unit_work import count_unit, train_unit
+
+    settings = ctx.recipe.tokenizer
+    units = _units(ctx.inputs["extract"])
+    config = _kept_from(ctx)
+    kept = total(map_units(count_unit, units, ctx.folder, config, ctx.progress))
+    if not kept.get("bytes"):
+        raise StageError(f"no text is left to train a tokenizer on: {_funnel(ctx)}", _MORE)
+    cut = SPAN if kept["bytes"] <= settings.train_bytes else cut_at(settings.train_bytes / kept["bytes"])
+    task = {"units": [unit.name for unit in units], "cut": cut, "vocab_size": settings.vocab_size}
+    [report] = map_units(train_unit, [Unit(name="tokenizer")], ctx.folder, config | task, ctx.progress)
+    if not report.counters["bytes"]:
+        raise StageError(
+            f"no document is in the tokenizer's sample of {settings.train_bytes} bytes", "raise tokenizer.train_bytes"
+        )
+    tokenizer = Tokenizer.load(ctx.folder / "tokenizer.json")
+    if tokenizer.vocab_size < settings.vocab_size:
+        log.warning(
+            "tokenizer.vocab_size is %d, but the %d bytes of text gave only %d tokens: the run goes on with these",
+            *(settings.vocab_size, report.counters["bytes"], tokenizer.vocab_size),
+        )
+    facts = {"vocab_size": tokenizer.vocab_size, "end_of_text": tokenizer.end_of_text, "digest": tokenizer.digest}
+    return StageResult(report.files, {**report.counters, "vocab_size": tokenizer.vocab_size}, facts)
+
+
+def _encode(ctx: StageContext) -> StageResult:
+    from .encode import token_type
+    from .unit_work import place_unit, shard_unit
+
+    units = _units(ctx.inputs["extract"])
+    config = _kept_from(ctx)
+    placed = map_units(place_unit, units, ctx.folder / "places", config, ctx.progress)
+    cut = _cut(placed, ctx)
+    path = str(ctx.input_folder("tokenizer") / "tokenizer.json")
+    reports = map_units(shard_unit, units, ctx.folder, config | {"tokenizer": path, "cut": cut}, ctx.progress)
+    counters = total(reports)
+    if not counters["documents_train"]:
+        raise StageError(
+            f"all {counters['documents']} documents fell into validation: {_funnel(ctx)}",
+            f"lower shards.validation_share ({ctx.recipe.shards.validation_share}); {_MORE}",
+        )
+    made_by = ctx.inputs["tokenizer"].facts
+    facts = {
+        "dtype": token_type(made_by["vocab_size"]).name,
+        "vocab_size": made_by["vocab_size"],
+        "end_of_text": made_by["end_of_text"],
+        "tokenizer_digest": made_by["digest"],
+        "train_tokens": counters["tokens_train"],
+        "validation_tokens": counters["tokens_validation"],
+        "validation_bytes": counters["bytes_validation"],
+    }
+    text, tokens = (counters[f"{what}_train"] + counters[f"{what}_validation"] for what in ("bytes", "tokens"))
+    files = [entry for report in reports for entry in report.files]
+    return StageResult(files, {**counters, "fertility": round(text / tokens, 4)}, facts)
+
+
+def _cut(placed: list[UnitReport], ctx: StageContext) -> int:
+    """Places below this validate: the recipe's share, or the smallest place alone if the share has no document."""
+    from .sample import cut_at
+
+    documents = total(placed).get("documents", 0)
+    if documents < 2:
+        raise StageError(f"{documents} documents are left, too few to train and to validate: {_funnel(ctx)}", _MORE)
+    smallest = min(report.counters["smallest"] for report in placed if report.counters["documents"])
+    return max(cut_at(ctx.recipe.shards.validation_share), smallest + 1)
+
+
+def _units(extract: Manifest) -> list[Unit]:
+    return [Unit(name=path.stem) for path in extract.paths(Path(), "documents/")]
+
+
+def _kept_from(ctx: StageContext) -> dict[str, Any]:
+    """Where the workers find the documents that are left."""
+    return {"extract": str(ctx.input_folder("extract")), "ledgers": [str(ctx.input_folder("dedup"))]}
+
+
+def _funnel(ctx: StageContext) -> str:
+    """Where the documents went, for an error message."""
+    extract, dedup = ctx.inputs["extract"].counters, ctx.inputs["dedup"].counters
+    return (
+        f"extract read {extract.get('documents_in', 0)} and kept {extract.get('documents', 0)}, "
+        f"dedup kept {dedup.get('documents', 0)}"
+    )
+
+
+TOKENIZER = Stage("tokenizer", ("extract", "dedup"), sections("tokenizer"), _train)
+SHARDS = Stage("shards", ("extract", "dedup", "tokenizer"), sections("shards"), _encode)
