@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import BaseModel
+from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from ..core.files import write_json
@@ -62,24 +64,22 @@ def read_results(folder: Path) -> list[Result]:
 
 def print_table(results: Sequence[Result]) -> None:
     """One line a trial, the best of each row in bold."""
-    table = Table(title="search over the scaling table", title_justify="left")
-    for name in ("row", "parameters", "learning rate", "steps", "tokens", "loss", "bits/byte", "time"):
+    table = Table(title="search over the scaling table", title_justify="left", box=box.SIMPLE_HEAD)
+    for name in ("row", "parameters", "learning\nrate", "steps", "loss", "bits/byte", "time"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("state")
     best = best_of_rows(results)
-    for before, result in zip([None, *results], results, strict=False):
-        if before is not None and before.row != result.row:
-            table.add_section()
+    for result, after in zip(results, [*results[1:], None], strict=True):
         table.add_row(
             result.row,
             f"{result.parameters:,}",
             f"{result.learning_rate:g}",
             f"{result.steps:,}",
-            f"{result.tokens:,}",
-            "" if result.validation_loss is None else f"{result.validation_loss:.4f}",
-            "" if result.bits_per_byte is None else f"{result.bits_per_byte:.4f}",
+            "" if result.validation_loss is None else f"{result.validation_loss:.3f}",
+            "" if result.bits_per_byte is None else f"{result.bits_per_byte:.3f}",
             f"{result.seconds:.1f} s",
-            result.error or result.state,
+            escape(result.error or result.state),
             style="bold" if best.get(result.row) == result else None,
+            end_section=after is not None and after.row != result.row,
         )
     console.print(table)

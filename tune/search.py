@@ -34,7 +34,7 @@ def search(trials: Sequence[Trial], settings: Tune, folder: Path, vocab_size: in
     listener(name, report, ended) is called here at every report of a trial and when it has ended. A trial that raises
     is a result, not an error. Trials that ran when a driver was killed begin anew: they take no checkpoints.
     """
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "1")
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the older output can be silent, the newer one cannot
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # else Ctrl-C gives half a search as if it were a whole one
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a failed trial is a result, and has its error.txt
     dumped = [trial.model_dump(mode="json") for trial in trials]

@@ -47,7 +47,7 @@ def _rows(settings: Tune) -> dict[str, Row]:
 def learning_rates(row: Row, settings: Tune) -> list[float]:
     """The recipe's, or the row's own, a third of it, and three times it: the likeliest first, to lead ASHA's rungs."""
     own = row.learning_rate
-    return settings.learning_rates or [own, own / 3, own * 3]
+    return settings.learning_rates or [own, float(f"{own / 3:.2g}"), float(f"{own * 3:.2g}")]
 
 
 def plan_trials(ctx: StageContext) -> list[Trial]:
