@@ -63,6 +63,9 @@ class Instructions(Section):
     source: str = Field(default="wiki", description="name of the source whose titles are asked about")
     max_pairs: int = Field(default=10_000, ge=1)
     max_answer_chars: int = Field(default=300, ge=20)
+    validation_share: float = Field(
+        default=0.05, ge=0, lt=1, description="of the documents; by the hash that shards.validation_share uses too"
+    )
 
 
 class Finetune(Section):
