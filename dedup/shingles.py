@@ -101,7 +101,8 @@ def _groups(texts: Sequence[str]) -> Iterator[tuple[list[int], list[str]]]:
             owners.append(index)
             pieces.append(piece)
             size += len(piece) + 1
-    yield owners, pieces
+    if pieces:
+        yield owners, pieces
 
 
 def _cut(text: str) -> Iterator[str]:
