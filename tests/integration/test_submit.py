@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import shlex
 import shutil
 import signal
 import socket
@@ -17,8 +19,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
+import yaml
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 START_S = 90
@@ -29,17 +33,26 @@ class Cluster:
     address: str
     token_file: Path
 
-    def crawl2chat(self, *arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-        """The command, as a user of this cluster runs it."""
-        ours = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(self.token_file)}
-        return subprocess.run(
-            [sys.executable, "-m", "crawl2chat", *arguments],
-            cwd=cwd,
-            env=_environment(**(ours | environment)),
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+    def environment(self, **more: str) -> dict[str, str]:
+        return _environment(RAY_AUTH_MODE="token", **({"RAY_AUTH_TOKEN_PATH": str(self.token_file)} | more))
+
+    def start(self, *arguments: str, cwd: Path, **more: str) -> subprocess.Popen[str]:
+        """Start the command, as a user of this cluster does."""
+        command = [sys.executable, "-u", "-m", "crawl2chat", *arguments]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, cwd=cwd, env=self.environment(**more), stdout=pipe, stderr=pipe, text=True)
+
+    def crawl2chat(self, *arguments: str, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run the command to its end."""
+        process = self.start(*arguments, cwd=cwd, **more)
+        stdout, stderr = process.communicate(timeout=300)
+        return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
+
+    def status(self, job: str) -> str:
+        request = Request(f"{self.address}/api/jobs/{job}")
+        request.add_header("Authorization", f"Bearer {self.token_file.read_text()}")
+        with urlopen(request) as answer:
+            return json.load(answer)["status"]
 
 
 @pytest.fixture(scope="module")
@@ -137,19 +150,95 @@ def _naming(folder: Path) -> list[int]:
     return found
 
 
-def _recipe(folder: Path) -> Path:
-    path = folder / "small.yaml"
-    texts = [f"Sentence {i} of this document says something about the number {i}. " * 12 for i in range(40)]
-    (folder / "texts.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
-    path.write_text(
-        "name: job\nsources:\n  - {name: texts, kind: jsonl, paths: [texts.jsonl]}\nlanguage: {keep: []}\n"
-        "filters: {gopher_repetition: null, gopher_quality: null, c4: null, fineweb: null}\n"
-    )
-    return path
+def _recipe(folder: Path) -> None:
+    """small.yaml: everything from documents to a model, on a few dozen documents and in a few steps."""
+    rng = random.Random(5)
+    words = ["river", "mountain", "stone", "paper", "garden", "window", "music", "letter", "winter", "harbor"]
+    with (folder / "texts.jsonl").open("w") as handle:
+        for _ in range(60):
+            sentences = [
+                f"The {rng.choice(words)} has {rng.randint(2, 999)} of the {rng.choice(words)}." for _ in range(40)
+            ]
+            handle.write(json.dumps({"text": " ".join(sentences)}) + "\n")
+    recipe = {
+        "name": "small",
+        "sources": [{"name": "texts", "kind": "jsonl", "paths": ["texts.jsonl"]}],
+        "language": {"keep": []},
+        "filters": {"gopher_repetition": None, "gopher_quality": None, "c4": None, "fineweb": None},
+        "dedup": {"partitions": 2},
+        "tokenizer": {"vocab_size": 300},
+        "shards": {"validation_share": 0.2},
+        "model": {"layers": 1, "width": 16, "heads": 2, "kv_heads": 1, "feed_forward": 32, "context": 32},
+        "train": {"steps": 4, "batch": 4, "validate_every": 4, "checkpoint_every": 4},
+        "sampling": {"prompts": ["The river"], "max_tokens": 4},
+    }
+    (folder / "small.yaml").write_text(yaml.safe_dump(recipe))
 
 
-def test_a_dry_run_travels(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_submitted_run_is_complete(cluster: Cluster, tmp_path: Path) -> None:
+    """Paths relative to the submitter, workers that import crawl2chat, output here, 0 as the exit code."""
     _recipe(tmp_path)
+    wrong = "http://127.0.0.1:9"  # what a shell may hold from other work must not lead elsewhere
+    done = cluster.crawl2chat("submit", "small.yaml", "--address", cluster.address, cwd=tmp_path, RAY_ADDRESS=wrong)
+    assert done.returncode == 0, done.stdout + done.stderr
+    run = tmp_path / "runs" / "small"
+    stages = ("crawl", "extract", "dedup", "tokenizer", "shards", "pretrain", "samples")
+    assert [stage for stage in stages if not (run / stage / "manifest.json").is_file()] == []
+    assert "submitted small" in done.stdout
+    assert "bits/byte" in done.stdout, "the job's table arrives here"
+    assert "\x1b[" not in done.stdout, "no terminal control in a log"
+    assert "Traceback" not in done.stdout + done.stderr
+
+    again = cluster.crawl2chat("submit", "small.yaml", "--address", cluster.address, cwd=tmp_path)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "up to date, nothing to do" in again.stdout
+
+
+def test_the_jobs_exit_code_comes_back(cluster: Cluster, tmp_path: Path) -> None:
+    _recipe(tmp_path)
+    (tmp_path / "texts.jsonl").unlink()  # found missing by the job: only the cluster knows its files
     done = cluster.crawl2chat("submit", "small.yaml", "--address", cluster.address, cwd=tmp_path)
-    print(done.stdout, done.stderr)
+    assert done.returncode == 2
+    assert str(tmp_path / "texts.jsonl") in done.stdout
+
+
+def test_ctrl_c_detaches_and_the_job_goes_on(cluster: Cluster, tmp_path: Path) -> None:
+    _recipe(tmp_path)
+    process = cluster.start("submit", "small.yaml", "--address", cluster.address, cwd=tmp_path)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "Running entrypoint" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    watch, stop = (next(line for line in rest.splitlines() if f"ray job {verb}" in line) for verb in ("logs", "stop"))
+    job = watch.split()[-1]
+    arguments = [sys.executable, "-m", "ray.scripts.scripts", *shlex.split(stop.split("ray ", 1)[1])]
+    assert cluster.status(job) == "RUNNING"
+    subprocess.run(arguments, env=cluster.environment(), check=True, capture_output=True)
+    assert cluster.status(job) == "STOPPED"
+
+
+def test_without_following_it_returns_at_once(cluster: Cluster, tmp_path: Path) -> None:
+    _recipe(tmp_path)
+    (tmp_path / "texts.jsonl").unlink()
+    done = cluster.crawl2chat("submit", "small.yaml", "--address", cluster.address, "--no-follow", cwd=tmp_path)
     assert done.returncode == 0
+    assert "Running entrypoint" not in done.stdout
+    watch = next(line for line in done.stdout.splitlines() if "ray job logs" in line)
+    arguments = [sys.executable, "-m", "ray.scripts.scripts", *shlex.split(watch.split("ray ", 1)[1])]
+    told = subprocess.run(arguments, env=cluster.environment(), capture_output=True, text=True)
+    assert str(tmp_path / "texts.jsonl") in told.stdout, "the command that was printed shows the job's output"
+
+
+def test_a_wrong_token_is_an_error_with_the_fix(cluster: Cluster, tmp_path: Path) -> None:
+    _recipe(tmp_path)
+    (tmp_path / "token").write_text("fedcba9876543210" * 4)
+    done = cluster.crawl2chat(
+        "submit", "small.yaml", "--address", cluster.address, cwd=tmp_path, RAY_AUTH_TOKEN_PATH=str(tmp_path / "token")
+    )
+    assert done.returncode == 2
+    assert "refuses us" in done.stderr
+    assert "RAY_AUTH_TOKEN" in done.stderr
+    assert "Traceback" not in done.stderr
