@@ -1,14 +1,15 @@
 """The recipe's sections for data: sources, crawl, extraction, filters, dedup, tokenizer, shards.
 
-Plain pydantic models, no behaviour. A section is the slice of the recipe that a stage's fingerprint covers: a changed
-value reruns that stage and those after it, and no other.
+Plain pydantic models, no behaviour but checks. A section is the slice of the recipe that a stage's fingerprint
+covers: a changed value reruns that stage and those after it, and no other.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class Section(BaseModel):
@@ -34,17 +35,41 @@ class CrawlSource(Section):
     max_bytes: int = Field(default=1 << 30, ge=1, description="of all response bodies together")
     max_page_bytes: int = Field(default=10 << 20, ge=1, description="a longer body is cut there, and so marked")
     max_depth: int = Field(default=10, ge=0, description="links away from a seed")
-    max_redirects: int = Field(default=5, ge=0)
-    page_timeout: float = Field(default=30.0, gt=0, description="seconds for one page, redirects included")
-    delay: float = Field(default=1.0, ge=0, description="seconds between requests to a host; crawl-delay if longer")
-    per_host: int = Field(default=1, ge=1, description="requests to one host at a time")
+    max_redirects: int = Field(default=5, ge=0, le=60, description="hops from a link to its page")
+    page_timeout: float = Field(default=30.0, gt=0, description="seconds for one answer, connecting included")
+    content_types: list[str] = Field(
+        default=["text/html", "application/xhtml+xml"], description="pages of other types are not stored"
+    )
+    delay: float = Field(
+        default=1.0, ge=0, description="seconds from a host's answer to the next request; robots' crawl-delay if longer"
+    )
+    per_host: int = Field(default=1, ge=1, description="requests to one host at a time if its delay is 0, else one")
     concurrency: int = Field(default=16, ge=1, description="requests at a time, all hosts and workers together")
     workers: int = Field(default=1, ge=1, description="fetching Ray actors")
     retries: int = Field(default=3, ge=0, description="further attempts after a time-out, a lost connection, 429, 5xx")
+    retry_wait: float = Field(default=1.0, gt=0, description="seconds before the first of them; doubled each time")
     user_agent: str = "crawl2chat/0.1 (no operator named; set user_agent)"
     respect_robots: bool = True
     allow_private: bool = Field(default=False, description="private, loopback and link-local addresses may be fetched")
     warc_files: int = Field(default=4, ge=1, description="WARC files written, and units of the stages after it")
+
+    @field_validator("seeds")
+    @classmethod
+    def _urls(cls, seeds: list[str]) -> list[str]:
+        for seed in seeds:
+            if not re.match(r"https?://[^/?#@\s]+([/?#]|$)", seed, re.IGNORECASE):
+                raise ValueError(f"the seed {seed!r} is not a web address; give URLs such as https://example.org/")
+        return seeds
+
+    @field_validator("include", "exclude")
+    @classmethod
+    def _patterns(cls, patterns: list[str]) -> list[str]:
+        for pattern in patterns:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is not a regular expression: {error}; correct it") from error
+        return patterns
 
 
 class WarcSource(Section):
