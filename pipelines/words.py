@@ -1,25 +1,41 @@
 """Words and sentences for datatrove's filters, the same as datatrove's, in less time.
 
-datatrove runs spaCy's whole pipeline, sentence marks included, also when a filter wants words only. Its filters accept
-a tokenizer object in place of a language, and remember the words of the last texts by it, so that all filters of a
-document share one tokenisation.
+datatrove runs spaCy's whole pipeline, sentence marks included, also when a filter wants words only, and makes spaCy
+forget every new word after each text, and after each line where sentences are counted. Its filters accept a tokenizer
+object in place of a language; ours marks sentences only when asked, and lets spaCy remember the first words it meets.
+datatrove keeps the words of the last texts, so that all filters of a document share one tokenisation.
 """
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 
 from datatrove.utils.word_tokenizers import SpaCyTokenizer, WordTokenizer, load_word_tokenizer, strip_strings
+from spacy.tokens import Doc
 
 FALLBACK = "en"
+REMEMBERED_WORDS = 200_000  # some tens of MB a process; words met later are forgotten after each text
+OWN_TOKENIZERS = ("ja", "zh", "vi")  # languages for which datatrove sets spaCy up in a way of its own
 
 
-class WordsOnlySpaCy(SpaCyTokenizer):
-    """datatrove's spaCy tokenizer; word_tokenize leaves out the sentence marks that it does not need."""
+class RememberingSpaCy(SpaCyTokenizer):
+    """datatrove's spaCy tokenizer with the words and sentences of the original."""
+
+    def _zone(self) -> AbstractContextManager[object]:
+        return nullcontext() if len(self.tokenizer.vocab) < REMEMBERED_WORDS else self.tokenizer.memory_zone()
+
+    def _parse(self, text: str) -> Doc:
+        return self.tokenizer.tokenizer(text)
 
     def word_tokenize(self, text: str) -> list[str]:
-        with self.tokenizer.memory_zone():
-            return strip_strings([token.text for token in self.tokenizer.tokenizer(text)])
+        with self._zone():
+            return strip_strings([token.text for token in self._parse(text)])
+
+    def span_tokenize(self, text: str) -> list[tuple[int, int]]:
+        with self._zone():
+            marked = self.tokenizer.get_pipe("sentencizer")(self._parse(text))
+            return [(sentence.start_char, sentence.end_char) for sentence in marked.sents]
 
 
 @lru_cache(maxsize=256)
@@ -29,7 +45,7 @@ def tokenizer_for(language: str) -> WordTokenizer:
         tokenizer = load_word_tokenizer(language)
         tokenizer.word_tokenize("a b")  # loads lazily: what is missing shows only now
     except (ValueError, ImportError, LookupError, OSError):
-        tokenizer = load_word_tokenizer(FALLBACK)
-    if type(tokenizer) is SpaCyTokenizer and tokenizer.language not in (None, "ja", "zh", "vi"):
-        return WordsOnlySpaCy(str(tokenizer.language), tokenizer.config)
+        return tokenizer_for(FALLBACK)
+    if type(tokenizer) is SpaCyTokenizer and tokenizer.language not in (None, *OWN_TOKENIZERS):
+        return RememberingSpaCy(str(tokenizer.language), tokenizer.config)
     return tokenizer

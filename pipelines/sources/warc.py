@@ -129,7 +129,10 @@ def _header_end(stream: ByteStream, start: int) -> int | None:
 def _boundary(stream: ByteStream, end: int) -> int | None:
     """Position of what follows a record whose block ends at `end`; None when the block cannot end there."""
     after = _skip_blank_lines(stream, end)
-    if not stream.ensure(after + 1) or stream.segment_from(end) is not None:
+    if not stream.ensure(after + 1):
+        return after
+    segment = stream.segment_from(end)
+    if segment is not None and segment <= after:
         return after
     stream.ensure(after + 5)
     return after if stream.slice(after, after + 5) == b"WARC/" else None
