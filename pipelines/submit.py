@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
 
 ENTRYPOINT = "python -m crawl2chat run recipe.yaml"
+ACTIVATE = (
+    "Ray installs the job's wheel with the `pip`, and starts the job with the `python`, that are first on PATH where "
+    "`ray start` runs: activate the environment there before it"
+)
+NOT_FOUND = 127  # what a shell says of a command that it does not have
 DETACHED = 130  # as a shell says it of a command that Ctrl-C ended
 LOST_AFTER = 10  # failed attempts to reach the cluster, RETRY_S apart, before the follower gives up
 RETRY_S = 3.0
@@ -169,13 +174,14 @@ def _exit_code(client: JobSubmissionClient, job: str) -> int:
     """The exit code of the job's command. Raises StageError when the command never ran, or was stopped."""
     details: Any = client.get_job_info(job)
     if details.driver_exit_code is not None:
+        if details.driver_exit_code == NOT_FOUND:
+            _say(f"the head's shell did not find `python`; {ACTIVATE}")
         return int(details.driver_exit_code)
     if details.status == "STOPPED":
         raise StageError(f"{job} was stopped", "submit the same recipe again: the run continues where it was")
     raise StageError(
         f"{job} ended as {details.status.value}: {str(details.message).strip()}",
-        "Ray installs the job's wheel with the `pip`, and starts the job with the `python`, that were first on PATH "
-        "where `ray start` ran: start Ray with its environment active",
+        ACTIVATE,
     )
 
 
