@@ -5,11 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
-from crawl2chat.core.recipe import load_recipe
+from crawl2chat.core.manifest import Manifest, file_entry, write_manifest
+from crawl2chat.core.recipe import Recipe, load_recipe
+from crawl2chat.core.run import Run
+from crawl2chat.core.schema import DOCUMENT, doc_id
 
 SMALL = [
     "sources.web.max_pages=60",
@@ -73,3 +80,37 @@ def finished(workshop: Workshop) -> Workshop:
     assert code == 0, output
     (workshop.folder / "first_output.txt").write_text(output)
     return workshop
+
+
+@pytest.fixture
+def extracted(tmp_path: Path) -> Callable[..., Run]:
+    """Makes runs whose stage `extract` is finished, with texts of the test's choice: documents go round the units."""
+
+    def make(name: str, documents: list[tuple[str, str]], units: int = 2, **sections: Any) -> Run:
+        """documents: (key, text), the key makes the doc_id; sections: of the recipe."""
+        source = {"kind": "jsonl", "name": "web", "paths": ["pages.jsonl"]}
+        recipe = {"name": name, "storage": str(tmp_path), "sources": [source], **sections}
+        run = Run(Recipe.model_validate(recipe))
+        folder = run.stage("extract")
+        entries = []
+        for number in range(units):
+            rows = [_document(key, text, at) for at, (key, text) in enumerate(documents) if at % units == number]
+            path = folder / "documents" / f"web-{number:05d}.parquet"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pq.write_table(pa.Table.from_pylist(rows, schema=DOCUMENT), path)
+            entries.append(file_entry(folder, path, len(rows)))
+        counters = {"documents_in": len(documents), "documents": len(documents)}
+        manifest = Manifest(
+            **{"stage": "extract", "version": 1, "config": {}, "fingerprint": "", "inputs": {}, "files": entries},
+            **{"counters": counters, "facts": {}, "code_version": "", "seconds": 0},
+        )
+        write_manifest(folder, manifest)
+        return run
+
+    return make
+
+
+def _document(key: str, text: str, number: int) -> dict[str, Any]:
+    names = {"doc_id": doc_id("web", key), "url": f"http://example.org/{key}", "source": "web", "title": "", "date": ""}
+    origin = {"origin_file": "pages.jsonl", "origin_offset": number}
+    return {**names, "lang": "en", "lang_score": 1.0, "text": text, **origin}
