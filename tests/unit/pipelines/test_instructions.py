@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
@@ -139,7 +140,7 @@ def test_real_articles(shared_data: Path) -> None:
 
     path = shared_data / "wikipedia-dump-sample" / "enwiki-pages-articles-shortened.xml.bz2"
     with path.open("rb") as handle:
-        items = list(read_wikipedia(handle, "https://en.wikipedia.org/wiki/", 10 << 20))
+        items = list(islice(read_wikipedia(handle, "https://en.wikipedia.org/wiki/", 10 << 20), 60))
     derived = {item.title: derive(item.title, item.text or "", 300) for item in items if not isinstance(item, Loss)}
     good = {title: one for title, one in derived.items() if not one.reason}
     assert len(good) >= 80
