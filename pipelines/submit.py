@@ -8,21 +8,20 @@ recipe's input files, and `storage` in a folder that all of them share; they do 
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import InputError, StageError
+from ..core.errors import StageError
 from ..core.files import write_text
 from ..core.log import log
 from ..core.progress import console
 from ..core.recipe import Recipe, load_recipe
+from .job_client import connect, job_server
 from .job_wheel import write_wheel
 
 if TYPE_CHECKING:
@@ -47,8 +46,8 @@ def submit(recipe_path: str | Path, overrides: Iterable[str], address: str, foll
     cluster cannot be reached or refuses us, StageError when the job could not be started there.
     """
     recipe = travelling(load_recipe(recipe_path, overrides))
-    with _plain_errors(address):
-        client = _connect(address)
+    with job_server(address):
+        client = connect(address)
         with tempfile.TemporaryDirectory(prefix="crawl2chat-job-") as temporary:
             working_dir = Path(temporary) / "job"
             write_text(working_dir / "recipe.yaml", recipe.to_yaml())
@@ -91,58 +90,10 @@ def _absolute(path: str) -> str:
     return path if "://" in path or path.startswith("package:") else str(Path(path).absolute())
 
 
-def _connect(address: str) -> JobSubmissionClient:
-    if not address.startswith(("http://", "https://")):
-        raise InputError(
-            f"--address {address!r} is not a web address", "give that of Ray's dashboard: http://HOST:8265"
-        )
-    from ray.job_submission import JobSubmissionClient
-
-    for chatty in ("dashboard_sdk", "job.sdk"):
-        logging.getLogger(f"ray.dashboard.modules.{chatty}").setLevel(logging.WARNING)
-    logging.getLogger("ray._private.runtime_env.packaging").setLevel(logging.WARNING)
-    with _without("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):  # Ray would take these instead of `address`
-        return JobSubmissionClient(address)
-
-
-@contextmanager
-def _without(*names: str) -> Iterator[None]:
-    """Hide environment variables for a moment."""
-    hidden = {name: os.environ.pop(name) for name in names if name in os.environ}
-    try:
-        yield
-    finally:
-        os.environ.update(hidden)
-
-
-@contextmanager
-def _plain_errors(address: str) -> Iterator[None]:
-    """What Ray and the network raise about the connection, as one InputError with the fix."""
-    from ray.exceptions import AuthenticationError
-    from requests.exceptions import RequestException
-
-    try:
-        yield
-    except AuthenticationError as error:
-        raise InputError(
-            f"{address} refuses us: {str(error).splitlines()[0]}",
-            "set RAY_AUTH_MODE=token, and put the cluster's token into RAY_AUTH_TOKEN or ~/.ray/auth_token",
-        ) from error
-    except (ConnectionError, RequestException) as error:
-        raise InputError(
-            f"{address} does not answer: {str(error).splitlines()[0]}",
-            "start Ray there (ray start --head), or open the tunnel (ray dashboard ray_cluster.yaml), "
-            "and give the address of its dashboard",
-        ) from error
-    except RuntimeError as error:  # the client's word for every answer that is not 200
-        raise InputError(
-            f"{address} answered, but not as Ray's job server: {str(error).splitlines()[0]}",
-            "give the address of the dashboard of a Ray of the same version, with ray[default] installed",
-        ) from error
-
-
 async def _follow(client: JobSubmissionClient, job: str) -> None:
     """Write the job's output as it comes, until the job has ended. A broken connection is taken up where it broke."""
+    from aiohttp import ClientError
+
     shown = failures = 0
     while True:
         position = 0
@@ -156,18 +107,12 @@ async def _follow(client: JobSubmissionClient, job: str) -> None:
             if client.get_job_status(job).is_terminal():
                 return
             failures = 0
-        except (OSError, RuntimeError, *_client_errors()) as error:  # OSError covers what requests raises
+        except (OSError, RuntimeError, ClientError) as error:  # OSError covers what requests raises
             failures += 1
             log.info("following %s: %s", job, error)
             if failures == LOST_AFTER:
                 raise ConnectionError(f"lost while following {job}, which may still run: {error}") from error
-        await asyncio.sleep(RETRY_S if failures else 0.2)
-
-
-def _client_errors() -> tuple[type[Exception], ...]:
-    from aiohttp import ClientError
-
-    return (ClientError,)
+        await asyncio.sleep(RETRY_S if failures else 0.5)
 
 
 def _exit_code(client: JobSubmissionClient, job: str) -> int:
@@ -179,10 +124,7 @@ def _exit_code(client: JobSubmissionClient, job: str) -> int:
         return int(details.driver_exit_code)
     if details.status == "STOPPED":
         raise StageError(f"{job} was stopped", "submit the same recipe again: the run continues where it was")
-    raise StageError(
-        f"{job} ended as {details.status.value}: {str(details.message).strip()}",
-        ACTIVATE,
-    )
+    raise StageError(f"{job} ended as {details.status.value}: {str(details.message).strip()}", ACTIVATE)
 
 
 def _say(text: str) -> None:
@@ -190,7 +132,8 @@ def _say(text: str) -> None:
 
 
 def _commands(job: str, address: str) -> str:
+    ray = "RAY_AUTH_MODE=token ray" if os.environ.get("RAY_AUTH_MODE") == "token" else "ray"
     return (
-        f"  watch it: ray job logs --address {address} --follow {job}\n"
-        f"  stop it:  ray job stop --address {address} {job}"
+        f"  watch it: {ray} job logs --address {address} --follow {job}\n"
+        f"  stop it:  {ray} job stop --address {address} {job}"
     )

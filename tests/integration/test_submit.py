@@ -214,7 +214,7 @@ def test_ctrl_c_detaches_and_the_job_goes_on(cluster: Cluster, tmp_path: Path) -
     assert process.returncode == 130
     watch, stop = (next(line for line in rest.splitlines() if f"ray job {verb}" in line) for verb in ("logs", "stop"))
     job = watch.split()[-1]
-    arguments = [sys.executable, "-m", "ray.scripts.scripts", *shlex.split(stop.split("ray ", 1)[1])]
+    arguments = [sys.executable, "-m", "ray.scripts.scripts", *shlex.split(stop.split(" ray ", 1)[1])]
     assert cluster.status(job) == "RUNNING"
     subprocess.run(arguments, env=cluster.environment(), check=True, capture_output=True)
     assert cluster.status(job) == "STOPPED"
@@ -223,12 +223,16 @@ def test_ctrl_c_detaches_and_the_job_goes_on(cluster: Cluster, tmp_path: Path) -
 def test_without_following_it_returns_at_once(cluster: Cluster, tmp_path: Path) -> None:
     _recipe(tmp_path)
     (tmp_path / "texts.jsonl").unlink()
-    done = cluster.crawl2chat("submit", "small.yaml", "--address", cluster.address, "--no-follow", cwd=tmp_path)
-    assert done.returncode == 0
+    (tmp_path / ".ray").mkdir()
+    shutil.copyfile(cluster.token_file, tmp_path / ".ray" / "auth_token")
+    home = _environment(HOME=str(tmp_path))  # a user who has the token in its usual place, and sets no variable
+    command = [sys.executable, "-m", "crawl2chat", "submit", "small.yaml", "--address", cluster.address, "--no-follow"]
+    done = subprocess.run(command, cwd=tmp_path, env=home, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     assert "Running entrypoint" not in done.stdout
     watch = next(line for line in done.stdout.splitlines() if "ray job logs" in line)
-    arguments = [sys.executable, "-m", "ray.scripts.scripts", *shlex.split(watch.split("ray ", 1)[1])]
-    told = subprocess.run(arguments, env=cluster.environment(), capture_output=True, text=True)
+    home["PATH"] = f"{Path(sys.executable).parent}:{os.defpath}"
+    told = subprocess.run(watch.split(":", 1)[1], shell=True, env=home, capture_output=True, text=True)
     assert str(tmp_path / "texts.jsonl") in told.stdout, "the command that was printed shows the job's output"
 
 

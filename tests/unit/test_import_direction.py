@@ -31,7 +31,7 @@ RAY_OUTSIDE_STAGES = {  # beside *_stage.py: where plain functions meet Ray
     "tune/search.py",
     "tune/trial.py",
     "pipelines/sources/crawl/actors.py",
-    "pipelines/submit.py",
+    "pipelines/job_client.py",
 }
 TORCH_FOLDERS = {"model", "train", "tune", "chat"}
 LIGHT = ["cli", "pipelines.stages", "pipelines.execute", "pipelines.summary", "core.stage", "core.unit_map"]
