@@ -52,6 +52,7 @@ class Train(Section):
     )
     precision: Literal["fp32", "bf16"] = "fp32"
     optimizer: Optimizer = Optimizer()
+    log_every: int = Field(default=10, ge=1)
     validate_every: int = Field(default=100, ge=1)
     checkpoint_every: int = Field(default=100, ge=1)
     keep_checkpoints: int = Field(default=2, ge=1)
@@ -74,6 +75,7 @@ class Finetune(Section):
     steps: int = Field(default=100, ge=1)
     batch: int = Field(default=16, ge=1)
     optimizer: Optimizer = Optimizer(learning_rate=1e-3, warmup_steps=10, weight_decay=0.0)
+    log_every: int = Field(default=10, ge=1)
     validate_every: int = Field(default=50, ge=1)
     checkpoint_every: int = Field(default=50, ge=1)
     keep_checkpoints: int = Field(default=1, ge=1)

@@ -1,0 +1,96 @@
+"""Conversations as training rows: encoded once in the driver, memory-mapped by the workers.
+
+In: JSON lines {doc_id, messages: [{role, content}]}. Out, as Arrow IPC file with one record batch:
+
+    doc_id   string               the document that the conversation was made of
+    tokens   large_list<int32>    at most context + 1, by tokenize/chat_template.py
+    answer   large_list<bool>     True where the model learns to write the token
+
+One conversation a row, padded to the context; longer ones are cut. Nothing of one row is seen by another.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pyarrow as pa
+
+from ..core.errors import Crawl2ChatError, InputError
+from ..core.files import atomic_path
+from ..tokenize.bpe import Tokenizer
+from ..tokenize.chat_template import encode_chat
+from .loader import IGNORED
+
+SCHEMA = pa.schema(
+    [
+        pa.field("doc_id", pa.string(), nullable=False),
+        pa.field("tokens", pa.large_list(pa.int32()), nullable=False),
+        pa.field("answer", pa.large_list(pa.bool_()), nullable=False),
+    ]
+)
+
+
+def write_examples(source: Path, target: Path, tokenizer: Tokenizer, context: int) -> dict[str, int]:
+    """Encode the conversations of a file. Returns counts: examples, cut, and dropped (no answer left after cutting).
+
+    Raises InputError naming file and line when a line is not a conversation.
+    """
+    columns: dict[str, list] = {name: [] for name in SCHEMA.names}
+    counts = {"examples": 0, "cut": 0, "dropped": 0}
+    for number, line in enumerate(source.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            row = json.loads(line)
+            tokens, answer = encode_chat(tokenizer, row["messages"])
+        except (Crawl2ChatError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"{source}:{number} is not a conversation: {error}", "correct or remove the line"
+            ) from error
+        counts["cut"] += len(tokens) > context + 1
+        if not any(answer[1 : context + 1]):
+            counts["dropped"] += 1
+            continue
+        counts["examples"] += 1
+        for name, value in zip(
+            SCHEMA.names, (row["doc_id"], tokens[: context + 1], answer[: context + 1]), strict=True
+        ):
+            columns[name].append(value)
+    batch = pa.RecordBatch.from_pydict(columns, schema=SCHEMA)
+    with atomic_path(target) as partial, pa.ipc.new_file(str(partial), SCHEMA) as writer:
+        writer.write_batch(batch)
+    return counts
+
+
+class ChatDataset:
+    """Rows of `context` inputs and targets; targets outside the answers, and the padding, are not counted."""
+
+    def __init__(self, path: Path, context: int) -> None:
+        batch = pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
+        tokens = cast(pa.LargeListArray, batch.column("tokens"))
+        answer = cast(pa.LargeListArray, batch.column("answer"))
+        self.context = context
+        self.doc_ids = batch.column("doc_id")
+        self._offsets = tokens.offsets.to_numpy()
+        self._tokens = tokens.values.to_numpy()
+        self._answer = answer.values.to_numpy(zero_copy_only=False)
+
+    def __len__(self) -> int:
+        return len(self._offsets) - 1
+
+    def batch(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        inputs = np.zeros((len(indices), self.context), dtype=np.int64)  # end-of-text: causal rows never see it
+        targets = np.full((len(indices), self.context), IGNORED, dtype=np.int64)
+        for row, index in enumerate(np.asarray(indices).tolist()):
+            start, stop = self._offsets[index], self._offsets[index + 1]
+            tokens, answer = self._tokens[start:stop], self._answer[start:stop]
+            inputs[row, : len(tokens) - 1] = tokens[:-1]
+            targets[row, : len(tokens) - 1] = np.where(answer[1:], tokens[1:], IGNORED)
+        return inputs, targets
+
+    def target_count(self, indices: np.ndarray) -> int:
+        return sum(
+            int(self._answer[self._offsets[index] + 1 : self._offsets[index + 1]].sum())
+            for index in np.asarray(indices).tolist()
+        )

@@ -1,0 +1,100 @@
+"""Stage `finetune`: the pretrained model learns to answer, from the stage `instructions`' conversations.
+
+    examples/{train,validation}.arrow    encoded conversations (train/examples.py)
+    checkpoints/, metrics.jsonl, tensorboard/    as in the stage `pretrain`
+
+counters: examples, examples_cut, examples_dropped, validation_examples, and those of pretraining without baselines;
+validation_loss_before is the base model's, on the same answers. facts: checkpoint, model, tokenizer_digest, steps.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ..core.errors import ContractError, InputError
+from ..core.files import sha256_file
+from ..core.stage import Stage, StageContext, StageResult, sections
+
+if TYPE_CHECKING:
+    from ..tokenize.bpe import Tokenizer
+    from .worker import Job
+
+SETTINGS = sections("seed", "finetune")
+
+
+def work(ctx: StageContext) -> StageResult:
+    from ..core.manifest import file_entry
+    from ..tokenize.bpe import Tokenizer
+    from .examples import write_examples
+    from .launcher import launch
+    from .outcome import result
+
+    tokenizer = Tokenizer.load(ctx.input_folder("tokenizer") / "tokenizer.json")
+    made_with = ctx.inputs["pretrain"].facts["tokenizer_digest"]
+    if made_with != tokenizer.digest:
+        raise ContractError(
+            f"the model was trained with the tokenizer {made_with}, but this one is {tokenizer.digest}",
+            f"bring the run up to date: crawl2chat run --run {ctx.run.folder}",
+        )
+    context = ctx.inputs["pretrain"].facts["model"]["context"]
+    pairs, examples = ctx.input_folder("instructions"), ctx.folder / "examples"
+    counts = write_examples(pairs / "pairs.jsonl", examples / "train.arrow", tokenizer, context)
+    held_out = write_examples(pairs / "pairs_validation.jsonl", examples / "validation.arrow", tokenizer, context)
+    if not counts["examples"]:
+        raise InputError(
+            f"{pairs / 'pairs.jsonl'} gives no example that fits model.context = {context}",
+            "raise model.context, or leave fine-tuning out with instructions: null",
+        )
+    job = finetune_job(ctx, tokenizer, held_out["examples"] > 0)
+    launch(job, ctx.recipe.resources, ctx.progress)
+    counters = {
+        "examples": counts["examples"],
+        "examples_cut": counts["cut"],
+        "examples_dropped": counts["dropped"],
+        "validation_examples": held_out["examples"],
+    }
+    finished = result(job, counters)
+    rows = {"train": counts["examples"], "validation": held_out["examples"]}
+    files = [file_entry(ctx.folder, examples / f"{name}.arrow", number) for name, number in rows.items()]
+    return StageResult([*finished.files, *files], finished.counters, finished.facts)
+
+
+def finetune_job(ctx: StageContext, tokenizer: Tokenizer, validated: bool) -> Job:
+    """What the workers are to do. Shape and precision are those of the pretrained model."""
+    from ..model.config import ModelConfig
+    from .examples import ChatDataset
+    from .loop import Plan
+    from .worker import Job
+
+    base, settings = ctx.inputs["pretrain"], ctx.recipe.finetune
+    model = ModelConfig.from_dict(base.facts["model"])
+    examples = ctx.folder / "examples"
+    return Job(
+        folder=ctx.folder,
+        model=model,
+        plan=Plan(
+            steps=settings.steps,
+            batch=settings.batch,
+            seed=ctx.recipe.seed,
+            precision=base.config["train"]["precision"],
+            clip_norm=settings.optimizer.clip_norm,
+            log_every=settings.log_every,
+            validate_every=settings.validate_every,
+            checkpoint_every=settings.checkpoint_every,
+        ),
+        optimizer=settings.optimizer,
+        keep=settings.keep_checkpoints,
+        open_data=partial(ChatDataset, examples / "train.arrow", model.context),
+        open_validation=partial(ChatDataset, examples / "validation.arrow", model.context) if validated else None,
+        token_bytes=tokenizer.token_bytes(),
+        tokenizer_digest=tokenizer.digest,
+        data_digest=sha256_file(examples / "train.arrow"),
+        recipe=SETTINGS(ctx.recipe),
+        initial=ctx.input_folder("pretrain") / base.facts["checkpoint"],
+        validate_first=True,
+        threads=ctx.recipe.resources.threads_per_worker,
+    )
+
+
+FINETUNE = Stage("finetune", ("tokenizer", "pretrain", "instructions"), SETTINGS, work)

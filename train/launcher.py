@@ -1,0 +1,167 @@
+"""Training jobs on Ray Train: a controller, workers that run `train/worker.py`, restarts, progress in the driver.
+
+Ray Train restarts the workers when one dies; they find the newest complete checkpoint themselves, in the stage's
+folder. So it does not matter whether Ray had registered it, nor whether the driver or the controller died in between. Each
+checkpoint is also reported to Ray Train, where Ray's own tools see it; Ray deletes none (num_to_keep is unset).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.train
+import torch.distributed as dist
+from ray.exceptions import RayError
+from ray.train import Checkpoint, CheckpointUploadMode, FailureConfig, RunConfig, ScalingConfig
+from ray.train import WorkerGroupError as RayWorkerGroupError
+from ray.train.torch import TorchTrainer, get_device
+from ray.util import placement_group_table
+from ray.util.placement_group import PlacementGroup, remove_placement_group
+
+from ..core.errors import Crawl2ChatError, StageError
+from ..core.progress import Progress
+from ..core.settings_training import Resources
+from .metrics import last_row
+from .worker import Job, run_training
+from .world import Distributed
+
+SNAPSHOT = "checkpoint_manager_snapshot.json"  # Ray's record of reported checkpoints, of which we prune some
+ENVIRONMENT = {  # the controller and the workers inherit these from the driver
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # also how soon a dead worker is noticed
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+}
+FIX = "see the Ray logs of the run; the same command continues from the newest checkpoint"
+
+
+def launch(job: Job, resources: Resources, progress: Progress) -> None:
+    """Bring a job to its last step on `resources.train_workers` workers, from its newest complete checkpoint on.
+
+    Raises ContractError before any worker starts when that checkpoint belongs to something else, StageError when
+    training fails more than `resources.max_failures` times or for a reason that repeating cannot mend.
+    """
+    _, start = job.resume_from()
+    progress.start(job.plan.steps, done=start.step, counting="tokens")
+    if start.step >= job.plan.steps:
+        return
+    (job.folder / SNAPSHOT).unlink(missing_ok=True)
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    with _follow(job.folder, start.step, start.tokens_seen, progress), _placement_groups(), _own_interrupt():
+        _fit(job, resources)
+
+
+def train_in_ray(config: dict[str, Job]) -> Crawl2ChatError | None:
+    """What each of Ray's workers runs. An error of ours is handed back, not raised: repeating would not mend it."""
+
+    def report(checkpoint: Path, row: dict[str, Any]) -> None:
+        ray.train.report(
+            row,
+            checkpoint=Checkpoint(str(checkpoint)),
+            checkpoint_dir_name=checkpoint.name,
+            checkpoint_upload_mode=CheckpointUploadMode.NO_UPLOAD,
+        )
+
+    try:
+        run_training(config["job"], Distributed(get_device()), report)
+    except Crawl2ChatError as error:
+        dist.destroy_process_group()  # ends the wait of ranks that met no error
+        return error
+    return None
+
+
+def _fit(job: Job, resources: Resources) -> None:
+    trainer = TorchTrainer(
+        train_in_ray,
+        train_loop_config={"job": job},
+        scaling_config=ScalingConfig(
+            num_workers=resources.train_workers,
+            use_gpu=resources.gpus_per_worker > 0,
+            resources_per_worker={"CPU": resources.cpus_per_worker}
+            | ({"GPU": resources.gpus_per_worker} if resources.gpus_per_worker else {}),
+        ),
+        run_config=RunConfig(
+            name=job.folder.name,
+            storage_path=str(job.folder.parent),  # Ray wants reported checkpoints below storage_path/name
+            failure_config=FailureConfig(max_failures=resources.max_failures),
+        ),
+    )
+    try:
+        error = trainer.fit().return_value
+    except RayWorkerGroupError as failure:
+        raise StageError(_explain(failure), FIX) from failure
+    except (ray.train.TrainingFailedError, RayError) as failure:
+        raise StageError(f"the training controller failed: {type(failure).__name__}: {failure}", FIX) from failure
+    if error is not None:
+        raise error
+
+
+def _explain(failure: RayWorkerGroupError) -> str:
+    """The first of the workers' failures, preferring a real error to a neighbour's broken connection."""
+    failures = sorted(failure.worker_failures.items())
+    told = [(rank, error) for rank, error in failures if "Connection closed by peer" not in str(error)]
+    rank, error = (told or failures)[0]
+    last_line = str(error).strip().splitlines()[-1]
+    return f"training worker {rank} failed: {last_line}"
+
+
+@contextmanager
+def _follow(folder: Path, step: int, tokens: int, progress: Progress) -> Iterator[None]:
+    """Move the progress line along with metrics.jsonl, which rank 0 writes."""
+    stop = threading.Event()
+
+    def look() -> None:
+        nonlocal step, tokens
+        row = last_row(folder)
+        if row is not None and row["step"] > step:
+            note = f"loss {row['loss']:.3f}"
+            progress.advance(row["step"] - step, row["tokens_seen"] - tokens, note)
+            step, tokens = row["step"], row["tokens_seen"]
+
+    def watch() -> None:
+        while not stop.wait(0.5):
+            look()
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        look()
+
+
+@contextmanager
+def _placement_groups() -> Iterator[None]:
+    """Remove the placement groups that a dead controller left: they would hold the CPUs that the next run needs."""
+    before = set(placement_group_table())
+    try:
+        yield
+    except BaseException:
+        job = ray.get_runtime_context().get_job_id()
+        for name, state in placement_group_table().items():
+            if name not in before and name.endswith(job) and state["state"] != "REMOVED":
+                with suppress(RayError):
+                    remove_placement_group(PlacementGroup(ray.PlacementGroupID.from_hex(name)))
+        raise
+
+
+@contextmanager
+def _own_interrupt() -> Iterator[None]:
+    """Ray Train answers Ctrl-C by aborting the run and leaving with exit code 0; for us it is an interrupt."""
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT) if main else None
+    try:
+        yield
+    except SystemExit as leaving:
+        raise KeyboardInterrupt from leaving
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, handler)

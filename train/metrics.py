@@ -1,0 +1,70 @@
+"""The course of a training run, written by rank 0.
+
+    metrics.jsonl    a line a logged step: step, loss, lr, grad_norm, tokens_seen, tokens_per_second;
+                     a line a validation: step, validation_loss, bits_per_byte
+    tensorboard/     the same as TensorBoard events
+
+A run that resumes after step s cuts the lines behind s, so that the file reads like that of an undisturbed run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from ..core.files import write_text
+
+FILE_NAME = "metrics.jsonl"
+
+
+class Metrics:
+    """Opens the record of a run that has done `step` steps, and appends to it."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        from torch.utils.tensorboard.writer import SummaryWriter  # here: it loads TensorBoard
+
+        path = folder / FILE_NAME
+        kept = [json.dumps(row) + "\n" for row in read_metrics(folder) if row["step"] <= step]
+        write_text(path, "".join(kept))
+        self._file = path.open("a", encoding="utf-8")
+        self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None)
+
+    def write(self, row: dict[str, Any]) -> None:
+        """Append one row, visible to readers at once."""
+        self._file.write(json.dumps(row) + "\n")
+        self._file.flush()
+        for name, value in row.items():
+            if name != "step":
+                self._events.add_scalar(name, value, row["step"])
+
+    def sync(self) -> None:
+        """Make what was written last through a crash of the machine."""
+        os.fsync(self._file.fileno())
+        self._events.flush()
+
+    def close(self) -> None:
+        self._file.close()
+        self._events.close()
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """Rows of metrics.jsonl. A last line that a killed writer left unfinished is not one."""
+    path = folder / FILE_NAME
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines[:-1]]  # what follows the last line end is unfinished
+
+
+def last_row(folder: Path) -> dict[str, Any] | None:
+    """The newest row of a logged step, read from the end of the file."""
+    path = folder / FILE_NAME
+    if not path.exists():
+        return None
+    with path.open("rb") as handle:
+        handle.seek(max(0, path.stat().st_size - 4096))
+        lines = handle.read().split(b"\n")[:-1]
+    rows = [json.loads(line) for line in lines if line.startswith(b"{") and line.endswith(b"}")]
+    return next((row for row in reversed(rows) if "loss" in row), None)

@@ -1,0 +1,99 @@
+"""Stage `pretrain`: the model of the recipe, trained on the token shards.
+
+    checkpoints/step_NNNNNN/    the newest `train.keep_checkpoints` (train/checkpoints.py)
+    metrics.jsonl, tensorboard/    (train/metrics.py)
+
+counters: steps, parameters, tokens_seen, train_loss, tokens_per_second, validation_loss (nats per token),
+bits_per_byte, baseline_unigram_bpb, baseline_gzip_bpb. facts: checkpoint, model, tokenizer_digest, steps.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ..core.errors import InputError
+from ..core.files import digest
+from ..core.manifest import Manifest
+from ..core.stage import Stage, StageContext, StageResult, sections
+
+if TYPE_CHECKING:
+    from ..tokenize.bpe import Tokenizer
+    from .worker import Job
+
+SETTINGS = sections("seed", "model", "train")
+
+
+def work(ctx: StageContext) -> StageResult:
+    from ..tokenize.bpe import Tokenizer
+    from ..tokenize.shards import check_tokenizer
+    from .baselines import gzip_bits_per_byte, unigram_bits_per_byte
+    from .launcher import launch
+    from .outcome import result
+
+    shards = ctx.inputs["shards"]
+    tokenizer = Tokenizer.load(ctx.input_folder("tokenizer") / "tokenizer.json")
+    check_tokenizer(shards, tokenizer)
+    train = shards.paths(ctx.input_folder("shards"), "train/")
+    validation = shards.paths(ctx.input_folder("shards"), "validation/")
+    if not validation:
+        raise InputError(
+            "no document fell into the validation split, so no model can be judged",
+            "raise shards.validation_share, or give more documents",
+        )
+    token_bytes = tokenizer.token_bytes()
+    baselines = {
+        "baseline_unigram_bpb": unigram_bits_per_byte(train, validation, token_bytes),
+        "baseline_gzip_bpb": gzip_bits_per_byte(validation, tokenizer.decode_bytes),
+    }
+    job = pretrain_job(ctx, tokenizer)
+    launch(job, ctx.recipe.resources, ctx.progress)
+    return result(job, baselines)
+
+
+def pretrain_job(ctx: StageContext, tokenizer: Tokenizer) -> Job:
+    """What the workers are to do."""
+    from ..model.config import ModelConfig
+    from .loader import TokenDataset
+    from .loop import Plan
+    from .validation import ValidationTokens
+    from .worker import Job
+
+    recipe, shards, folder = ctx.recipe, ctx.inputs["shards"], ctx.input_folder("shards")
+    context, settings = recipe.model.context, recipe.train
+    train, validation = shards.paths(folder, "train/"), shards.paths(folder, "validation/")
+    TokenDataset(train, context)  # too few tokens: an error here, not in a worker
+    return Job(
+        folder=ctx.folder,
+        model=ModelConfig.from_settings(recipe.model, tokenizer.vocab_size),
+        plan=Plan(
+            steps=settings.steps,
+            batch=settings.batch,
+            seed=recipe.seed,
+            micro_batch=settings.micro_batch,
+            precision=settings.precision,
+            clip_norm=settings.optimizer.clip_norm,
+            log_every=settings.log_every,
+            validate_every=settings.validate_every,
+            checkpoint_every=settings.checkpoint_every,
+        ),
+        optimizer=settings.optimizer,
+        keep=settings.keep_checkpoints,
+        open_data=partial(TokenDataset, train, context),
+        open_validation=partial(ValidationTokens, validation, context, tokenizer.end_of_text),
+        token_bytes=tokenizer.token_bytes(),
+        tokenizer_digest=tokenizer.digest,
+        data_digest=data_digest(shards),
+        recipe=SETTINGS(recipe),
+        threads=recipe.resources.threads_per_worker,
+    )
+
+
+def data_digest(shards: Manifest) -> str:
+    """Identity of the training tokens and their order."""
+    return digest(
+        [entry.sha256 for entry in sorted(shards.files, key=lambda e: e.path) if entry.path.startswith("train/")]
+    )
+
+
+PRETRAIN = Stage("pretrain", ("tokenizer", "shards"), SETTINGS, work)

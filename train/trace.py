@@ -1,0 +1,28 @@
+"""From a row of a training batch back to the documents that its tokens came from."""
+
+from __future__ import annotations
+
+from ..core.errors import InputError
+from ..core.run import Run
+from .loader import Span, TokenDataset
+from .order import sample_index
+
+
+def trace_rows(run: Run, step: int, row: int) -> list[Span]:
+    """The pieces of documents in row `row` (from 0) of the batch of pretraining step `step` (from 1), in their order.
+
+    Each span names the shard file, the document's row in it, its doc_id, and the tokens start … stop - 1 of it.
+    Settings are those that the run was trained with. Raises InputError when there is no such step or row.
+    """
+    import numpy as np
+
+    config = run.need("pretrain").config
+    shards = run.need("shards")
+    steps, batch, context = config["train"]["steps"], config["train"]["batch"], config["model"]["context"]
+    if not 1 <= step <= steps:
+        raise InputError(f"there is no step {step}: {run.folder} has trained steps 1 to {steps}", "name one of these")
+    if not 0 <= row < batch:
+        raise InputError(f"there is no row {row}: a batch has rows 0 to {batch - 1}", "name one of these")
+    data = TokenDataset(shards.paths(run.stage("shards"), "train/"), context)
+    position = np.array([(step - 1) * batch + row])
+    return data.trace(int(sample_index(config["seed"], position, len(data))[0]))

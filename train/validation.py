@@ -1,0 +1,73 @@
+"""The loss on held-out text: every validation token exactly once, in nats per token and in bits per byte of UTF-8.
+
+Bits per byte do not depend on the tokenizer's vocabulary. An end-of-text token costs bits and stands for no byte.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from .loader import IGNORED, TokenStream, TrainData
+from .loop import loss_sum
+from .world import World
+
+
+class ValidationTokens:
+    """All tokens of validation shards as targets: row i has the tokens i · context … of the stream as its targets.
+
+    The first input is the end-of-text token, which stands before every document; the last row is filled up with
+    targets that do not count.
+    """
+
+    def __init__(self, paths: Sequence[Path], context: int, end_of_text: int) -> None:
+        self.stream = TokenStream(paths)
+        self.context, self.end_of_text = context, end_of_text
+
+    def __len__(self) -> int:
+        return -(-len(self.stream) // self.context)
+
+    def batch(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        inputs = np.full((len(indices), self.context), self.end_of_text, dtype=np.int64)
+        targets = np.full((len(indices), self.context), IGNORED, dtype=np.int64)
+        for row, index in enumerate(indices.tolist()):
+            start = index * self.context
+            tokens = self.stream.tokens(start, min(start + self.context, len(self.stream)))
+            targets[row, : len(tokens)] = tokens
+            inputs[row, 1 : len(tokens)] = tokens[:-1]
+            if start:
+                inputs[row, :1] = self.stream.tokens(start - 1, start)
+        return inputs, targets
+
+    def target_count(self, indices: np.ndarray) -> int:
+        starts = np.asarray(indices) * self.context
+        return int(np.minimum(self.context, len(self.stream) - starts).sum())
+
+
+@torch.no_grad()
+def validate(
+    model: nn.Module, data: TrainData, token_bytes: np.ndarray, rows_a_forward: int, precision: str, world: World
+) -> dict[str, float]:
+    """{validation_loss, bits_per_byte} over all rows of `data`, the same on every rank.
+
+    Every rank makes the same number of forwards, as sharded models demand: spare places are rows that do not count.
+    """
+    model.eval()
+    forwards = -(-len(data) // (world.size * rows_a_forward))
+    first = world.rank * forwards * rows_a_forward
+    sums = torch.zeros(3, dtype=torch.float64, device=world.device)  # nats, tokens, bytes
+    for start in range(first, first + forwards * rows_a_forward, rows_a_forward):
+        wanted = np.arange(start, start + rows_a_forward)
+        inputs, targets = data.batch(np.minimum(wanted, len(data) - 1))
+        targets = np.where((wanted < len(data))[:, None], targets, IGNORED)
+        counted = targets[targets != IGNORED]
+        nats = loss_sum(model, inputs, targets, precision, world.device).double()
+        sums += torch.stack((nats, nats.new_tensor(counted.size), nats.new_tensor(int(token_bytes[counted].sum()))))
+    nats, tokens, text_bytes = world.sum(sums).tolist()
+    model.train()
+    return {"validation_loss": nats / tokens, "bits_per_byte": nats / math.log(2) / max(1.0, text_bytes)}
