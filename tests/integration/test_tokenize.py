@@ -1,0 +1,131 @@
+"""The stages `tokenizer` and `shards` on Ray: from documents to the bytes that training reads."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import pytest
+from crawl2chat.core.errors import StageError
+from crawl2chat.core.manifest import FILE_NAME, Manifest
+from crawl2chat.core.run import Run
+from crawl2chat.core.schema import doc_id
+from crawl2chat.core.stage import bring_up_to_date
+from crawl2chat.dedup.dedup_stage import DEDUP
+from crawl2chat.tokenize.bpe import Tokenizer
+from crawl2chat.tokenize.shards import check_tokenizer, read_shard
+from crawl2chat.tokenize.tokenize_stage import SHARDS, TOKENIZER
+
+pytestmark = pytest.mark.ray
+Make = Callable[..., Run]
+Documents = list[tuple[str, str]]
+
+
+@pytest.fixture(scope="module")
+def pages(shared_data: Path) -> Documents:
+    data = gzip.decompress((shared_data / "web-text-samples" / "c4_demo_300.jsonl.gz").read_bytes())
+    texts = [json.loads(line)["text"] for line in data.splitlines()]
+    texts[10] = f"{texts[10]} <|endoftext|> and <|user|>"
+    return [(f"page-{number}", text) for number, text in enumerate([*texts, texts[0], texts[1].upper()])]
+
+
+def run_stages(run: Run) -> dict[str, Manifest]:
+    return {p.stage.name: m for p, m in bring_up_to_date([DEDUP, TOKENIZER, SHARDS], run, nullcontext)}
+
+
+def texts_in(run: Run, split: str) -> dict[str, str]:
+    """Texts of a split by doc_id, decoded from the shards."""
+    tokenizer = Tokenizer.load(run.stage("tokenizer") / "tokenizer.json")
+    found = {}
+    for path in sorted(run.stage("shards").glob(f"{split}/*.arrow")):
+        shard = read_shard(path)
+        assert shard.metadata["split"] == split
+        for number, one in enumerate(shard.doc_ids.to_pylist()):
+            ids = shard.tokens[shard.offsets[number] : shard.offsets[number + 1]]
+            assert ids[-1] == tokenizer.end_of_text and ids[:-1].min() > 3
+            found[one] = tokenizer.decode(ids.tolist())
+    return found
+
+
+def test_every_kept_document_is_in_one_split_word_for_word(local_ray: None, extracted: Make, pages: Documents) -> None:
+    run = extracted("whole", pages, units=3, tokenizer={"vocab_size": 1000}, shards={"validation_share": 0.2})
+    made = run_stages(run)
+    train, validation = texts_in(run, "train"), texts_in(run, "validation")
+    assert not set(train) & set(validation)
+    given = {doc_id("web", key): text for key, text in pages}
+    assert {one: given[one] for one in train | validation} == train | validation
+    assert len(train | validation) == made["dedup"].counters["documents"] == len(pages) - 2
+    assert 30 < len(validation) < 90
+    counters, facts = made["shards"].counters, made["shards"].facts
+    for name, texts in (("train", train), ("validation", validation)):
+        shards = [read_shard(path) for path in made["shards"].paths(run.stage("shards"), f"{name}/")]
+        assert counters[f"documents_{name}"] == len(texts)
+        assert counters[f"bytes_{name}"] == sum(len(text.encode()) for text in texts.values())
+        assert counters[f"tokens_{name}"] == facts[f"{name}_tokens"] == sum(len(shard.tokens) for shard in shards)
+    assert facts["validation_bytes"] == counters["bytes_validation"]
+    assert (facts["dtype"], facts["vocab_size"], facts["end_of_text"]) == ("uint16", 1000, 0)
+    assert facts["tokenizer_digest"] == made["tokenizer"].facts["digest"]
+    check_tokenizer(made["shards"], Tokenizer.load(run.stage("tokenizer") / "tokenizer.json"))
+    assert 2 < counters["fertility"] < 5
+
+
+def test_killed_and_continued_gives_the_same_bytes(local_ray: None, extracted: Make, pages: Documents) -> None:
+    sections = {"tokenizer": {"vocab_size": 800, "train_bytes": 300_000}}
+    whole, killed = (extracted(name, pages, units=3, **sections) for name in ("whole", "killed"))
+    expected = run_stages(whole)
+    run_stages(killed)
+    lost = {
+        "shards": [FILE_NAME, "units/web-00001.json", "train/web-00001.arrow"],
+        "tokenizer": [FILE_NAME, "units/tokenizer.json", "units/web-00000.json", "tokenizer.json"],
+    }
+    for stage, names in lost.items():
+        for name in names:
+            (killed.stage(stage) / name).unlink()
+        (killed.stage(stage) / ".tokenizer.json.00000000.partial").write_text("half")
+        made = run_stages(killed)
+        for name in ("tokenizer", "shards"):
+            assert made[name].digest == expected[name].digest
+            assert made[name].counters == expected[name].counters
+
+
+def test_the_tokenizer_sees_its_share_of_bytes(local_ray: None, extracted: Make, pages: Documents) -> None:
+    total = sum(len(text.encode()) for _, text in pages[:300])
+    run = extracted("share", pages[:300], tokenizer={"vocab_size": 600, "train_bytes": total // 3})
+    counters = run_stages(run)["tokenizer"].counters
+    assert 0.2 < counters["bytes"] / total < 0.5  # the texts are few and of very different lengths
+    assert 60 < counters["documents"] < 140
+
+
+def test_a_few_documents_still_validate(local_ray: None, extracted: Make) -> None:
+    texts = [(f"p{number}", f"document number {number} says something else {number * 7919}") for number in range(6)]
+    run = extracted("few", texts, units=3, shards={"validation_share": 0.0001})
+    made = run_stages(run)
+    assert (made["shards"].counters["documents_train"], made["shards"].counters["documents_validation"]) == (5, 1)
+    assert made["tokenizer"].facts["vocab_size"] < 2048  # what so little text gives, and what the model will have
+    assert made["shards"].facts["vocab_size"] == made["tokenizer"].facts["vocab_size"]
+    assert len(made["shards"].paths(run.stage("shards"), "validation/")) == 1
+
+
+def test_too_few_documents_say_what_to_change(local_ray: None, extracted: Make) -> None:
+    with pytest.raises(StageError, match=r"no text is left.*kept 0[\s\S]*language\.threshold"):
+        run_stages(extracted("none", []))
+    with pytest.raises(StageError, match=r"1 documents are left, too few[\s\S]*add sources"):
+        run_stages(extracted("one", [("a", "one text")]))
+    with pytest.raises(StageError, match=r"fell into validation[\s\S]*lower shards\.validation_share \(0\.99999\)"):
+        run_stages(extracted("all", [("a", "one text"), ("b", "another")], shards={"validation_share": 0.99999}))
+
+
+def test_a_changed_share_moves_documents_but_not_the_tokenizer(
+    local_ray: None, extracted: Make, pages: Documents
+) -> None:
+    run = extracted("moves", pages, tokenizer={"vocab_size": 600}, shards={"validation_share": 0.1})
+    before, small = run_stages(run), set(texts_in(run, "validation"))
+    recipe = run.recipe.model_copy(update={"shards": run.recipe.shards.model_copy(update={"validation_share": 0.3})})
+    after = run_stages(Run(recipe))
+    assert after["tokenizer"] == before["tokenizer"]
+    large = set(texts_in(run, "validation"))
+    assert small < large and np.isclose(len(large) / len(pages), 0.3, atol=0.08)
