@@ -72,6 +72,8 @@ def reopened(run: Run) -> Callable[..., Run]:
 
 def learn(run: Run, stage: str, model: Transformer, ids: list[int], mask: list[bool], digest: str) -> None:
     """Repeat the ids until the model knows them, and write the checkpoint and manifest that training would write."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # tensors of a few kilobytes: more threads only wait for each other
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     tokens, counts = torch.tensor([ids]), torch.tensor(mask)
     for _ in range(300):
@@ -81,6 +83,7 @@ def learn(run: Run, stage: str, model: Transformer, ids: list[int], mask: list[b
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
+    torch.set_num_threads(threads)
     assert loss.item() < 0.02, "the model has not learned"
     meta = Meta(3, 100, model.config.to_dict(), digest, "data", {}, {})
     (run.stage(stage) / "checkpoints").mkdir(parents=True)
