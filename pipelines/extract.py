@@ -6,6 +6,7 @@ The settings (no alternative texts, form fields or list bullets) are those that 
 
 from __future__ import annotations
 
+import codecs
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encodi
 from resiliparse.parse.html import HTMLTree
 
 BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
+NO_BREAK_SPACES = re.compile(r"[\xa0\u2007\u202f]")
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff\ufffe\uffff]")
 LINE_ENDS = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 TRAILING = re.compile(r"[^\S\n]+$", re.MULTILINE)
@@ -45,11 +47,22 @@ def decode(html: bytes, charset: str | None) -> str:
             return html[len(bom) :].decode(encoding, errors="replace")
     named = map_encoding_to_html5(charset, fallback_utf8=False) if charset else None
     encoding = named or detect_encoding(html, from_html_meta=True) or "utf-8"
+    if codecs.lookup(encoding).name == "cp1252" and _is_utf8(html):
+        encoding = "utf-8"
     return bytes_to_str(html, encoding, errors="replace", fallback_encodings=("utf-8", "windows-1252"))
 
 
+def _is_utf8(html: bytes) -> bool:
+    """Text in Windows-1252 is never valid UTF-8 by chance, unless it is all ASCII; servers claim it by default."""
+    try:
+        html.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def normalise(text: str) -> str:
-    """NFC; line ends are \\n; no control characters, lone surrogates, blanks at line ends, or runs of blank lines."""
+    """NFC; line ends are \\n; no control characters, lone surrogates, no-break spaces, or blanks before line ends."""
     text = LINE_ENDS.sub("\n", text).encode("utf-8", errors="replace").decode("utf-8")
-    text = CONTROL.sub("", unicodedata.normalize("NFC", text))
+    text = CONTROL.sub("", NO_BREAK_SPACES.sub(" ", unicodedata.normalize("NFC", text)))
     return MANY_BLANK_LINES.sub("\n\n", TRAILING.sub("", text)).strip("\n")

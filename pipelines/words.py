@@ -16,6 +16,7 @@ from spacy.tokens import Doc
 
 FALLBACK = "en"
 REMEMBERED_WORDS = 200_000  # some tens of MB a process; words met later are forgotten after each text
+QUIRK = "IS_ALPHA"  # breaks spaCy's tokenizer now and then; datatrove cuts it out, so such texts are left to datatrove
 OWN_TOKENIZERS = ("ja", "zh", "vi")  # languages for which datatrove sets spaCy up in a way of its own
 
 
@@ -29,10 +30,14 @@ class RememberingSpaCy(SpaCyTokenizer):
         return self.tokenizer.tokenizer(text)
 
     def word_tokenize(self, text: str) -> list[str]:
+        if QUIRK in text:
+            return super().word_tokenize(text)
         with self._zone():
             return strip_strings([token.text for token in self._parse(text)])
 
     def span_tokenize(self, text: str) -> list[tuple[int, int]]:
+        if QUIRK in text:
+            return super().span_tokenize(text)
         with self._zone():
             marked = self.tokenizer.get_pipe("sentencizer")(self._parse(text))
             return [(sentence.start_char, sentence.end_char) for sentence in marked.sents]

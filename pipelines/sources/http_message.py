@@ -108,6 +108,8 @@ def dechunk(body: bytes, cut: bool = False) -> bytes:
 
 
 def _decompress(body: bytes, coding: str, limit: int, cut: bool) -> bytes:
+    if not body:
+        return body
     if coding in ("gzip", "x-gzip"):
         return _inflate(body, 47, limit, cut) if body[:2] == b"\x1f\x8b" else body
     if coding == "deflate":  # zlib by the standard, raw deflate from some servers, and decoded already in some archives

@@ -32,7 +32,8 @@ LANGUAGE_LINK = re.compile(r"\s*[a-z]{2,3}(?:-[a-z-]+)?\s*:\s*\S")
 MAGIC_WORD = re.compile(r"__[A-Z]+__")
 EMPTY_BRACKETS = re.compile(r" ?\((?:[\s,;:]|(?:or|and)\b)*\)")
 SPACES = re.compile(r"[ \t]+")
-BARE_BULLET = re.compile(r"^[-\s]+$", re.MULTILINE)  # what a list item with nothing but a template or a file leaves
+BARE_BULLET = re.compile(r"^-[- ]*(?:\n|\Z)", re.MULTILINE)  # what a list item of only a template or a file leaves
+BULLETS = re.compile(r"^-[- ]*", re.MULTILINE)
 BLANK_LINES = re.compile(r"\n\s*\n+")
 HEADING = "\x01"  # marks a heading, followed by its level, until empty sections are gone; no page can hold it (XML)
 LIST_ITEM = {"li": "-", "dd": "", "dt": ""}
@@ -42,7 +43,7 @@ def plain_text(wikitext: str) -> str:
     """The article's text: paragraphs, headings and lists separated by line ends."""
     parsed = mwparserfromhell.parse(wikitext, skip_style_tags=True)
     text = MAGIC_WORD.sub("", _render(parsed)).replace("'''", "").replace("''", "")
-    text = BARE_BULLET.sub("", SPACES.sub(" ", EMPTY_BRACKETS.sub("", text)))
+    text = BULLETS.sub("- ", BARE_BULLET.sub("", SPACES.sub(" ", EMPTY_BRACKETS.sub("", text))))
     return "\n\n".join(_without_empty_sections(BLANK_LINES.split(text.strip())))
 
 

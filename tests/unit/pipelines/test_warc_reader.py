@@ -56,7 +56,10 @@ def test_every_sample_file_has_the_records_its_source_page_counts(shared_data: P
     [
         ("warcio-example-trunc.warc", {(1197, "bad_length")}),
         ("warcio-example.arc.gz", {(0, "not_warc"), (171, "not_warc")}),
-        ("cc_net-sample.warc.wet", {(0, "bad_length"), (617, "bad_length"), (1310, "bad_length"), (1959, "bad_length")}),
+        (
+            "cc_net-sample.warc.wet",
+            {(0, "bad_length"), (617, "bad_length"), (1310, "bad_length"), (1959, "bad_length")},
+        ),
     ],
 )
 def test_broken_samples_name_reason_and_offset(shared_data: Path, name: str, expected: set[tuple[int, str]]) -> None:
