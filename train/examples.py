@@ -40,7 +40,8 @@ def write_examples(source: Path, target: Path, tokenizer: Tokenizer, context: in
     """
     columns: dict[str, list] = {name: [] for name in SCHEMA.names}
     counts = {"examples": 0, "cut": 0, "dropped": 0}
-    for number, line in enumerate(source.read_text(encoding="utf-8").splitlines(), 1):
+    lines = source.read_text(encoding="utf-8").removesuffix("\n").split("\n")  # JSON strings may hold other line ends
+    for number, line in enumerate(lines if lines != [""] else [], 1):
         try:
             row = json.loads(line)
             tokens, answer = encode_chat(tokenizer, row["messages"])

@@ -1,8 +1,8 @@
 """Training jobs on Ray Train: a controller, workers that run `train/worker.py`, restarts, progress in the driver.
 
 Ray Train restarts the workers when one dies; they find the newest complete checkpoint themselves, in the stage's
-folder. So it does not matter whether Ray had registered it, nor whether the driver or the controller died in between. Each
-checkpoint is also reported to Ray Train, where Ray's own tools see it; Ray deletes none (num_to_keep is unset).
+folder. So it does not matter whether Ray had registered it, nor whether the driver or the controller died in between.
+Each checkpoint is also reported to Ray Train, where Ray's own tools see it; Ray deletes none (num_to_keep is unset).
 """
 
 from __future__ import annotations

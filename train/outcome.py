@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Mapping
 
 from ..core.errors import StageError
 from ..core.manifest import file_entry
@@ -12,7 +13,7 @@ from .checkpoints import newest, read_meta
 from .worker import Job
 
 
-def result(job: Job, counters: dict[str, float | int]) -> StageResult:
+def result(job: Job, counters: Mapping[str, float | int]) -> StageResult:
     """Files: the last checkpoint's, and metrics.jsonl. Raises StageError when the last checkpoint is not complete."""
     checkpoint = newest(job.checkpoints)
     meta = read_meta(checkpoint) if checkpoint else None
@@ -43,4 +44,4 @@ def result(job: Job, counters: dict[str, float | int]) -> StageResult:
         "tokenizer_digest": job.tokenizer_digest,
         "steps": meta.step,
     }
-    return StageResult(files, found | counters, facts)
+    return StageResult(files, {**found, **counters}, facts)
