@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,34 +26,22 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
         "--documents",
         type=Path,
         default=SHARED / "data" / "web-text-samples",
-        help="folder of .jsonl, .jsonl.gz, .txt or .txt.gz files (default: %(default)s)",
+        help="folder of .jsonl or .jsonl.gz files with a key text or content (default: %(default)s)",
     )
     return parser
 
 
 def read_documents(folder: Path, limit: int | None = None) -> list[str]:
-    """Texts of a folder's files in the order of their names: rows of jsonl (key text or content), whole .txt files."""
+    """Texts of a folder's .jsonl and .jsonl.gz files, in the order of their names: the rows' key text or content."""
     found: list[str] = []
-    for path in sorted(folder.rglob("*")):
-        found += _texts(path)
+    for path in sorted([*folder.rglob("*.jsonl"), *folder.rglob("*.jsonl.gz")]):
+        data = path.read_bytes()
+        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8", "replace")
+        rows = [json.loads(line) for line in text.split("\n") if line.strip()]
+        found += [one for row in rows if (one := row.get("text") or row.get("content"))]
     if not found:
-        sys.exit(f"no documents in {folder}: give a folder of .jsonl or .txt files with --documents")
+        sys.exit(f"no documents in {folder}: give a folder of .jsonl files with --documents")
     return found[:limit]
-
-
-def _texts(path: Path) -> Iterator[str]:
-    kind = path.name.removesuffix(".gz").rpartition(".")[2]
-    if kind not in ("jsonl", "txt") or not path.is_file():
-        return
-    data = path.read_bytes()
-    text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8", "replace")
-    if kind == "txt":
-        yield text
-        return
-    for line in filter(str.strip, text.split("\n")):
-        row = json.loads(line)
-        if one := row.get("text") or row.get("content"):
-            yield one
 
 
 def best_seconds(work: Callable[[], Any], repeats: int) -> float:

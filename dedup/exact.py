@@ -1,7 +1,8 @@
 """Exact duplicates: a hash of the whole text, after what does not change what a reader reads.
 
-Normalised: Unicode NFKC, lower case, every run of white space one space, none at the ends. Hashed: 128 bits of BLAKE2b,
-for which nobody can make two texts with one hash to have a third person's page dropped.
+Normalised: Unicode NFKC (which makes plain spaces of nearly all others), lower case, every run of ASCII white space one
+space, none at the ends. Hashed: 128 bits of BLAKE2b, for which nobody can make two texts with one hash to have another
+one's page dropped.
 """
 
 from __future__ import annotations
@@ -12,13 +13,19 @@ from hashlib import blake2b
 
 import numpy as np
 
+_BLANKS = bytes.maketrans(b"\t\n\v\f\r", b" " * 5)
 
-def normalise(text: str) -> str:
-    """The text as exact comparison sees it."""
-    return " ".join(unicodedata.normalize("NFKC", text).lower().split())
+
+def normalise(text: str) -> bytes:
+    """The text as exact comparison sees it, in UTF-8."""
+    lowered = unicodedata.normalize("NFKC", text).lower().encode("utf-8", "surrogatepass")
+    folded = lowered.translate(_BLANKS).strip(b" ")
+    while b"  " in folded:
+        folded = folded.replace(b"  ", b" ")
+    return folded
 
 
 def exact_hashes(texts: Sequence[str]) -> np.ndarray:
     """uint64 [texts, 2]: 128 bits of each normalised text."""
-    digests = [blake2b(normalise(t).encode("utf-8", "surrogatepass"), digest_size=16).digest() for t in texts]
+    digests = [blake2b(normalise(text), digest_size=16).digest() for text in texts]
     return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64).reshape(-1, 2)
