@@ -74,7 +74,8 @@ def _line(stage: str, manifest: Manifest) -> Line:
         tokens = f"{count['tokens_train']:,} + {count['tokens_validation']:,}"
         return Line(documents, tokens, notes="train + validation")
     if stage == "instructions":
-        return Line(f"{count['documents_in']:,}", notes=f"{count['pairs']:,} question/answer pairs")
+        notes = f"{count['pairs']:,} + {count['pairs_validation']:,} question/answer pairs"
+        return Line(f"{count['documents']:,}", notes=notes)
     if stage in ("pretrain", "finetune"):
         bits = f"{count['bits_per_byte']:.3f}" if "bits_per_byte" in count else ""
         loss = f"{count['train_loss']:.3f} / {count['validation_loss']:.3f}"
