@@ -24,8 +24,17 @@ def make_run(tmp_path: Path, sources: list[dict[str, Any]]) -> Run:
     settings = {"name": "r", "storage": str(tmp_path), "sources": sources, "filters": filters}
     run = Run(Recipe.model_validate({**settings, "language": {"keep": [], "threshold": 0}}))
     empty = Manifest(
-        stage="crawl", version=1, config={}, fingerprint="", inputs={}, files=[], counters={}, facts={}, code_version="", seconds=0
-    )  # fmt: skip
+        stage="crawl",
+        version=1,
+        config={},
+        fingerprint="",
+        inputs={},
+        files=[],
+        counters={},
+        facts={},
+        code_version="",
+        seconds=0,
+    )
     run.stage("crawl").mkdir(parents=True)
     write_manifest(run.stage("crawl"), empty)
     return run
@@ -50,8 +59,8 @@ def test_every_sample_goes_through_and_a_killed_stage_continues(
     sources = [
         {"kind": "warc", "name": "web", "paths": [f"{inputs}/*"]},
         {"kind": "wikipedia", "name": "wiki", "paths": [str(shared_data / "wikipedia-dump-sample" / "bgwiki*.bz2")]},
-        {"kind": "jsonl", "name": "rows", "paths": [str(shared_data / "web-text-samples" / "dolma_cc_en_head_20.jsonl.gz")]},
-    ]  # fmt: skip
+        {"kind": "jsonl", "name": "rows", "paths": [str(shared_data / "web-text-samples" / "dolma_cc_en*.jsonl.gz")]},
+    ]
     run = make_run(tmp_path, sources)
     result = extract(run)
     counters = result.counters

@@ -35,7 +35,8 @@ def test_charset_of_bom_header_meta_or_detection(html: bytes, charset: str | Non
 def test_title_and_main_content() -> None:
     html = (
         b"<html><head><title> A \n title </title><script>var x</script></head><body><nav><a href=/>Home</a></nav>"
-        b"<main><p>First paragraph of the text.</p><p>Second.</p><img alt='picture'><form><input value='no'></form></main>"
+        b"<main><p>First paragraph of the text.</p><p>Second.</p><img alt='picture'>"
+        b"<form><input value='no'></form></main>"
         b"<footer>Imprint</footer></body></html>"
     )
     page = extract(html, None)

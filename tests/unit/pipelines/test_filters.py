@@ -37,6 +37,11 @@ def words(*numbers: int) -> str:
     return " ".join(f"word{chr(97 + n % 26)}{chr(97 + n // 26)}" for n in numbers)
 
 
+BULLETS = "\n".join(f"- the line of {words(n, n + 1)} and" for n in range(20))
+SPREAD = "".join(f"Entry number {n} stands in the longer list.\n\n\n" for n in range(9))
+EXTREME = "the and extraordinarilylongwordsindeed " * 30
+
+
 @pytest.mark.parametrize(
     ("name", "text", "reason", "value"),
     [
@@ -45,10 +50,10 @@ def words(*numbers: int) -> str:
         ("gopher_repetition", "one two " * 20, "gopher_rep_top_2_gram", 20 * 7 / 160),
         ("gopher_quality", "Only the five words of this.", "gopher_short_doc", 6),
         ("gopher_quality", "of a to is " * 20, "gopher_below_avg_threshold", 7 / 4),
-        ("gopher_quality", "the and extraordinarilylongwordsindeed " * 30, "gopher_above_avg_threshold", (3 + 3 + 30) / 3),
+        ("gopher_quality", EXTREME, "gopher_above_avg_threshold", (3 + 3 + 30) / 3),
         ("gopher_quality", words(*range(60)), "gopher_enough_stop_words", 0),
         ("gopher_quality", PROSE + " 12 + 34" * 40, "gopher_below_alpha_threshold", None),
-        ("gopher_quality", "\n".join(f"- the line of {words(n, n + 1)} and" for n in range(20)), "gopher_too_many_bullets", 1.0),
+        ("gopher_quality", BULLETS, "gopher_too_many_bullets", 1.0),
         ("gopher_quality", PROSE + " #" * 12, "gopher_too_many_hashes", None),
         ("gopher_quality", PROSE.replace(". ", "...\n"), "gopher_too_many_end_ellipsis", 5 / 6),
         ("c4", "One sentence here. Another one there.", "c4_too_few_sentences", 2),
@@ -57,7 +62,7 @@ def words(*numbers: int) -> str:
         ("fineweb", "\n".join(words(n, n + 1, n + 2, n + 3) for n in range(20)), "fineweb_line_punct_ratio", 0),
         ("fineweb", "Short line.\n" * 3 + "Another.\n" + PROSE, "fineweb_short_line_ratio", 4 / 5),
         ("fineweb", (PROSE + "\n") * 2, "fineweb_char_dup_ratio", 1 / 2),
-        ("fineweb", "This line is a little longer than thirty.\nno\n" * 1 + "\n".join(f"Entry number {n} in the longer list.\n\n" for n in range(9)), "fineweb_list_ratio", None),
+        ("fineweb", SPREAD, "fineweb_list_ratio", None),
     ],
 )  # fmt: skip
 def test_each_rule_has_its_reason_and_the_measured_value(
@@ -98,7 +103,12 @@ def real_texts(shared_data: Path) -> list[str]:
 
 
 def test_decisions_are_datatroves_on_real_texts(shared_data: Path) -> None:
-    oracle = [GopherRepetitionFilter(), GopherQualityFilter(), C4QualityFilter(filter_no_terminal_punct=False), FineWebQualityFilter()]  # fmt: skip
+    oracle = [
+        GopherRepetitionFilter(),
+        GopherQualityFilter(),
+        C4QualityFilter(filter_no_terminal_punct=False),
+        FineWebQualityFilter(),
+    ]
     ours = QualityFilters(Filters())
     dropped = 0
     for text in real_texts(shared_data):

@@ -7,10 +7,13 @@ import io
 import zlib
 
 import pytest
-from crawl2chat.pipelines.sources.http_message import BadMessage, decode_body, dechunk, parse_response
+from crawl2chat.pipelines.sources.http_message import BadMessage, dechunk, decode_body, parse_response
 from fastwarc.stream_io import BrotliWriter
 
 HTML = b"<html><body>h\xc3\xa9llo</body></html>"
+
+
+CHUNKED = b"5;x=y\r\n" + HTML[:5] + b"\r\n%x\r\n" % len(HTML[5:]) + HTML[5:] + b"\r\n0\r\n\r\n"
 
 
 def response(headers: bytes, body: bytes) -> bytes:
@@ -39,7 +42,7 @@ def test_head_is_parsed() -> None:
     ("headers", "body"),
     [
         (b"", HTML),
-        (b"Transfer-Encoding: chunked\r\n", b"5;x=y\r\n" + HTML[:5] + b"\r\n%x\r\n" % len(HTML[5:]) + HTML[5:] + b"\r\n0\r\n\r\n"),
+        (b"Transfer-Encoding: chunked\r\n", CHUNKED),
         (b"Transfer-Encoding: chunked\r\n", HTML),  # stored decoded
         (b"Content-Encoding: gzip\r\n", gzip.compress(HTML)),
         (b"Content-Encoding: gzip\r\n", HTML),  # stored decoded

@@ -114,6 +114,11 @@ def test_a_failed_unit_leaves_no_file(tmp_path: Path) -> None:
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
+def crawl_manifest(files: list[FileEntry]) -> Manifest:
+    blank: dict[str, Any] = {"config": {}, "inputs": {}, "counters": {}, "facts": {}}
+    return Manifest(stage="crawl", version=1, fingerprint="", files=files, code_version="", seconds=0, **blank)
+
+
 def write_jsonl(path: Path, rows: int) -> None:
     lines = [json.dumps({"text": f"{TEXT} Number {n} is here.", "url": f"http://a.test/{n}"}) for n in range(rows)]
     path.write_bytes(gzip.compress("\n".join([*lines, "broken"]).encode(), mtime=0))
@@ -123,9 +128,7 @@ def test_a_unit_is_written_in_bounded_groups_and_gives_the_same_bytes_again(tmp_
     write_jsonl(tmp_path / "a.jsonl.gz", 1200)
     settings = {"kind": "jsonl", "name": "t", "paths": [f"{tmp_path}/*.gz"], "url": "url"}
     recipe = Recipe.model_validate({"name": "r", "sources": [settings], "filters": NO_FILTERS.model_dump()})
-    manifest = Manifest(
-        stage="crawl", version=1, config={}, fingerprint="", inputs={}, files=[], counters={}, facts={}, code_version="", seconds=0
-    )  # fmt: skip
+    manifest = crawl_manifest([])
     (unit,) = units(recipe, tmp_path, manifest)
     assert unit.name == "t-00000"
     reports = [extract_unit(unit, tmp_path / run, EXTRACT.config(recipe)) for run in ("one", "two")]
@@ -149,9 +152,7 @@ def test_units_of_crawls_and_dumps(tmp_path: Path) -> None:
     recipe = Recipe.model_validate({"name": "r", "sources": sources})
     names = ["web/warc/web-00001.warc.gz", "web/warc/web-00000.warc.gz", "web/frontier.json", "website/warc/x.warc.gz"]
     files = [FileEntry(path=name, rows=1, bytes=1, sha256="") for name in names]
-    manifest = Manifest(
-        stage="crawl", version=1, config={}, fingerprint="", inputs={}, files=files, counters={}, facts={}, code_version="", seconds=0
-    )  # fmt: skip
+    manifest = crawl_manifest(files)
     found: list[Unit] = units(recipe, tmp_path, manifest)
     assert [unit.name for unit in found] == ["web-00000", "web-00001", *(f"wiki-{n:05d}" for n in range(4))]
     assert found[0].spec["origin"] == "crawl/web/warc/web-00000.warc.gz"

@@ -15,6 +15,7 @@ from crawl2chat.pipelines.sources.warc import read_warc
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 
 MAX = 10 << 20
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n"
 PAGE = b"<html><body>page %d</body></html>"
 
 
@@ -34,7 +35,8 @@ def record(number: int, kind: str = "response", body: bytes | None = None, lengt
     http = b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n\r\n" + (PAGE % number)
     block = http if body is None else body
     header = (
-        f"WARC/1.0\r\nWARC-Type: {kind}\r\nWARC-Target-URI: http://a.test/{number}\r\nWARC-Date: 2024-01-01T00:00:00Z\r\n"
+        f"WARC/1.0\r\nWARC-Type: {kind}\r\nWARC-Target-URI: http://a.test/{number}\r\n"
+        "WARC-Date: 2024-01-01T00:00:00Z\r\n"
         f"Content-Type: application/http; msgtype=response\r\n"
         f"Content-Length: {len(block) if length is None else length}\r\n\r\n"
     )
@@ -146,8 +148,8 @@ def test_several_records_in_one_member_have_distinct_places() -> None:
         (b"<html>no head</html>", "no_http_headers", None),
         (b"HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\n\r\n<html>", "http_status", 404.0),
         (b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\n\r\n\x89PNG", "not_html", None),
-        (b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nabcdef\r\n0\r\n\r\n", "bad_chunk", None),
-        (b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8bgarbage", "bad_content_encoding", None),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n4\r\nabcdef\r\n0\r\n\r\n", "bad_chunk", None),
+        (OK + b"Content-Encoding: gzip\r\n\r\n\x1f\x8bgarbage", "bad_content_encoding", None),
     ],
 )  # fmt: skip
 def test_unreadable_responses_have_their_reason(body: bytes, reason: str, value: float | None) -> None:
