@@ -16,7 +16,7 @@ from crawl2chat.core.run import Run
 from crawl2chat.core.stage import StageContext, StageResult
 from crawl2chat.pipelines.extract_stage import EXTRACT
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 def make_run(tmp_path: Path, sources: list[dict[str, Any]]) -> Run:
