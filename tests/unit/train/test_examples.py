@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from crawl2chat.core.errors import InputError
+from crawl2chat.tokenize.bpe import ASSISTANT, END, SPECIAL_TOKENS, USER, Tokenizer
+from crawl2chat.train.examples import ChatDataset, write_examples
+from crawl2chat.train.loader import IGNORED
+from tokenizers import Tokenizer as Library
+from tokenizers import decoders, models, pre_tokenizers, trainers
+
+CONTEXT = 24
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    """A tokenizer of bytes."""
+    library = Library(models.BPE())
+    library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore[assignment]
+    library.decoder = decoders.ByteLevel()  # type: ignore[assignment]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    library.train_from_iterator(
+        [], trainers.BpeTrainer(vocab_size=260, special_tokens=list(SPECIAL_TOKENS), initial_alphabet=alphabet)
+    )
+    return Tokenizer(library.to_str().encode())
+
+
+def write(path: Path, pairs: list[tuple[str, str]]) -> Path:
+    lines = [
+        {"doc_id": f"d{i}", "messages": [{"role": "user", "content": q}, {"role": "assistant", "content": a}]}
+        for i, (q, a) in enumerate(pairs)
+    ]
+    path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def test_only_the_answer_and_its_end_are_targets(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    pairs = [("Who?", "She\u2028did."), ("Why so long?", "x" * 50), ("q" * 40, "never seen")]
+    counts = write_examples(write(tmp_path / "p.jsonl", pairs), tmp_path / "e.arrow", tokenizer, CONTEXT)
+    assert counts == {"examples": 2, "cut": 2, "dropped": 1}
+    data = ChatDataset(tmp_path / "e.arrow", CONTEXT)
+    assert len(data) == 2 and data.doc_ids.to_pylist() == ["d0", "d1"]
+    inputs, targets = data.batch(np.array([0, 1]))
+
+    end, user, assistant = tokenizer.special(END), tokenizer.special(USER), tokenizer.special(ASSISTANT)
+    question, answer = tokenizer.encode("Who?"), tokenizer.encode("She\u2028did.")
+    tokens = [user, *question, end, assistant, *answer, end]
+    assert inputs[0].tolist() == tokens[:-1] + [0] * (CONTEXT - len(tokens) + 1)
+    silent = len(question) + 2  # up to the token before <|assistant|>: their successors are not the answer
+    assert targets[0].tolist() == [IGNORED] * silent + [*answer, end] + [IGNORED] * (CONTEXT - silent - len(answer) - 1)
+
+    assert len(targets[1]) == CONTEXT and end not in targets[1].tolist()  # cut: it must not learn to stop there
+    assert data.target_count(np.array([0, 1])) == int((targets != IGNORED).sum())
+    assert data.target_count(np.array([1])) == int((targets[1] != IGNORED).sum())
+
+
+def test_a_bad_line_is_named(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    source = write(tmp_path / "p.jsonl", [("a", "b")])
+    with source.open("a") as file:
+        file.write('{"doc_id": "x", "messages": [{"role": "assistant", "content": "out of turn"}]}\n')
+    with pytest.raises(InputError, match=r"p\.jsonl:2 .*turn"):
+        write_examples(source, tmp_path / "e.arrow", tokenizer, CONTEXT)
+
+
+def test_an_empty_file_gives_no_examples(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    (tmp_path / "p.jsonl").write_text("")
+    assert write_examples(tmp_path / "p.jsonl", tmp_path / "e.arrow", tokenizer, CONTEXT)["examples"] == 0
+    assert len(ChatDataset(tmp_path / "e.arrow", CONTEXT)) == 0

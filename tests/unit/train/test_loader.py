@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from crawl2chat.core.errors import InputError
+from crawl2chat.train.loader import TokenDataset, TokenStream
+from crawl2chat.train.loop import Plan, batch_indices
+
+CONTEXT = 16
+
+
+def test_rows_are_windows_of_the_concatenated_stream(shards: list[Path], documents: list[list[list[int]]]) -> None:
+    stream = [token for file in documents for document in file for token in document]
+    data = TokenDataset(list(reversed(shards)), CONTEXT)  # names decide the order, not the caller
+    assert len(data) == (len(stream) - 1) // CONTEXT
+    rows = data.rows(np.arange(len(data)))
+    for number, row in enumerate(rows):
+        assert row.tolist() == stream[number * CONTEXT : (number + 1) * CONTEXT + 1]
+    inputs, targets = data.batch(np.array([3, 1]))
+    assert inputs.tolist() == rows[[3, 1], :-1].tolist() and targets.tolist() == rows[[3, 1], 1:].tolist()
+
+
+def test_trace_gives_the_documents_of_every_token(shards: list[Path], documents: list[list[list[int]]]) -> None:
+    data = TokenDataset(shards, CONTEXT)
+    named = {
+        f"{path.stem}/{i}": doc for path, file in zip(shards, documents, strict=True) for i, doc in enumerate(file)
+    }
+    for number in range(len(data)):
+        spans = data.trace(number)
+        traced = [token for span in spans for token in named[span.doc_id][span.start : span.stop]]
+        assert traced == data.rows(np.array([number]))[0].tolist()
+        for span in spans:
+            assert span.doc_id == f"{span.file.removesuffix('.arrow')}/{span.row}"
+
+
+def test_any_number_of_ranks_sees_the_same_global_batches(shards: list[Path]) -> None:
+    data = TokenDataset(shards, CONTEXT)
+    plan = Plan(steps=40, batch=8, seed=3)  # 40 steps pass the end of an epoch
+    assert plan.steps * plan.batch > len(data)
+    for step in range(1, plan.steps + 1):
+        whole = batch_indices(plan, step, len(data))
+        for size in (1, 2, 4):
+            share = plan.batch // size
+            parts = [data.rows(whole[rank * share : (rank + 1) * share]) for rank in range(size)]
+            assert np.array_equal(np.concatenate(parts), data.rows(whole))
+
+
+def test_memory_is_mapped_not_copied(shards: list[Path]) -> None:
+    before = pa.total_allocated_bytes()
+    stream = TokenStream(shards)
+    assert len(stream) > 0 and pa.total_allocated_bytes() - before < 1000
+
+
+def test_too_few_tokens_is_an_error_that_names_the_context(shards: list[Path]) -> None:
+    with pytest.raises(InputError, match=r"model\.context = 100000"):
+        TokenDataset(shards, 100_000)
+
+
+def test_a_damaged_shard_is_named(shards: list[Path]) -> None:
+    shards[1].write_bytes(shards[1].read_bytes()[:-20])
+    with pytest.raises(InputError, match=shards[1].name):
+        TokenDataset(shards, CONTEXT)
+
+
+def test_a_table_of_other_columns_is_refused(shards: list[Path]) -> None:
+    table = pa.table({"text": ["x"]})
+    with pa.ipc.new_file(str(shards[0]), table.schema) as writer:
+        writer.write_table(table)
+    with pytest.raises(InputError, match="'text'"):
+        TokenDataset(shards, CONTEXT)
