@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -27,7 +27,16 @@ ANSWER = "An acid is sour; “très” sour, 漢字 and 🙂."
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def one_thread() -> Iterator[None]:
+    """Tensors of a few kilobytes: more threads only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def trained(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the run. Use `run`, which is a copy."""
     recipe = Recipe.model_validate(
         {
@@ -72,8 +81,6 @@ def reopened(run: Run) -> Callable[..., Run]:
 
 def learn(run: Run, stage: str, model: Transformer, ids: list[int], mask: list[bool], digest: str) -> None:
     """Repeat the ids until the model knows them, and write the checkpoint and manifest that training would write."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # tensors of a few kilobytes: more threads only wait for each other
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     tokens, counts = torch.tensor([ids]), torch.tensor(mask)
     for _ in range(300):
@@ -83,7 +90,6 @@ def learn(run: Run, stage: str, model: Transformer, ids: list[int], mask: list[b
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-    torch.set_num_threads(threads)
     assert loss.item() < 0.02, "the model has not learned"
     meta = Meta(3, 100, model.config.to_dict(), digest, "data", {}, {})
     (run.stage(stage) / "checkpoints").mkdir(parents=True)

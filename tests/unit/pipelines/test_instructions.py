@@ -140,14 +140,15 @@ def test_real_articles(shared_data: Path) -> None:
 
     path = shared_data / "wikipedia-dump-sample" / "enwiki-pages-articles-shortened.xml.bz2"
     with path.open("rb") as handle:
-        items = list(islice(read_wikipedia(handle, "https://en.wikipedia.org/wiki/", 10 << 20), 60))
-    derived = {item.title: derive(item.title, item.text or "", 300) for item in items if not isinstance(item, Loss)}
+        items = read_wikipedia(handle, "https://en.wikipedia.org/wiki/", 10 << 20)
+        articles = list(islice((item for item in items if not isinstance(item, Loss)), 25))
+    derived = {article.title: derive(article.title, article.text or "", 300) for article in articles}
     good = {title: one for title, one in derived.items() if not one.reason}
-    assert len(good) >= 80
+    assert len(good) >= 0.75 * len(derived) >= 15
     assert derived["Anarchism"].questions[0] == "What is anarchism?"
     assert derived["Anarchism"].answer.startswith("Anarchism is a political philosophy that advocates self-governed ")
-    assert derived["Albert Einstein"].questions[0] == "Who was Albert Einstein?"
-    assert {one.reason for title, one in derived.items() if "(disambiguation)" in title} == {"disambiguation"}
+    assert derived["Aristotle"].questions[0] == "Who was Aristotle?"
+    assert derived["List of Atlas Shrugged characters"].reason == "list_page"
     for title, one in good.items():
         assert len(one.answer) <= 300 and one.answer.rstrip("\"”’'").endswith((".", "!", "?")), title
         assert not any(damage in one.answer for damage in (" ,", " .", "()", "(;", "  ", "\n")), title
