@@ -38,6 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Crawl2ChatError as error:
         log.error("%s", error)
         return error.exit_code
+    except BrokenPipeError:  # the reader has gone, as in `crawl2chat generate … | head`
+        sys.stdout = None
+        return 1
     except KeyboardInterrupt:
         log.error("interrupted; the same command continues where this one stopped")
         return 130
@@ -118,7 +121,7 @@ def _sampling_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--temperature", type=float, metavar="T", help="0 takes the likeliest token")
     parser.add_argument("--top-k", type=int, metavar="K")
     parser.add_argument("--top-p", type=float, metavar="P")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, help="instead of the recipe's")
 
 
 def _open(options: argparse.Namespace) -> Run:

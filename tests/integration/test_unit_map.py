@@ -28,7 +28,9 @@ def work(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
         os._exit(1)
     path = folder / "out" / f"{unit.name}.txt"
     write_text(path, "x" * unit.spec["n"])
-    return UnitReport(name=unit.name, files=[file_entry(folder, path, unit.spec["n"])], counters={"documents": unit.spec["n"]})
+    return UnitReport(
+        name=unit.name, files=[file_entry(folder, path, unit.spec["n"])], counters={"documents": unit.spec["n"]}
+    )
 
 
 def test_failure_names_the_cause_and_the_rest_continues(local_ray: None, tmp_path: Path) -> None:
