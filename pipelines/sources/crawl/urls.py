@@ -12,7 +12,7 @@ from ....core.settings_data import CrawlSource
 
 MAX_URL_CHARS = 2000
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_NUMERIC_HOST = re.compile(r"[0-9a-fx.]*", re.IGNORECASE)
+_ENDS_IN_NUMBER = re.compile(r"(.*\.)?([0-9]+|0x[0-9a-f]*)", re.IGNORECASE)  # an IPv4 address, says the URL standard
 _KEPT = "%/:@!$&'()*+,;=~?-._"  # RFC 3986: reserved and unreserved characters stay as they are
 
 
@@ -29,7 +29,7 @@ def canonical(url: str) -> str | None:
         if parts.scheme not in _DEFAULT_PORTS or not host or "@" in parts.netloc:
             return None
         host = _host(host)
-    except (ValueError, UnicodeError):
+    except (ValueError, OSError):  # UnicodeError is a ValueError
         return None
     netloc = host if port in (None, _DEFAULT_PORTS[parts.scheme]) else f"{host}:{port}"
     path = _percent(_without_dots(parts.path or "/"))
@@ -40,7 +40,7 @@ def canonical(url: str) -> str | None:
 def _host(host: str) -> str:
     if ":" in host:
         return f"[{socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, host))}]".lower()
-    if host[0].isdigit() and _NUMERIC_HOST.fullmatch(host):
+    if _ENDS_IN_NUMBER.fullmatch(host):
         return socket.inet_ntoa(socket.inet_aton(host))
     return (host if host.isascii() else host.encode("idna").decode("ascii")).lower()
 
