@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         log.error("%s", error)
         return error.exit_code
     except BrokenPipeError:  # the reader has gone, as in `crawl2chat generate … | head`
-        sys.stdout = None
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains once more at its exit
         return 1
     except KeyboardInterrupt:
         log.error("interrupted; the same command continues where this one stopped")
@@ -58,9 +59,9 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         ("tokenizer", "train the tokenizer, write the token shards"),
         ("pretrain", "train the language model on the shards"),
         ("finetune", "make question/answer pairs, and tune the model on them"),
-        ("tune", "search learning rates over rows of the scaling table"),
     ):
         _stage_verb(verbs, name, about, _group(name))
+    _stage_verb(verbs, "tune", "search learning rates over rows of the scaling table", _group("tune", _show_search))
 
     status = _verb(verbs, "status", "what is done in a run", _status)
     _recipe_options(status)
@@ -150,7 +151,9 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _group(name: str) -> Callable[[argparse.Namespace], int]:
+def _group(name: str, show: Callable[[Run], None] = lambda run: None) -> Callable[[argparse.Namespace], int]:
+    """The verb that runs a group of stages, prints their table, and shows what else came out."""
+
     def verb(options: argparse.Namespace) -> int:
         from .pipelines.execute import dry_run, execute
         from .pipelines.stages import group_stages, plan_group
@@ -163,9 +166,16 @@ def _group(name: str) -> Callable[[argparse.Namespace], int]:
             return 0
         execute(run, stages)
         print_table(run, [stage.name for stage in stages])
+        show(run)
         return 0
 
     return verb
+
+
+def _show_search(run: Run) -> None:
+    from .tune.results import print_table, read_results
+
+    print_table(read_results(run.stage("tune")))
 
 
 def _status(options: argparse.Namespace) -> int:
