@@ -1,7 +1,7 @@
 """Asynchronous successive halving (Li et al. 2020) with one competition a row of the scaling table.
 
-Ray's ASHA compares all trials with each other. Over rows of different size that would stop the small models, whatever
-their learning rate: at equal tokens a larger one has the lower loss. Here a trial competes with those of its own row.
+Ray's ASHA compares all trials with each other. Rows differ in what they can reach, so that the best row would end the
+trials of the others, whatever their learning rates. Here a trial competes with those of its own row.
 """
 
 from __future__ import annotations
