@@ -209,7 +209,7 @@ def _sampling(options: argparse.Namespace) -> dict[str, int | float]:
 
 
 def _trace(options: argparse.Namespace) -> int:
-    from .pipelines.trace import run_trace
+    from .pipelines.tracing import run_trace
 
     return run_trace(Run.open(options.run), options.step, options.row)
 

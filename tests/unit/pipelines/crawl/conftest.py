@@ -67,7 +67,8 @@ def web() -> Iterator[WebServer]:
                 active[0] -= 1
                 site.log[place] = (self.path, began, time.monotonic())
             self.send_response(status)
-            for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            length = {} if "Transfer-Encoding" in headers else {"Content-Length": str(len(body))}
+            for name, value in {**length, **headers}.items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)

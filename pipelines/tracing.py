@@ -15,7 +15,7 @@ from .origins import find_origins
 
 def run_trace(run: Run, step: int, row: int) -> int:
     """Print the documents that row `row` of training step `step` is made of, with their tokens and origins."""
-    from ..train.trace import trace_rows
+    from ..train.batch_trace import trace_rows
 
     spans = trace_rows(run, step, row)
     units = {Path(span.file).stem for span in spans}
