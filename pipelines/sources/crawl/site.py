@@ -40,7 +40,7 @@ def serve_pydoc() -> Iterator[Site]:
         line = process.stdout.readline()  # the port, once all pages can be served
         if not line.strip().isdigit():
             process.kill()
-            message = process.stderr.read().decode(errors="replace").strip().rpartition("\n")[2]
+            message = process.stderr.read().decode(errors="replace").strip()[-300:]
             raise StageError(f"the pydoc site did not start: {message}", f"see what this says: {' '.join(command)}")
         yield Site(["http://pydoc.localhost/index.html"], {"pydoc.localhost": ("127.0.0.1", int(line))})
     finally:
