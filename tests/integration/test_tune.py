@@ -95,7 +95,7 @@ def test_a_trial_that_raises_is_a_result(local_ray: None, shared_data: Path, tmp
     assert "too few for one row of model.context = 1024" in (large.error or "")
 
 
-def test_a_killed_search_goes_on_without_repeating(shared_data: Path, tmp_path: Path) -> None:
+def test_a_killed_search_goes_on_without_repeating(local_ray: None, shared_data: Path, tmp_path: Path) -> None:
     run = make_run(shared_data, tmp_path, learning_rates=[1e-2, 2e-2, 5e-3], steps=40, concurrent=1)
     code = (
         "import sys; from crawl2chat.core.run import Run; from crawl2chat.core.stage import bring_up_to_date\n"
@@ -115,7 +115,7 @@ def test_a_killed_search_goes_on_without_repeating(shared_data: Path, tmp_path: 
     driver.wait()
     before = {path: path.read_bytes() for path in ended(run)}
     assert before and not (run.stage("tune") / "manifest.json").exists()
-    subprocess.run(command, env=environment, check=True)
+    search(run)
     assert {path: path.read_bytes() for path in before} == before, "a finished trial is not run again"
     results = read_results(run.stage("tune"))
     assert sorted(r.learning_rate for r in results) == [5e-3, 1e-2, 2e-2]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from crawl2chat.tune.asha import AshaPerRow
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
@@ -53,6 +54,7 @@ def test_all_in_one_row_would_stop_it() -> None:
     assert found == [TrialScheduler.CONTINUE, TrialScheduler.STOP]
 
 
+@pytest.mark.filterwarnings("ignore:All-NaN slice")
 def test_a_diverged_trial_does_not_disturb_the_others() -> None:
     go, stop = TrialScheduler.CONTINUE, TrialScheduler.STOP
     rows = [("small", float("nan")), ("small", 5.0), ("small", 4.0), ("small", 6.0)]
