@@ -25,7 +25,7 @@ import pytest
 import yaml
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
-START_S = 90
+START_S = 240
 
 
 @dataclass(frozen=True)

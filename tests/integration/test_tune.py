@@ -106,7 +106,7 @@ def test_a_killed_search_goes_on_without_repeating(local_ray: None, shared_data:
     command = [sys.executable, "-c", code, str(run.folder)]
     environment = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"}
     driver = subprocess.Popen(command, env=environment, start_new_session=True)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while sum(1 for reports in ended(run) if reports) < 1 or len(started(run)) < 2:
         assert driver.poll() is None, "the search ended before it could be killed"
         assert time.monotonic() < deadline
