@@ -39,7 +39,7 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
         if self._total and error is None:
-            console.print(f"  {self.stage:<12} {self._line()}")
+            console.print(f"  {self.stage:<12} {self._line()}", soft_wrap=True)
 
     def start(self, total: int, done: int = 0, counting: str = "") -> None:
         """Begin to count to `total`; `done` of it were done by an earlier attempt. Call it again for a next part."""
@@ -67,7 +67,7 @@ class Progress:
             self._bar.update(self._bar.task_ids[0], completed=self._done, rate=f"{self._rate()} {note}".strip())
         elif time.monotonic() - self._last_line > LINE_EVERY_S:
             self._last_line = time.monotonic()
-            console.print(f"  {self.stage:<12} {self._line()}  {note}".rstrip())
+            console.print(f"  {self.stage:<12} {self._line()}  {note}".rstrip(), soft_wrap=True)
 
     def _rate(self) -> str:
         seconds = max(time.monotonic() - self._began, 1e-9)

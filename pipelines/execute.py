@@ -17,14 +17,14 @@ def execute(run: Run, stages: Sequence[Stage]) -> list[str]:
     """Run what is not up to date. Returns the names of the stages that ran. User errors come before any worker."""
     planned = plan_group(stages, run)
     if not any(item.todo for item in planned):
-        console.print(f"{run.folder}: all {len(planned)} stages are up to date, nothing to do")
+        console.print(f"{run.folder}: all {len(planned)} stages are up to date, nothing to do", soft_wrap=True)
         return []
     check_sources(run.recipe)
     ran = []
     with run.lock():
         run.write_recipe()
         log_to_folder(run.folder / "logs")
-        console.print(f"run {run.recipe.name} in {run.folder}")
+        console.print(f"run {run.recipe.name} in {run.folder}", soft_wrap=True)
         for item, _ in bring_up_to_date(stages, run, lambda: ray_session(run.recipe.resources, run.folder / "logs")):
             if item.todo:
                 ran.append(item.stage.name)
@@ -39,4 +39,6 @@ def dry_run(planned: Sequence[Planned]) -> None:
     for item in planned:
         mark = item.fingerprint[:12] if item.fingerprint else "-" * 12
         verdict = "would run" if item.todo else "up to date"
-        console.print(f"  {item.stage.name:<12} {mark}  {verdict}{f': {item.why}' if item.todo else ''}")
+        console.print(
+            f"  {item.stage.name:<12} {mark}  {verdict}{f': {item.why}' if item.todo else ''}", soft_wrap=True
+        )

@@ -127,7 +127,8 @@ def _relative(folder: Path) -> Path:
 
 
 def _program() -> str:
-    """How this program is called from here: by its path where the environment is not active."""
+    """How this program is called from here: by its path where its environment is not active."""
     beside = Path(sys.executable).parent / "crawl2chat"
     found = shutil.which("crawl2chat")
-    return "crawl2chat" if found and Path(found) == beside else str(_relative(beside))
+    active = found is not None and Path(found) == beside
+    return str(_relative(beside)) if beside.exists() and not active else "crawl2chat"
