@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable
+from typing import Any
 from urllib.parse import urljoin
 
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding
@@ -14,8 +15,7 @@ from .urls import canonical
 
 def page_links(url: str, html: str, token: str, header: str = "") -> list[str]:
     """Canonical http(s) links of a page in sorted order, each once. `header` is the response's X-Robots-Tag."""
-    document = HTMLTree.parse(html).document
-    assert document is not None  # the parser makes a document of anything
+    document: Any = HTMLTree.parse(html).document  # its type says that walking yields bytes
     if _nofollow([("", header)], token):
         return []
     base, hrefs, tags = "", [], []
