@@ -37,6 +37,7 @@ ENVIRONMENT = {  # the controller and the workers inherit these from the driver
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # also how soon a dead worker is noticed
     "RAY_TRAIN_METRICS_ENABLED": "0",
 }
+LOCAL = {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}  # one process less to start: nobody drains a local Ray
 FIX = "see the Ray logs of the run; the same command continues from the newest checkpoint"
 
 
@@ -51,7 +52,8 @@ def launch(job: Job, resources: Resources, progress: Progress) -> None:
     if start.step >= job.plan.steps:
         return
     (job.folder / SNAPSHOT).unlink(missing_ok=True)
-    for name, value in ENVIRONMENT.items():
+    local = resources.address is None and "RAY_ADDRESS" not in os.environ
+    for name, value in (ENVIRONMENT | (LOCAL if local else {})).items():
         os.environ.setdefault(name, value)
     with _follow(job.folder, start.step, start.tokens_seen, progress), _placement_groups(), _own_interrupt():
         _fit(job, resources)

@@ -1,4 +1,4 @@
-"""Units on a real Ray: what is done stays done, a worker's error arrives with its message, a lost worker is replaced."""
+"""Units on a real Ray: what is done stays done, a worker's error arrives with its words, a lost worker is replaced."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from ....core.stage import Stage, StageContext, StageResult
 from ....core.units import Unit, UnitReport, commit, finished, total
 from .finish import missing_segments, write_results
 from .frontier import Frontier
-from .site import Site, serve_pydoc
+from .served import Site, serve_pydoc
 from .urls import canonical
 
 # Settings that change how fast a crawl goes and what it costs its hosts, but not which pages it stores.

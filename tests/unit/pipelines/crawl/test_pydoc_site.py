@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from crawl2chat.core.errors import StageError
 from crawl2chat.pipelines.sources.crawl import site as site_module
-from crawl2chat.pipelines.sources.crawl.site import Site, serve_pydoc
+from crawl2chat.pipelines.sources.crawl.served import Site, serve_pydoc
 
 # Pages that show state, addresses, environment, or lists of subclasses; prose; a package.
 PATHS = ["os.html", "sys.html", "site.html", "warnings.html", "logging.html", "threading.html", "smtplib.html"]
@@ -43,7 +43,7 @@ def test_pages_are_the_same_in_every_run_and_order(monkeypatch: pytest.MonkeyPat
 
 def test_the_site_dies_with_its_parent(tmp_path: Path) -> None:
     parent = textwrap.dedent("""
-        from crawl2chat.pipelines.sources.crawl.site import serve_pydoc
+        from crawl2chat.pipelines.sources.crawl.served import serve_pydoc
         with serve_pydoc() as site:
             print(site.connect_to["pydoc.localhost"][1], flush=True)
             input()
