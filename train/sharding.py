@@ -1,4 +1,4 @@
-"""FSDP2: every block and the root sharded over all ranks (Zhao et al. 2023, "PyTorch FSDP"; torch's `fully_shard`)."""
+"""FSDP2: all parameters sharded over all ranks (Zhao et al. 2023, "PyTorch FSDP"; torch's `fully_shard`)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ from ..model.config import ModelConfig
 from ..model.transformer import Transformer
 from .world import World
 
+UNIT_PARAMETERS = 1 << 20
 
-def build_model(config: ModelConfig, seed: int, precision: str, world: World) -> Transformer:
+
+def build_model(
+    config: ModelConfig, seed: int, precision: str, world: World, unit_parameters: int = UNIT_PARAMETERS
+) -> Transformer:
     """The model with its first weights: whole in a process on its own, sharded over the ranks of a group.
 
     The weights are the same for any number of ranks. A sharded model is built without memory, so that no rank ever
@@ -22,16 +26,18 @@ def build_model(config: ModelConfig, seed: int, precision: str, world: World) ->
     else:
         with torch.device("meta"):
             model = Transformer(config)
-        shard(model, precision, world)
+        shard(model, precision, world, unit_parameters)
         model.to_empty(device=world.device)
     model.init_weights(seed)
     return model
 
 
-def shard(model: Transformer, precision: str, world: World) -> None:
+def shard(model: Transformer, precision: str, world: World, unit_parameters: int = UNIT_PARAMETERS) -> None:
     """Shard in place. bf16: parameters and activations in bfloat16, gradients reduced and logits given in float32.
 
-    Blocks stay gathered between forward and backward: on two CPU cores gathering them again costs more than it saves.
+    Each block of at least `unit_parameters` is gathered, computed and freed on its own, so that a rank holds one whole
+    block at a time. Smaller ones join the root's unit: a unit costs a rank some 10 ms of CPU time a step, more than the
+    memory of a small block is worth.
     """
     mesh = init_device_mesh(world.device.type, (world.size,))
     inner = outer = MixedPrecisionPolicy()
@@ -39,5 +45,6 @@ def shard(model: Transformer, precision: str, world: World) -> None:
         inner = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
         outer = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32, output_dtype=torch.float32)
     for block in model.blocks:
-        fully_shard(block, mesh=mesh, mp_policy=inner, reshard_after_forward=False)
+        if sum(parameter.numel() for parameter in block.parameters()) >= unit_parameters:
+            fully_shard(block, mesh=mesh, mp_policy=inner)
     fully_shard(model, mesh=mesh, mp_policy=outer, reshard_after_forward=False)

@@ -22,7 +22,7 @@ from .loop import Hooks, Plan, train
 from .metrics import Metrics
 from .optimizer import adamw
 from .schedule import warmup_cosine
-from .sharding import build_model
+from .sharding import UNIT_PARAMETERS, build_model
 from .validation import validate
 from .world import World
 
@@ -45,6 +45,7 @@ class Job:
     initial: Path | None = None  # a checkpoint whose weights to start from
     validate_first: bool = False
     threads: int = 1
+    unit_parameters: int = UNIT_PARAMETERS  # train/sharding.py
 
     @property
     def checkpoints(self) -> Path:
@@ -79,7 +80,7 @@ def run_training(job: Job, world: World, report: Callable[[Path, dict[str, Any]]
     path, start = world.broadcast(job.resume_from() if world.rank == 0 else None)
     data = job.open_data()
     validation = job.open_validation() if job.open_validation else None
-    model = build_model(job.model, job.plan.seed, job.plan.precision, world)
+    model = build_model(job.model, job.plan.seed, job.plan.precision, world, job.unit_parameters)
     optimizer = adamw(model, job.optimizer)
     if path is not None:
         checkpoints.load(path, model, optimizer, world)

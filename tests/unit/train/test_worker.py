@@ -85,7 +85,7 @@ def test_two_workers_equal_one_also_when_their_number_changes_in_between(job: Jo
     run_training(job, World())
     two = replace(job, folder=tmp_path / "two")
     in_processes(2, two)
-    changed = replace(job, folder=tmp_path / "changed")
+    changed = replace(job, folder=tmp_path / "changed", unit_parameters=1)  # every block its own unit
     in_processes(2, changed, stop=8)
     run_training(changed, World())
     for other in (two, changed):
