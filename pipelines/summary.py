@@ -8,12 +8,17 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from rich import box
 from rich.table import Table
 
 from ..core.manifest import Manifest
 from ..core.progress import console
 from ..core.run import Run
+
+
+TIGHT: dict[str, Any] = {"padding": (0, 1, 0, 0), "pad_edge": False}  # fits 80 columns
 
 
 @dataclass(frozen=True)
@@ -39,13 +44,13 @@ def print_summary(run: Run, stages: Sequence[str]) -> None:
 
 
 def print_table(run: Run, stages: Sequence[str]) -> None:
-    """One line for each stage that is finished."""
-    table = Table(title=f"run {run.recipe.name}", title_justify="left")
+    """One line for each stage that is finished, and below what else is worth knowing of it."""
+    table = Table(title=f"run {run.recipe.name}", title_justify="left", box=box.SIMPLE_HEAD, **TIGHT)
     table.add_column("stage", no_wrap=True)
     for name in ("documents", "tokens", "loss", "bits/byte", "time"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("notes")
     seconds = 0.0
+    notes: list[tuple[str, str]] = []
     for name in stages:
         manifest = run.manifest(name)
         if manifest is None:
@@ -53,52 +58,64 @@ def print_table(run: Run, stages: Sequence[str]) -> None:
         seconds += manifest.seconds
         line = _line(name, manifest)
         time = f"{manifest.seconds:.1f} s"
-        table.add_row(name, line.documents, line.tokens, line.loss, line.bits_per_byte, time, line.notes)
+        table.add_row(name, line.documents, line.tokens, line.loss, line.bits_per_byte, time)
+        notes += [(name, line.notes)] if line.notes else []
     table.add_section()
-    table.add_row("all", "", "", "", "", f"{seconds:.1f} s", "")
+    table.add_row("all", "", "", "", "", f"{seconds:.1f} s")
     console.print(table)
+    for name, note in notes:
+        console.print(f"  {name:<12} {note}", markup=False, soft_wrap=True)
+    console.print()
 
 
 def _line(stage: str, manifest: Manifest) -> Line:
     count = manifest.counters
     if stage == "crawl":
         lost = {name: n for name, n in count.items() if name.startswith(("failed.", "refused."))}
-        return Line(f"{count.get('pages', 0):,}", notes=_most(lost, ""))
+        return Line(f"{count.get('pages', 0):,}", notes=_most("not stored", lost, ""))
     if stage in ("extract", "dedup"):
         flow = f"{count['documents_in']:,} → {count['documents']:,}"
-        return Line(flow, notes=_most(count, "dropped."))
+        return Line(flow, notes=_most("dropped", count, "dropped."))
     if stage == "tokenizer":
-        return Line(notes=f"{manifest.facts['vocab_size']:,} entries")
+        return Line(notes=f"{manifest.facts['vocab_size']:,} entries in the vocabulary")
     if stage == "shards":
         documents = f"{count['documents_train']:,} + {count['documents_validation']:,}"
-        tokens = f"{count['tokens_train']:,} + {count['tokens_validation']:,}"
-        return Line(documents, tokens, notes="train + validation")
+        tokens = f"{_short(count['tokens_train'])} + {_short(count['tokens_validation'])}"
+        return Line(documents, tokens, notes=f"train + validation; {count['fertility']:.2f} bytes a token")
     if stage == "instructions":
         notes = f"{count['pairs']:,} + {count['pairs_validation']:,} question/answer pairs"
         return Line(f"{count['documents']:,}", notes=notes)
     if stage in ("pretrain", "finetune"):
         bits = f"{count['bits_per_byte']:.3f}" if "bits_per_byte" in count else ""
-        loss = f"{count['train_loss']:.3f} / {count['validation_loss']:.3f}"
-        notes = f"train / validation; {count['tokens_per_second']:,.0f} tokens/s"
-        return Line("", f"{count['tokens_seen']:,}", loss, bits, notes)
+        validation = f" / {count['validation_loss']:.3f}" if "validation_loss" in count else ""
+        notes = f"loss: train / validation; {count['steps']:,} steps, {count['tokens_per_second']:,.0f} tokens/s"
+        return Line("", _short(count["tokens_seen"]), f"{count['train_loss']:.3f}{validation}", bits, notes)
     if stage == "tune":
-        return Line(loss=f"{count['validation_loss']:.3f}", notes=f"best of {count['trials']} trials")
+        return Line(loss=f"{count['validation_loss']:.3f}", notes=f"the best of {count['trials']} trials")
     return Line()
 
 
-def _most(counters: dict[str, float | int], prefix: str, n: int = 4) -> str:
+def _most(verb: str, counters: dict[str, float | int], prefix: str, n: int = 4) -> str:
     """The n commonest reasons, with their counts."""
     reasons = sorted(((v, k.removeprefix(prefix)) for k, v in counters.items() if k.startswith(prefix)), reverse=True)
     rest = sum(int(value) for value, _ in reasons[n:])
-    named = [f"{name} {value:,}" for value, name in reasons[:n]]
-    return ", ".join([*named, *([f"others {rest:,}"] if rest else [])])
+    named = [f"{name} {value:,}" for value, name in reasons[:n] if value]
+    return f"{verb}: {', '.join([*named, *([f'others {rest:,}'] if rest else [])])}" if named else ""
+
+
+def _short(number: float) -> str:
+    """1,627,058 as 1.63M."""
+    for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:.3g}{letter}"
+    return f"{number:g}"
 
 
 def _print_baselines(run: Run) -> None:
     manifest = run.manifest("pretrain")
     if manifest is None:
         return
-    table = Table(title="validation, bits per byte", title_justify="left")
+    table = Table(title="validation, bits per byte", title_justify="left", box=box.SIMPLE_HEAD)
     names = (
         ("this model", "bits_per_byte"),
         ("unigram tokens", "baseline_unigram_bpb"),
