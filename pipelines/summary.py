@@ -17,7 +17,6 @@ from ..core.manifest import Manifest
 from ..core.progress import console
 from ..core.run import Run
 
-
 TIGHT: dict[str, Any] = {"padding": (0, 1, 0, 0), "pad_edge": False}  # fits 80 columns
 
 
