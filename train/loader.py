@@ -32,7 +32,7 @@ class TrainData(Protocol):
     def __len__(self) -> int: ...
 
     def batch(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Inputs and targets, int64 [n, context] each; targets hold IGNORED where no loss is counted."""
+        """Inputs and targets, int64 [n, at most context] each; targets hold IGNORED where no loss is counted."""
         ...
 
     def target_count(self, indices: np.ndarray) -> int:

@@ -12,7 +12,7 @@ from crawl2chat.train.loader import IGNORED
 from tokenizers import Tokenizer as Library
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
-CONTEXT = 24
+CONTEXT = 40
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def write(path: Path, pairs: list[tuple[str, str]]) -> Path:
 
 
 def test_only_the_answer_and_its_end_are_targets(tmp_path: Path, tokenizer: Tokenizer) -> None:
-    pairs = [("Who?", "She\u2028did."), ("Why so long?", "x" * 50), ("q" * 40, "never seen")]
+    pairs = [("Who?", "She\u2028did."), ("Why so long?", "x" * 50), ("q" * 60, "never seen")]
     counts = write_examples(write(tmp_path / "p.jsonl", pairs), tmp_path / "e.arrow", tokenizer, CONTEXT)
     assert counts == {"examples": 2, "cut": 2, "dropped": 1}
     data = ChatDataset(tmp_path / "e.arrow", CONTEXT)
@@ -51,6 +51,9 @@ def test_only_the_answer_and_its_end_are_targets(tmp_path: Path, tokenizer: Toke
     assert inputs[0].tolist() == tokens[:-1] + [0] * (CONTEXT - len(tokens) + 1)
     silent = len(question) + 2  # up to the token before <|assistant|>: their successors are not the answer
     assert targets[0].tolist() == [IGNORED] * silent + [*answer, end] + [IGNORED] * (CONTEXT - silent - len(answer) - 1)
+
+    short, _ = data.batch(np.array([0]))
+    assert short.shape == (1, 32) and short[0].tolist() == inputs[0, :32].tolist()  # of 17, rounded up to 16s
 
     assert len(targets[1]) == CONTEXT and end not in targets[1].tolist()  # cut: it must not learn to stop there
     assert data.target_count(np.array([0, 1])) == int((targets != IGNORED).sum())
