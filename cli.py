@@ -26,7 +26,7 @@ EXAMPLES = """examples:
   crawl2chat submit recipes/tiny.yaml --address http://127.0.0.1:8265
   crawl2chat generate --run runs/tiny "The history of"     continue a text
   crawl2chat chat --run runs/tiny                          ask the fine-tuned model
-  crawl2chat trace --run runs/tiny --step 100 --row 0      from a row of a training batch back to the WARC records
+  crawl2chat trace --run runs/tiny --step 20 --row 0       from a row of a training batch back to the WARC records
 """
 
 

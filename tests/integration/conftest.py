@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +19,7 @@ from crawl2chat.core.manifest import Manifest, file_entry, write_manifest
 from crawl2chat.core.recipe import Recipe, load_recipe
 from crawl2chat.core.run import Run
 from crawl2chat.core.schema import DOCUMENT, doc_id
+from crawl2chat.pipelines.sources.paths import open_binary
 
 SMALL = [
     "sources.web.max_pages=60",
@@ -45,7 +48,10 @@ class Workshop:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         (folder / "recipes").mkdir()
-        recipe = load_recipe("tiny", SMALL).model_dump(mode="json")
+        tiny = load_recipe("tiny", SMALL)
+        [dump] = (source for source in tiny.sources if source.kind == "wikipedia")
+        _shorten(dump.paths[0], folder / "wiki.xml.bz2", pages=60)
+        recipe = load_recipe("tiny", [*SMALL, "sources.wiki.paths=['wiki.xml.bz2']"]).model_dump(mode="json")
         (folder / "recipes" / "tiny.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
 
     def start(self, *arguments: str, **options: object) -> subprocess.Popen[str]:
@@ -66,6 +72,14 @@ class Workshop:
         process = self.start(*arguments, stdin=subprocess.PIPE)
         output, _ = process.communicate(stdin, timeout=600)
         return process.returncode, output
+
+
+def _shorten(dump: str, target: Path, pages: int) -> None:
+    """The first pages of a dump, as a dump."""
+    with open_binary(dump) as handle:
+        whole = bz2.decompress(handle.read())
+    ends = [match.end() for match in re.finditer(b"</page>\\s*", whole)]
+    target.write_bytes(bz2.compress(whole[: ends[pages - 1]] + b"</mediawiki>\n"))
 
 
 @pytest.fixture(scope="session")
