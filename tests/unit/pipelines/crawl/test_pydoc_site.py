@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from crawl2chat.core.errors import StageError
-from crawl2chat.pipelines.sources.crawl import site as site_module
+from crawl2chat.pipelines.sources.crawl import served as site_module
 from crawl2chat.pipelines.sources.crawl.served import Site, serve_pydoc
 
 # Pages that show state, addresses, environment, or lists of subclasses; prose; a package.
