@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol
 
 import numpy as np
-import pyarrow as pa
 
 from ..core.errors import InputError
+from ..tokenize.shards import read_shard
 from .order import keyed_permutation, sample_index
 
 __all__ = ["IGNORED", "Span", "TokenDataset", "TokenStream", "TrainData", "keyed_permutation", "sample_index"]
@@ -56,11 +56,10 @@ class TokenStream:
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.paths = sorted(Path(path) for path in paths)
-        batches = [_open(path) for path in self.paths]
-        self._doc_ids = [batch.column("doc_id") for batch in batches]
-        lists = [cast(pa.LargeListArray, batch.column("tokens")) for batch in batches]
-        self._offsets = [column.offsets.to_numpy(zero_copy_only=True) for column in lists]
-        self._values = [column.values.to_numpy(zero_copy_only=True) for column in lists]
+        shards = [read_shard(path) for path in self.paths]
+        self._doc_ids = [shard.doc_ids for shard in shards]
+        self._offsets = [shard.offsets for shard in shards]
+        self._values = [shard.tokens for shard in shards]
         lengths = [int(offsets[-1] - offsets[0]) for offsets in self._offsets]
         self._ends = np.cumsum(np.array(lengths, dtype=np.int64))
 
@@ -134,19 +133,3 @@ class TokenDataset:
     def trace(self, index: int) -> list[Span]:
         """The documents, and the tokens of them, that row `index` is made of."""
         return self.stream.spans(index * self.context, (index + 1) * self.context + 1)
-
-
-def _open(path: Path) -> pa.RecordBatch:
-    """The one record batch of a shard, mapped. Raises InputError when the file is not a shard."""
-    try:
-        reader = pa.ipc.open_file(pa.memory_map(str(path)))
-        batches = reader.num_record_batches
-        names = reader.schema.names
-    except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(f"{path} is not an Arrow file: {error}", "run the stage `shards` again") from error
-    if batches != 1 or names != ["doc_id", "tokens"]:
-        raise InputError(
-            f"{path} has {batches} record batches of the columns {names}, a token shard has one of doc_id and tokens",
-            "run the stage `shards` again",
-        )
-    return reader.get_batch(0)
