@@ -110,7 +110,6 @@ Source = Annotated[CrawlSource | WarcSource | TableSource | WikipediaSource, Fie
 class Extract(Section):
     """HTML to text."""
 
-    engine: Literal["resiliparse"] = "resiliparse"
     max_html_bytes: int = Field(default=10 << 20, ge=1)
     min_chars: int = Field(default=1, ge=1, description="shorter texts are dropped as empty")
 

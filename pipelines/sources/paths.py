@@ -6,6 +6,7 @@ an installed Python package, which is found without importing the package.
 
 from __future__ import annotations
 
+import functools
 import glob
 import importlib.util
 import os
@@ -18,6 +19,7 @@ from fsspec.core import url_to_fs
 from ...core.errors import InputError
 from ...core.recipe import Recipe
 from ...core.settings_data import CrawlSource, Source, TableSource
+from .crawl.check import check_crawl
 from .table import check_parquet
 
 PACKAGE = "package:"
@@ -27,15 +29,26 @@ EXTRA_OF_PACKAGE = {"gensim": "demo"}
 def source_files(source: Source) -> list[str]:
     """All files of a source, sorted, each once. Raises InputError naming the key, the path and the fix."""
     assert not isinstance(source, CrawlSource), "a crawl's files are listed by its manifest"
-    return sorted({file for path in source.paths for file in _expand(path, f"sources.{source.name}.paths")})
+    key, here = f"sources.{source.name}.paths", str(Path.cwd())
+    files = sorted({file for path in source.paths for file in _expand(path, key, here)})
+    return sorted({_absolute(file): file for file in files}.values())
 
 
 def check_sources(recipe: Recipe) -> None:
-    """Raise InputError for the first source whose files are missing or have not the columns that it names."""
+    """Raise the error of the first source that cannot be read or crawled as it stands, before anything starts.
+
+    InputError: files are missing, named twice, or have not the columns that the source names. RecipeError: see
+    check_crawl.
+    """
     for source in recipe.sources:
         if isinstance(source, CrawlSource):
+            check_crawl(source)
             continue
         files = source_files(source)
+        spelling: dict[str, str] = {}
+        for file, name in key_names(files).items():
+            if (first := spelling.setdefault(name, file)) != file:
+                raise InputError(f"sources.{source.name}.paths: {first} and {file} are one file", "name it once")
         if isinstance(source, TableSource) and source.kind == "parquet":
             with open_binary(files[0]) as handle:
                 check_parquet(handle, files[0], source)
@@ -66,8 +79,15 @@ def key_names(files: Sequence[str]) -> dict[str, str]:
     names = {file: PurePosixPath(file).name for file in files}
     if len(set(names.values())) == len(names):
         return names
-    common = os.path.commonpath([PurePosixPath(file).parent for file in files])
-    return {file: os.path.relpath(file, common) for file in files}
+    places = {file: _absolute(file) for file in files}
+    common = os.path.commonpath([PurePosixPath(place).parent for place in places.values()])
+    return {file: os.path.relpath(place, common) for file, place in places.items()}
+
+
+def _absolute(file: str) -> str:
+    """Where a file lies, as a path from a root that local files, packages and remote addresses share."""
+    elsewhere = file.startswith(PACKAGE) or "://" in file
+    return os.path.normpath(f"/{file}" if elsewhere else Path.cwd() / file)
 
 
 def resolve(file: str) -> str:
@@ -86,7 +106,9 @@ def _install(name: str) -> str:
     return f"pip install 'crawl2chat[{extra}]'" if extra else f"pip install {name}"
 
 
-def _expand(path: str, key: str) -> list[str]:
+@functools.cache  # planning, checking and reading all ask; a glob over many files is listed once a command
+def _expand(path: str, key: str, here: str) -> tuple[str, ...]:
+    """The files of one path of the recipe's `key`. `here`: the working directory, which a relative path depends on."""
     try:
         address = resolve(path)
     except InputError as error:
@@ -96,7 +118,7 @@ def _expand(path: str, key: str) -> list[str]:
         fs, inside = url_to_fs(address)
         if not pattern:
             if fs.isfile(inside):
-                return [path]
+                return (path,)
             raise InputError(f"{key}: no file at {path!r}", "correct the path, or put the file there")
         found = [str(hit) for hit in fs.glob(inside) if fs.isfile(hit)]
     except (ImportError, ValueError, OSError) as error:  # what fsspec raises for addresses it cannot open
@@ -105,10 +127,10 @@ def _expand(path: str, key: str) -> list[str]:
         raise InputError(f"{key}: nothing matches {path!r}", "correct the pattern, or put files there")
     if path.startswith(PACKAGE):
         root = str(Path(resolve(path[: path.index("/") + 1])))
-        return [f"{path[: path.index('/')]}/{os.path.relpath(hit, root)}" for hit in found]
+        return tuple(f"{path[: path.index('/')]}/{os.path.relpath(hit, root)}" for hit in found)
     if "://" in path:
-        return [fs.unstrip_protocol(hit) for hit in found]
-    return [hit if Path(path).is_absolute() else os.path.relpath(hit) for hit in found]
+        return tuple(fs.unstrip_protocol(hit) for hit in found)
+    return tuple(hit if Path(path).is_absolute() else os.path.relpath(hit) for hit in found)
 
 
 def _stamp(file: str) -> str:

@@ -9,9 +9,10 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from crawl2chat.core.errors import InputError
+from crawl2chat.core.errors import InputError, RecipeError
 from crawl2chat.core.recipe import Recipe
 from crawl2chat.core.settings_data import WarcSource
+from crawl2chat.pipelines.sources import paths
 from crawl2chat.pipelines.sources.paths import check_sources, key_names, open_binary, size_of, source_files, stamps
 
 
@@ -87,6 +88,62 @@ def test_missing_parquet_column_is_refused(tmp_path: Path) -> None:
 def test_key_names_do_not_depend_on_where_the_data_lies() -> None:
     assert key_names(["/a/x/1.warc", "/a/y/2.warc"]) == {"/a/x/1.warc": "1.warc", "/a/y/2.warc": "2.warc"}
     assert key_names(["/a/x/1.warc", "/a/y/1.warc"]) == {"/a/x/1.warc": "x/1.warc", "/a/y/1.warc": "y/1.warc"}
+
+
+def test_relative_and_absolute_files_of_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("x", "y"):
+        Path(folder).mkdir()
+        Path(folder, "1.warc").write_bytes(b"x")
+    fsspec.filesystem("memory").pipe("/far/1.warc", b"abc")
+    mixed = ["x/1.warc", f"{tmp_path}/y/1.warc"]
+    check_sources(recipe(kind="warc", paths=mixed))
+    assert key_names(mixed) == {mixed[0]: "x/1.warc", mixed[1]: "y/1.warc"}
+    assert key_names(["x/1.warc", "y/1.warc"]) == {"x/1.warc": "x/1.warc", "y/1.warc": "y/1.warc"}
+    assert len(set(key_names([*mixed, "memory:///far/1.warc"]).values())) == 3
+    assert key_names(["memory:///a/1", "memory:///b/1"]) == {"memory:///a/1": "a/1", "memory:///b/1": "b/1"}
+
+
+def test_one_file_under_two_spellings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.warc").write_bytes(b"x")
+    assert len(source_files(source("a.warc", f"{tmp_path}/a.warc"))) == 1
+    fsspec.filesystem("memory").pipe("/bucket/twice.warc", b"abc")
+    assert len(source_files(source("memory://bucket/twice.warc", "memory:///bucket/twice.*"))) == 1
+
+
+def test_a_pattern_is_listed_once_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.warc").write_bytes(b"x")
+    listed: list[str] = []
+    opened = paths.url_to_fs
+    monkeypatch.setattr(paths, "url_to_fs", lambda address: (listed.append(address), opened(address))[1])
+    settings = recipe(kind="warc", paths=[f"{tmp_path}/*.warc"])
+    check_sources(settings)
+    assert source_files(settings.sources[0]) == [f"{tmp_path}/a.warc"]
+    assert listed == [f"{tmp_path}/*.warc"]
+
+
+NAMED = {"user_agent": "myproject/1.0 (me@example.org)"}
+
+
+@pytest.mark.parametrize("seed", ["http://example.org:99999/", "http://999.1.1.1/", "https://a.b/" + "x" * 2000])
+def test_seeds_that_the_crawler_cannot_fetch_are_refused(seed: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        check_sources(recipe(kind="crawl", seeds=["https://example.org/", seed], **NAMED))
+    assert "sources.s.seeds" in caught.value.message
+    assert seed in caught.value.message
+    assert "correct its host or port" in caught.value.fix
+    assert caught.value.exit_code == 2
+
+
+def test_a_crawl_of_others_sites_names_its_operator() -> None:
+    seeds = ["https://example.org/"]
+    with pytest.raises(RecipeError) as caught:
+        check_sources(recipe(kind="crawl", seeds=seeds))
+    assert caught.value.message == "sources.s.user_agent names no operator"
+    assert "your project's name and a contact" in caught.value.fix
+    check_sources(recipe(kind="crawl", seeds=seeds, **NAMED))
+    check_sources(recipe(kind="crawl", site="pydoc"))  # the run's own site
 
 
 def test_a_changed_file_changes_its_stamp(tmp_path: Path) -> None:
