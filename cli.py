@@ -19,7 +19,7 @@ EXAMPLES = """examples:
   crawl2chat run recipes/tiny.yaml --set train.steps=1200  with another setting; only what depends on it runs again
   crawl2chat data recipes/tiny.yaml                        only crawl, extract, filter, deduplicate
   crawl2chat tokenizer --run runs/tiny                     only the tokenizer and the shards, on what a run has
-  crawl2chat pretrain --run runs/tiny --set train.steps=1200
+  crawl2chat pretrain --run runs/tiny                      only the pretraining, on the shards that a run has
   crawl2chat finetune --run runs/tiny
   crawl2chat tune recipes/tiny.yaml                        search learning rates over the scaling table's rows
   crawl2chat status --run runs/tiny                        what is done, what is out of date
@@ -41,6 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except BrokenPipeError:  # the reader has gone, as in `crawl2chat generate … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains once more at its exit
+        return 1
+    except OSError as error:
+        log.debug("", exc_info=error)
+        log.error("%s\n  fix: see to the file or the disk; the same command continues", error)
         return 1
     except KeyboardInterrupt:
         log.error("interrupted; the same command continues where this one stopped")

@@ -9,6 +9,7 @@ parameter stands twice. The digest covers files and facts: equal outputs have eq
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -89,10 +90,10 @@ def read_manifest(folder: Path) -> Manifest | None:
     return manifest
 
 
-def missing_files(folder: Path, manifest: Manifest) -> list[str]:
-    """Files that the manifest lists and that are gone or have another size (a quick check; digests are not read)."""
+def missing(folder: Path, files: Iterable[FileEntry]) -> list[str]:
+    """Those of the files that are gone or have another size (a quick check; digests are not read)."""
     found = []
-    for entry in manifest.files:
+    for entry in files:
         path = folder / entry.path
         if not path.is_file() or path.stat().st_size != entry.bytes:
             found.append(entry.path)

@@ -99,9 +99,25 @@ def load_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     for override in overrides:
         _apply(raw, override)
     try:
-        return Recipe.model_validate(raw)
+        return _rooted(Recipe.model_validate(raw))
     except ValidationError as error:
         raise _explain(file, error) from error
+
+
+def absolute_path(path: str) -> str:
+    """A local path made absolute; `package:…` and URLs as they are."""
+    return path if "://" in path or path.startswith("package:") else str(Path(path).absolute())
+
+
+def _rooted(recipe: Recipe) -> Recipe:
+    """Local inputs by absolute paths: a run means the same from any folder that a command is given in."""
+    sources = [
+        source
+        if isinstance(source, CrawlSource)
+        else source.model_copy(update={"paths": [absolute_path(path) for path in source.paths]})
+        for source in recipe.sources
+    ]
+    return recipe.model_copy(update={"sources": sources})
 
 
 def _divides(part_name: str, part: int, whole_name: str, whole: int) -> None:

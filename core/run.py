@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import BusyError, InputError
+from .errors import BusyError, InputError, RecipeError
 from .files import write_text
 from .manifest import Manifest, read_manifest
 from .recipe import Recipe, load_recipe
@@ -35,8 +35,18 @@ class Run:
             raise InputError(
                 f"{folder} is not a run: it has no recipe.yaml", "give the folder that `crawl2chat run` printed"
             )
-        absolute = Path(folder).absolute()
-        return cls(load_recipe(path, (*overrides, f"storage={absolute.parent}", f"name={absolute.name}")))
+        for override in overrides:
+            if override.partition("=")[0] in ("name", "storage"):
+                raise RecipeError(f"--set {override} does not go with --run", "give the recipe instead of --run")
+        absolute = Path(folder).resolve()
+        place = {"storage": str(absolute.parent), "name": absolute.name}
+        return cls(load_recipe(path, overrides).model_copy(update=place))
+
+    @property
+    def command(self) -> str:
+        """How a user brings this run up to date."""
+        known = (self.folder / "recipe.yaml").exists()
+        return f"crawl2chat run {f'--run {self.folder}' if known else 'RECIPE'}"
 
     def stage(self, name: str) -> Path:
         """Folder of a stage."""
@@ -49,9 +59,7 @@ class Run:
         """Manifest of a stage that must be finished."""
         manifest = self.manifest(stage)
         if manifest is None:
-            raise InputError(
-                f"{self.stage(stage)} is not finished", f"run it first: crawl2chat run --run {self.folder}"
-            )
+            raise InputError(f"{self.stage(stage)} is not finished", f"run it first: {self.command}")
         return manifest
 
     @contextmanager
@@ -74,5 +82,7 @@ class Run:
             yield
 
     def write_recipe(self) -> None:
-        """Write the recipe down in the run's folder. The caller holds the lock."""
-        write_text(self.folder / "recipe.yaml", self.recipe.to_yaml())
+        """Write the recipe down in the run's folder, if it is another. The caller holds the lock."""
+        path, text = self.folder / "recipe.yaml", self.recipe.to_yaml()
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            write_text(path, text)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from .errors import InputError
 from .log import log
 from .settings_training import Resources
 
@@ -33,7 +34,12 @@ def ray_session(resources: Resources, logs: Path) -> Iterator[None]:
         return
     address = resources.address or os.environ.get("RAY_ADDRESS")
     if address:
-        context = ray.init(address=address, logging_level=logging.WARNING, log_to_driver=False)
+        try:
+            context = ray.init(address=address, logging_level=logging.WARNING, log_to_driver=False)
+        except ConnectionError as error:
+            raise InputError(
+                f"no Ray at {address}: {error}", "start it (ray start --head), or unset the address"
+            ) from error
     else:
         context = ray.init(
             num_cpus=resources.cpus,

@@ -18,7 +18,7 @@ from typing import Any
 from .. import __version__
 from .files import digest, remove_partials, write_json
 from .log import log
-from .manifest import FILE_NAME, FileEntry, Manifest, missing_files, write_manifest
+from .manifest import FILE_NAME, FileEntry, Manifest, missing, write_manifest
 from .progress import Progress
 from .recipe import Recipe
 from .run import Run
@@ -56,7 +56,8 @@ class Stage:
     """One step of a run.
 
     config(recipe) is the slice of the recipe that its output depends on; version grows when the same slice gives other
-    output; external(recipe) identifies input files outside the run (path -> size and time).
+    output; external(recipe) identifies input files outside the run (path -> size and time); check(context) raises what
+    can be known to be wrong before a worker starts and before anything of an earlier attempt is removed.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Stage:
     work: Callable[[StageContext], StageResult]
     version: int = 1
     external: Callable[[Recipe], dict[str, str]] = lambda recipe: {}
+    check: Callable[[StageContext], None] = lambda context: None
     needs_ray: bool = True
 
 
@@ -122,7 +124,7 @@ def _judge(stage: Stage, run: Run) -> Planned:
             changed.append(f"the stage's version, {manifest.version} to {stage.version}")
         changed += [f"output of {name}" for name, value in inputs.items() if manifest.inputs.get(name) != value]
         return Planned(stage, mark, True, f"changed: {', '.join(changed) or 'input files'}")
-    lost = missing_files(run.stage(stage.name), manifest)
+    lost = missing(run.stage(stage.name), manifest.files)
     if lost:
         return Planned(stage, mark, True, f"missing or cut: {lost[0]}")
     return Planned(stage, mark, False, "up to date")
@@ -149,35 +151,41 @@ def bring_up_to_date(
             if not planned.todo:
                 yield planned, run.need(stage.name)
                 continue
+            context = _context(stage, run)
+            stage.check(context)
             if stage.needs_ray and not started:
                 stack.enter_context(session())
                 started = True
-            yield planned, _execute(planned, run)
+            yield planned, _execute(planned, context)
 
 
-def _execute(planned: Planned, run: Run) -> Manifest:
+def _context(stage: Stage, run: Run) -> StageContext:
+    return StageContext(
+        run, run.stage(stage.name), {name: run.need(name) for name in stage.inputs}, Progress(stage.name)
+    )
+
+
+def _execute(planned: Planned, context: StageContext) -> Manifest:
     stage, mark = planned.stage, planned.fingerprint
     assert mark is not None
-    folder = run.stage(stage.name)
-    _prepare(folder, mark)
+    _prepare(context.folder, mark)
     log.info("%s: %s", stage.name, planned.why)
     began = time.monotonic()
-    inputs = {name: run.need(name) for name in stage.inputs}
-    with Progress(stage.name) as progress:
-        result = stage.work(StageContext(run, folder, inputs, progress))
+    with context.progress:
+        result = stage.work(context)
     manifest = Manifest(
         stage=stage.name,
         version=stage.version,
-        config=stage.config(run.recipe),
+        config=stage.config(context.recipe),
         fingerprint=mark,
-        inputs={name: value.digest for name, value in inputs.items()},
+        inputs={name: value.digest for name, value in context.inputs.items()},
         files=sorted(result.files, key=lambda entry: entry.path),
         counters=result.counters,
         facts=result.facts,
         code_version=__version__,
         seconds=round(time.monotonic() - began, 2),
     )
-    write_manifest(folder, manifest)
+    write_manifest(context.folder, manifest)
     return manifest
 
 
@@ -188,6 +196,9 @@ def _prepare(folder: Path, mark: str) -> None:
     if unfinished and json.loads(started.read_text(encoding="utf-8")) == mark:
         remove_partials(folder)
         return
-    shutil.rmtree(folder, ignore_errors=True)
+    started.unlink(missing_ok=True)  # first: what a kill leaves of the rest must not look like an attempt to continue
+    (folder / FILE_NAME).unlink(missing_ok=True)
+    if folder.exists():
+        shutil.rmtree(folder)
     folder.mkdir(parents=True)
     write_json(started, mark)

@@ -5,12 +5,14 @@ Rows that travel are unit specs and reports, a few hundred bytes each; the worke
 
 from __future__ import annotations
 
+import json
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from .errors import StageError
+from . import errors
+from .errors import Crawl2ChatError, StageError
 from .log import log
 from .progress import Progress
 from .units import Unit, UnitReport, commit, finished
@@ -33,7 +35,7 @@ def map_units(
     """
     names = [unit.name for unit in units]
     assert len(set(names)) == len(names), "unit names must be distinct"
-    reports = finished(folder, units)
+    reports = finished(folder, units, config)
     progress.start(len(units), done=len(reports), counting=counting)
     todo = [unit for unit in units if unit.name not in reports]
     for report in _run(work, todo, folder, config):
@@ -60,9 +62,9 @@ def _run(work: UnitWork, todo: list[Unit], folder: Path, config: dict[str, Any])
         unit = Unit.model_validate_json(row["unit"])
         try:
             report = work(unit, folder, config)
-        except Exception as error:  # as data: Ray would wrap it, and lose the message on the way
-            return {"report": "", "error": f"{type(error).__name__}: {error}", "trace": traceback.format_exc()}
-        commit(folder, report)
+        except Exception as error:  # as data: Ray would wrap it, and lose class and message on the way
+            return {"report": "", "error": pack_error(error), "trace": traceback.format_exc()}
+        commit(folder, unit, config, report)
         return {"report": report.model_dump_json(), "error": "", "trace": ""}
 
     dataset = ray.data.from_items([{"unit": unit.model_dump_json()} for unit in todo], override_num_blocks=len(todo))
@@ -70,9 +72,29 @@ def _run(work: UnitWork, todo: list[Unit], folder: Path, config: dict[str, Any])
         for row in dataset.map(one).iter_rows():
             if row["error"]:
                 log.info("%s", row["trace"])
-                raise StageError(f"a worker failed: {row['error']}", "mend the cause; the same command continues")
+                raise unpack_error(row["error"])
             yield UnitReport.model_validate_json(row["report"])
     except RayError as error:
-        raise StageError(
-            f"Ray gave up: {error}", "see logs/ray in the run's folder; the same command continues"
-        ) from error
+        raise gave_up(error) from error
+
+
+def gave_up(error: Exception) -> StageError:
+    """What Ray raised, as one line of ours; the whole stands in the log."""
+    log.info("%s", error)
+    last = str(error).strip().splitlines()[-1] if str(error).strip() else ""
+    return StageError(
+        f"Ray gave up: {type(error).__name__}: {last}",
+        "logs/ and logs/ray in the run's folder, or Ray's dashboard, tell why; the same command continues",
+    )
+
+
+def pack_error(error: Exception) -> str:
+    """An error as text that travels. Errors of ours keep their class; others become StageError."""
+    if isinstance(error, Crawl2ChatError):
+        return json.dumps([type(error).__name__, error.message, error.fix])
+    return json.dumps(["StageError", f"a worker failed: {type(error).__name__}: {error}", "logs/ tells where"])
+
+
+def unpack_error(text: str) -> Crawl2ChatError:
+    kind, message, fix = json.loads(text)
+    return getattr(errors, kind)(message, fix)

@@ -1,13 +1,15 @@
 """Long stages work unit by unit: a unit is one input file, its outputs have its name, and its record is written last.
 
-    STAGE/units/NAME.json    {name, files, counters}: this unit is done
+    STAGE/units/NAME.json    {made_from, report: {name, files, counters}}: this unit is done
 
-A stage that was killed finds the records and does only the rest; as unit outputs depend on the unit alone, the result
-has the same bytes as one that was not killed.
+A stage that was killed finds the records and does only the rest; as unit outputs depend on the unit and the settings
+alone, the result has the same bytes as one that was not killed. A record counts only for the unit and the settings that
+it was made from: a worker that outlives its driver for a moment may still write one into a folder that begins anew.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,8 +17,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from .files import write_json
-from .manifest import FileEntry
+from .files import digest, write_json
+from .manifest import FileEntry, missing
 
 
 class Unit(BaseModel):
@@ -36,19 +38,28 @@ class UnitReport(BaseModel):
     counters: dict[str, int]
 
 
-def commit(folder: Path, report: UnitReport) -> None:
-    """Declare the unit done. Its files must be in place."""
-    write_json(folder / "units" / f"{report.name}.json", report.model_dump(mode="json"))
+def commit(folder: Path, unit: Unit, config: dict[str, Any], report: UnitReport) -> None:
+    """Declare the unit done under these settings. Its files must be in place."""
+    record = {"made_from": _made_from(unit, config), "report": report.model_dump(mode="json")}
+    write_json(folder / "units" / f"{unit.name}.json", record)
 
 
-def finished(folder: Path, units: Iterable[Unit]) -> dict[str, UnitReport]:
-    """Reports of the units that are done, by name."""
-    paths = {unit.name: folder / "units" / f"{unit.name}.json" for unit in units}
-    return {
-        name: UnitReport.model_validate_json(path.read_text(encoding="utf-8"))
-        for name, path in paths.items()
-        if path.exists()
-    }
+def finished(folder: Path, units: Iterable[Unit], config: dict[str, Any]) -> dict[str, UnitReport]:
+    """Reports of the units that are done under these settings and whose files are there, by name."""
+    found = {}
+    for unit in units:
+        path = folder / "units" / f"{unit.name}.json"
+        if not path.exists():
+            continue
+        record = json.loads(path.read_text(encoding="utf-8"))
+        report = UnitReport.model_validate(record["report"])
+        if record["made_from"] == _made_from(unit, config) and not missing(folder, report.files):
+            found[unit.name] = report
+    return found
+
+
+def _made_from(unit: Unit, config: dict[str, Any]) -> str:
+    return digest({"unit": unit.model_dump(mode="json"), "config": config})
 
 
 def total(reports: Iterable[UnitReport]) -> dict[str, int]:

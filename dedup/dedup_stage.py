@@ -28,7 +28,7 @@ from ..core.files import write_json
 from ..core.manifest import Manifest
 from ..core.recipe import Recipe
 from ..core.stage import Stage, StageContext, StageResult
-from ..core.unit_map import map_units
+from ..core.unit_map import gave_up, map_units
 from ..core.units import Unit, total
 from .bands import collapse, partition_of, rows_of, twice
 from .resolve import resolve, write_unit
@@ -46,7 +46,8 @@ def _work(ctx: StageContext) -> StageResult:
     config = _config(ctx.recipe) | {"extract": str(extract)}
     map_units(sign_unit, units, ctx.folder / "signatures", config, ctx.progress)
     _write_edges(units, extract, ctx, ctx.recipe.dedup.partitions)
-    [resolved] = map_units(resolve, [Unit(name="components")], ctx.folder, {}, ctx.progress)
+    names = {"units": [unit.name for unit in units]}
+    [resolved] = map_units(resolve, [Unit(name="components")], ctx.folder, names, ctx.progress)
     sizes = resolved.counters
     reports = map_units(write_unit, units, ctx.folder, config, ctx.progress)
     counters = total(reports)
@@ -80,7 +81,7 @@ def _write_edges(units: list[Unit], extract: Path, ctx: StageContext, partitions
     doubled = [doc for report in reports for doc in report["twice"]]
     if doubled:
         raise _same_id(min(doubled), units, extract)
-    write_json(done, {"partitions": partitions, "rows": sum(report["rows"] for report in reports)})
+    write_json(done, {"partitions": sorted(written), "rows": sum(report["rows"] for report in reports)})
 
 
 def _shuffle(units: list[Unit], folder: Path, partitions: int) -> Iterator[dict[str, Any]]:
@@ -98,9 +99,7 @@ def _shuffle(units: list[Unit], folder: Path, partitions: int) -> Iterator[dict[
         try:
             yield from edges.iter_rows()
         except RayError as error:
-            raise StageError(
-                f"Ray gave up: {error}", "see logs/ray in the run's folder; the same command continues"
-            ) from error
+            raise gave_up(error) from error
 
 
 def _unit_rows(batch: Any, folder: Path, partitions: int) -> Any:

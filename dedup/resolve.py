@@ -6,6 +6,7 @@ components.arrow             ->  clusters/UNIT.parquet (CLUSTER), dropped/UNIT.p
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,9 @@ _IDENTITY_COLUMNS = ["doc_id", "url", "source", "origin_file", "origin_offset"]
 
 def resolve(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
     """Worker of pass 3: all edges at once. Memory: the documents that have a duplicate, and the edges."""
-    paths = [*sorted(folder.glob("signatures/stars/*.arrow")), *sorted(folder.glob("edges/*.arrow"))]
+    partitions = json.loads((folder / "edges" / "done.json").read_text(encoding="utf-8"))["partitions"]
+    stars = [folder / "signatures" / "stars" / f"{name}.arrow" for name in config["units"]]
+    paths = [*stars, *(folder / "edges" / f"part-{number:05d}.arrow" for number in partitions)]
     edges = pa.concat_tables([EDGE.empty_table(), *(read_arrow(path) for path in paths)])
     left, right, exact = (numbers(edges[name]) for name in EDGE.names)
     nodes = np.unique(np.concatenate([left, right]))

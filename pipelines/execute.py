@@ -17,6 +17,8 @@ def execute(run: Run, stages: Sequence[Stage]) -> list[str]:
     """Run what is not up to date. Returns the names of the stages that ran. User errors come before any worker."""
     planned = plan_group(stages, run)
     if not any(item.todo for item in planned):
+        with run.lock():
+            run.write_recipe()
         console.print(f"{run.folder}: all {len(planned)} stages are up to date, nothing to do", soft_wrap=True)
         return []
     check_sources(run.recipe)

@@ -56,6 +56,6 @@ def plan_group(stages: Sequence[Stage], run: Run) -> list[Planned]:
         if item.stage.name in needed and item.todo:
             raise ContractError(
                 f"stage {item.stage.name} in {run.folder} is not up to date: {item.why}",
-                f"bring it up to date first: crawl2chat run --run {run.folder}",
+                f"bring it up to date first: {run.command}",
             )
     return [item for item in everything if item.stage.name in chosen]

@@ -20,7 +20,7 @@ from ..core.errors import StageError
 from ..core.files import write_text
 from ..core.log import log
 from ..core.progress import console
-from ..core.recipe import Recipe, load_recipe
+from ..core.recipe import Recipe, absolute_path, load_recipe
 from .job_client import connect, job_server
 from .job_wheel import write_wheel
 
@@ -74,20 +74,9 @@ def submit(recipe_path: str | Path, overrides: Iterable[str], address: str, foll
 
 
 def travelling(recipe: Recipe) -> Recipe:
-    """The recipe as it must be to mean the same elsewhere: local paths absolute, and Ray the job's own cluster."""
-    sources = [
-        source.model_copy(update={"paths": [_absolute(path) for path in source.paths]})
-        if source.kind != "crawl"
-        else source
-        for source in recipe.sources
-    ]
+    """The recipe as it must be to mean the same elsewhere: storage by its absolute path, Ray the job's own cluster."""
     resources = recipe.resources.model_copy(update={"address": None})
-    return recipe.model_copy(update={"storage": _absolute(recipe.storage), "sources": sources, "resources": resources})
-
-
-def _absolute(path: str) -> str:
-    """A local path made absolute; `package:…` and URLs as they are."""
-    return path if "://" in path or path.startswith("package:") else str(Path(path).absolute())
+    return recipe.model_copy(update={"storage": absolute_path(recipe.storage), "resources": resources})
 
 
 async def _follow(client: JobSubmissionClient, job: str) -> None:

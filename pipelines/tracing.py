@@ -26,7 +26,7 @@ def run_trace(run: Run, step: int, row: int) -> int:
         if origin is None:
             raise ContractError(
                 f"{span.doc_id} stands in shards/train/{span.file} but not in extract/documents",
-                f"the run's folder was changed by hand; bring it up to date: crawl2chat run --run {run.folder}",
+                f"the run's folder was changed by hand; bring it up to date: {run.command}",
             )
         console.print(
             f"\n{span.doc_id}  tokens {span.start} to {span.stop - 1}\n"

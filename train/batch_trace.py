@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..core.errors import InputError
+from ..core.errors import ContractError, InputError
+from ..core.manifest import Manifest
 from ..core.run import Run
 from .loader import Span, TokenDataset
 from .order import sample_index
@@ -16,8 +17,10 @@ def trace_rows(run: Run, step: int, row: int) -> list[Span]:
     """
     import numpy as np
 
-    config = run.need("pretrain").config
-    shards = run.need("shards")
+    trained, shards = run.need("pretrain"), run.need("shards")
+    _same("pretrain", trained, "shards", shards, run)
+    _same("shards", shards, "extract", run.need("extract"), run)
+    config = trained.config
     steps, batch, context = config["train"]["steps"], config["train"]["batch"], config["model"]["context"]
     if not 1 <= step <= steps:
         raise InputError(f"there is no step {step}: {run.folder} has trained steps 1 to {steps}", "name one of these")
@@ -26,3 +29,12 @@ def trace_rows(run: Run, step: int, row: int) -> list[Span]:
     data = TokenDataset(shards.paths(run.stage("shards"), "train/"), context)
     position = np.array([(step - 1) * batch + row])
     return data.trace(int(sample_index(config["seed"], position, len(data))[0]))
+
+
+def _same(later: str, made: Manifest, earlier: str, now: Manifest, run: Run) -> None:
+    """The later stage must have been made from what the earlier one holds now."""
+    if (was := made.inputs[earlier]) != now.digest:
+        raise ContractError(
+            f"{later} was made from {earlier} {was[:12]}, but {run.stage(earlier)} is {now.digest[:12]}",
+            f"bring the run up to date: {run.command}",
+        )

@@ -10,17 +10,35 @@ validation_loss_before is the base model's, on the same answers. facts: checkpoi
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ContractError, InputError
 from ..core.files import sha256_file
+from ..core.recipe import Recipe
 from ..core.stage import Stage, StageContext, StageResult, sections
+from .pretrain_stage import result_settings
 
 if TYPE_CHECKING:
     from ..tokenize.bpe import Tokenizer
     from .worker import Job
 
-SETTINGS = sections("seed", "finetune")
+
+def config_of(recipe: Recipe) -> dict[str, Any]:
+    """What the weights depend on."""
+    return {"finetune": result_settings(recipe.finetune), **sections("seed")(recipe)}
+
+
+def check(ctx: StageContext) -> None:
+    """The tokenizer is the one that the model was trained with."""
+    from ..tokenize.bpe import Tokenizer
+
+    tokenizer = Tokenizer.load(ctx.input_folder("tokenizer") / "tokenizer.json")
+    made_with = ctx.inputs["pretrain"].facts["tokenizer_digest"]
+    if made_with != tokenizer.digest:
+        raise ContractError(
+            f"the model was trained with the tokenizer {made_with}, but this one is {tokenizer.digest}",
+            f"bring the run up to date: {ctx.run.command}",
+        )
 
 
 def work(ctx: StageContext) -> StageResult:
@@ -31,12 +49,6 @@ def work(ctx: StageContext) -> StageResult:
     from .outcome import result
 
     tokenizer = Tokenizer.load(ctx.input_folder("tokenizer") / "tokenizer.json")
-    made_with = ctx.inputs["pretrain"].facts["tokenizer_digest"]
-    if made_with != tokenizer.digest:
-        raise ContractError(
-            f"the model was trained with the tokenizer {made_with}, but this one is {tokenizer.digest}",
-            f"bring the run up to date: crawl2chat run --run {ctx.run.folder}",
-        )
     context = ctx.inputs["pretrain"].facts["model"]["context"]
     pairs, examples = ctx.input_folder("instructions"), ctx.folder / "examples"
     counts = write_examples(pairs / "pairs.jsonl", examples / "train.arrow", tokenizer, context)
@@ -90,11 +102,11 @@ def finetune_job(ctx: StageContext, tokenizer: Tokenizer, validated: bool) -> Jo
         token_bytes=tokenizer.token_bytes(),
         tokenizer_digest=tokenizer.digest,
         data_digest=sha256_file(examples / "train.arrow"),
-        recipe=SETTINGS(ctx.recipe),
+        recipe=config_of(ctx.recipe),
         initial=ctx.input_folder("pretrain") / base.facts["checkpoint"],
         validate_first=True,
         threads=ctx.recipe.resources.threads_per_worker,
     )
 
 
-FINETUNE = Stage("finetune", ("tokenizer", "pretrain", "instructions"), SETTINGS, work)
+FINETUNE = Stage("finetune", ("tokenizer", "pretrain", "instructions"), config_of, work, check=check)

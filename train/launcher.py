@@ -25,7 +25,7 @@ from ray.train.torch import TorchTrainer, get_device
 from ray.util import placement_group_table
 from ray.util.placement_group import PlacementGroup, remove_placement_group
 
-from ..core.errors import Crawl2ChatError, StageError
+from ..core.errors import Crawl2ChatError, RecipeError, StageError
 from ..core.progress import Progress
 from ..core.settings_training import Resources
 from .metrics import last_row
@@ -51,12 +51,27 @@ def launch(job: Job, resources: Resources, progress: Progress) -> None:
     progress.start(job.plan.steps, done=start.step, counting="tokens")
     if start.step >= job.plan.steps:
         return
+    _check_size(resources)
     (job.folder / SNAPSHOT).unlink(missing_ok=True)
     local = resources.address is None and "RAY_ADDRESS" not in os.environ
     for name, value in (ENVIRONMENT | (LOCAL if local else {})).items():
         os.environ.setdefault(name, value)
     with _follow(job.folder, start.step, start.tokens_seen, progress), _placement_groups(), _own_interrupt():
         _fit(job, resources)
+
+
+def _check_size(resources: Resources) -> None:
+    """A local Ray does not grow: workers that do not fit would be waited for without end."""
+    if resources.address or os.environ.get("RAY_ADDRESS"):
+        return
+    has, workers = ray.cluster_resources(), resources.train_workers
+    for kind, each in (("CPU", resources.cpus_per_worker), ("GPU", resources.gpus_per_worker)):
+        if each * workers > has.get(kind, 0):
+            raise RecipeError(
+                f"resources.train_workers = {workers} with {each:g} {kind} each need {each * workers:g} {kind}, "
+                f"but this machine's Ray has {has.get(kind, 0):g}",
+                f"lower resources.train_workers or resources.{kind.lower()}s_per_worker",
+            )
 
 
 def train_in_ray(config: dict[str, Job]) -> Crawl2ChatError | None:

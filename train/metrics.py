@@ -26,7 +26,7 @@ class Metrics:
         from torch.utils.tensorboard.writer import SummaryWriter  # here: it loads TensorBoard
 
         path = folder / FILE_NAME
-        kept = [json.dumps(row) + "\n" for row in read_metrics(folder) if row["step"] <= step]
+        kept = [json.dumps(row) + "\n" for row in read_metrics(folder) if step and row["step"] <= step]
         write_text(path, "".join(kept))
         self._file = path.open("a", encoding="utf-8")
         self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None)

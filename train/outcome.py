@@ -1,4 +1,7 @@
-"""What a finished training run hands to its stage's manifest, read back from its folder."""
+"""What a finished training run hands to its stage's manifest, read back from its folder.
+
+metrics.jsonl is not among the files: it holds speeds, and an equal model must have an equal digest.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from .worker import Job
 
 
 def result(job: Job, counters: Mapping[str, float | int]) -> StageResult:
-    """Files: the last checkpoint's, and metrics.jsonl. Raises StageError when the last checkpoint is not complete."""
+    """Files: the last checkpoint's. Raises StageError when the last checkpoint is not complete."""
     checkpoint = newest(job.checkpoints)
     meta = read_meta(checkpoint) if checkpoint else None
     if checkpoint is None or meta is None or meta.step != job.plan.steps:
@@ -37,7 +40,6 @@ def result(job: Job, counters: Mapping[str, float | int]) -> StageResult:
     if validated and validated[0]["step"] == 0:
         found["validation_loss_before"] = validated[0]["validation_loss"]
     files = [file_entry(job.folder, path, 0) for path in sorted(checkpoint.iterdir())]
-    files.append(file_entry(job.folder, job.folder / metrics.FILE_NAME, len(rows)))
     facts = {
         "checkpoint": checkpoint.relative_to(job.folder).as_posix(),
         "model": job.model.to_dict(),

@@ -10,37 +10,56 @@ bits_per_byte, baseline_unigram_bpb, baseline_gzip_bpb. facts: checkpoint, model
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..core.errors import InputError
 from ..core.files import digest
 from ..core.manifest import Manifest
+from ..core.recipe import Recipe
+from ..core.settings_training import Finetune, Train
 from ..core.stage import Stage, StageContext, StageResult, sections
 
 if TYPE_CHECKING:
     from ..tokenize.bpe import Tokenizer
     from .worker import Job
 
-SETTINGS = sections("seed", "model", "train")
+
+def config_of(recipe: Recipe) -> dict[str, Any]:
+    """What the weights depend on; how often a run is logged, validated and saved is not among it."""
+    return {"train": result_settings(recipe.train), **sections("seed", "model")(recipe)}
+
+
+def result_settings(section: Train | Finetune) -> dict[str, Any]:
+    pace = {"log_every", "validate_every", "checkpoint_every", "keep_checkpoints"}
+    return section.model_dump(mode="json", exclude=pace)
+
+
+def check(ctx: StageContext) -> None:
+    """Tokenizer, shards and context fit together."""
+    from ..tokenize.bpe import Tokenizer
+    from ..tokenize.shards import check_tokenizer
+    from .loader import TokenDataset
+
+    shards, folder = ctx.inputs["shards"], ctx.input_folder("shards")
+    check_tokenizer(shards, Tokenizer.load(ctx.input_folder("tokenizer") / "tokenizer.json"))
+    TokenDataset(shards.paths(folder, "train/"), ctx.recipe.model.context)
+    if not shards.paths(folder, "validation/"):
+        raise InputError(
+            "no document fell into the validation split, so no model can be judged",
+            "raise shards.validation_share, or give more documents",
+        )
 
 
 def work(ctx: StageContext) -> StageResult:
     from ..tokenize.bpe import Tokenizer
-    from ..tokenize.shards import check_tokenizer
     from .baselines import gzip_bits_per_byte, unigram_bits_per_byte
     from .launcher import launch
     from .outcome import result
 
     shards = ctx.inputs["shards"]
     tokenizer = Tokenizer.load(ctx.input_folder("tokenizer") / "tokenizer.json")
-    check_tokenizer(shards, tokenizer)
     train = shards.paths(ctx.input_folder("shards"), "train/")
     validation = shards.paths(ctx.input_folder("shards"), "validation/")
-    if not validation:
-        raise InputError(
-            "no document fell into the validation split, so no model can be judged",
-            "raise shards.validation_share, or give more documents",
-        )
     token_bytes = tokenizer.token_bytes()
     baselines = {
         "baseline_unigram_bpb": unigram_bits_per_byte(train, validation, token_bytes),
@@ -62,7 +81,6 @@ def pretrain_job(ctx: StageContext, tokenizer: Tokenizer) -> Job:
     recipe, shards, folder = ctx.recipe, ctx.inputs["shards"], ctx.input_folder("shards")
     context, settings = recipe.model.context, recipe.train
     train, validation = shards.paths(folder, "train/"), shards.paths(folder, "validation/")
-    TokenDataset(train, context)  # too few tokens: an error here, not in a worker
     return Job(
         folder=ctx.folder,
         model=ModelConfig.from_settings(recipe.model, tokenizer.vocab_size),
@@ -84,7 +102,7 @@ def pretrain_job(ctx: StageContext, tokenizer: Tokenizer) -> Job:
         token_bytes=tokenizer.token_bytes(),
         tokenizer_digest=tokenizer.digest,
         data_digest=data_digest(shards),
-        recipe=SETTINGS(recipe),
+        recipe=config_of(recipe),
         threads=recipe.resources.threads_per_worker,
     )
 
@@ -96,4 +114,4 @@ def data_digest(shards: Manifest) -> str:
     )
 
 
-PRETRAIN = Stage("pretrain", ("tokenizer", "shards"), SETTINGS, work)
+PRETRAIN = Stage("pretrain", ("tokenizer", "shards"), config_of, work, check=check)

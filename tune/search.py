@@ -10,6 +10,8 @@ from __future__ import annotations
 import logging
 import math
 import os
+import pickle
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +22,7 @@ from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import ASHAScheduler
 
 from ..core.files import digest
+from ..core.log import log
 from ..core.settings_training import Tune
 from .asha import AshaPerRow
 from .results import Result
@@ -40,9 +43,8 @@ def search(trials: Sequence[Trial], settings: Tune, folder: Path, vocab_size: in
     dumped = [trial.model_dump(mode="json") for trial in trials]
     trainable = tune.with_resources(run_trial, {"cpu": 1})
     storage, name = folder / "ray", f"search-{digest(dumped)[:16]}"
-    if tune.Tuner.can_restore(str(storage / name)):
-        tuner = tune.Tuner.restore(str(storage / name), trainable=trainable, resume_unfinished=True)
-    else:
+    tuner = _restored(storage / name, trainable)
+    if tuner is None:
         tuner = tune.Tuner(
             trainable,
             param_space={"trial": tune.grid_search(dumped)},
@@ -67,6 +69,18 @@ def search(trials: Sequence[Trial], settings: Tune, folder: Path, vocab_size: in
         grid = tuner.fit()
     by_name = {Trial.model_validate((result.config or {})["trial"]).name: result for result in grid}
     return [_result(trial, by_name[trial.name], vocab_size) for trial in trials]
+
+
+def _restored(folder: Path, trainable: Any) -> tune.Tuner | None:
+    """The search that a killed driver left; None when there is none, or when the kill came while Ray wrote it down."""
+    if not tune.Tuner.can_restore(str(folder)):
+        return None
+    try:
+        return tune.Tuner.restore(str(folder), trainable=trainable, resume_unfinished=True)
+    except (EOFError, pickle.UnpicklingError) as error:
+        log.warning("tune: the record of the search is cut (%s); it starts again", error)
+        shutil.rmtree(folder)
+        return None
 
 
 def _scheduler(trials: Sequence[Trial], settings: Tune) -> AshaPerRow:

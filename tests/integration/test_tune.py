@@ -96,7 +96,7 @@ def test_a_trial_that_raises_is_a_result(local_ray: None, shared_data: Path, tmp
 
 
 def test_a_killed_search_goes_on_without_repeating(local_ray: None, shared_data: Path, tmp_path: Path) -> None:
-    run = make_run(shared_data, tmp_path, learning_rates=[1e-2, 2e-2, 5e-3], steps=40, concurrent=1)
+    run = make_run(shared_data, tmp_path, learning_rates=[1e-2, 2e-2, 5e-3], steps=250, concurrent=1)
     code = (
         "import sys; from crawl2chat.core.run import Run; from crawl2chat.core.stage import bring_up_to_date\n"
         "from crawl2chat.core.session import ray_session; from crawl2chat.tune.tune_stage import TUNE\n"

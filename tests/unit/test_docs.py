@@ -21,7 +21,7 @@ def test_commands_parse(documented_commands: dict[str, list[str]]) -> None:
 
 def test_the_tour_shows_the_main_verbs(documented_commands: dict[str, list[str]]) -> None:
     verbs = {shlex.split(command)[1] for command in documented_commands["README.md"]}
-    assert {"run", "status", "generate", "chat", "trace", "tune", "pretrain"} <= verbs
+    assert {"run", "status", "generate", "chat", "trace", "tune"} <= verbs
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -43,12 +43,14 @@ def _config(recipe: Recipe) -> dict[str, Any]:
 
 def _work(context: StageContext) -> StageResult:
     sources = context.recipe.crawl_sources()
-    reports = finished(context.folder, [Unit(name=source.name) for source in sources])
+    config = _config(context.recipe)
+    units = {source.name: Unit(name=source.name, spec=config[source.name]) for source in sources}
+    reports = finished(context.folder, units.values(), {})
     for source in sources:
         folder = context.folder / source.name
         if source.name not in reports:
             reports[source.name] = _crawl(source, folder, context)
-            commit(context.folder, reports[source.name])
+            commit(context.folder, units[source.name], {}, reports[source.name])
         _remove_traces(folder)
     ordered = [reports[source.name] for source in sources]
     return StageResult([entry for report in ordered for entry in report.files], dict(total(ordered)))
