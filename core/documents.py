@@ -10,14 +10,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from .manifest import Manifest
 from .schema import DOCUMENT
+from .units import Unit
 
 BATCH_ROWS = 1024
 
 
-def unit_names(extract_folder: Path) -> list[str]:
-    """Names of the units that extraction wrote, sorted."""
-    return sorted(path.stem for path in (extract_folder / "documents").glob("*.parquet"))
+def extracted_units(extract: Manifest) -> list[Unit]:
+    """The units that the extract stage wrote, by its manifest, sorted by name."""
+    return [Unit(name=path.stem) for path in extract.paths(Path(), "documents/")]
 
 
 def kept_batches(

@@ -23,9 +23,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ..core.documents import extracted_units
 from ..core.errors import ContractError, StageError
 from ..core.files import write_json
-from ..core.manifest import Manifest
 from ..core.recipe import Recipe
 from ..core.stage import Stage, StageContext, StageResult
 from ..core.unit_map import gave_up, map_units
@@ -57,11 +57,6 @@ def _work(ctx: StageContext) -> StageResult:
             "remove the stage's folder, and run it again",
         )
     return StageResult([entry for report in reports for entry in report.files], {**counters, **sizes})
-
-
-def extracted_units(extract: Manifest) -> list[Unit]:
-    """The units that the extract stage wrote."""
-    return [Unit(name=path.stem) for path in extract.paths(Path(), "documents/")]
 
 
 def _write_edges(units: list[Unit], extract: Path, ctx: StageContext, partitions: int) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
-from ..core.documents import kept_batches, unit_names
+from ..core.documents import extracted_units, kept_batches
 from ..core.errors import InputError
 from ..core.files import atomic_path
 from ..core.manifest import file_entry
@@ -79,7 +79,7 @@ def write_pairs(ctx: StageContext) -> StageResult:
 def _documents(ctx: StageContext, source: str) -> Iterator[Document]:
     """The source's documents that deduplication left, unit by unit."""
     extract = ctx.input_folder("extract")
-    units = [unit for unit in unit_names(extract) if unit.rpartition("-")[0] == source]
+    units = [unit.name for unit in extracted_units(ctx.inputs["extract"]) if unit.name.rpartition("-")[0] == source]
     ctx.progress.start(len(units), counting="documents")
     for unit in units:
         number = 0

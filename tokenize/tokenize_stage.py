@@ -11,12 +11,11 @@ falls into validation, the one that comes nearest is taken.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
+from ..core.documents import extracted_units
 from ..core.errors import StageError
 from ..core.log import log
-from ..core.manifest import Manifest
 from ..core.stage import Stage, StageContext, StageResult, sections
 from ..core.unit_map import map_units
 from ..core.units import Unit, UnitReport, total
@@ -30,7 +29,7 @@ def _train(ctx: StageContext) -> StageResult:
     from .unit_work import count_unit, train_unit
 
     settings = ctx.recipe.tokenizer
-    units = _units(ctx.inputs["extract"])
+    units = extracted_units(ctx.inputs["extract"])
     config = _kept_from(ctx)
     kept = total(map_units(count_unit, units, ctx.folder, config, ctx.progress))
     if not kept.get("bytes"):
@@ -56,7 +55,7 @@ def _encode(ctx: StageContext) -> StageResult:
     from .encode import token_type
     from .unit_work import place_unit, shard_unit
 
-    units = _units(ctx.inputs["extract"])
+    units = extracted_units(ctx.inputs["extract"])
     config = _kept_from(ctx)
     placed = map_units(place_unit, units, ctx.folder / "places", config, ctx.progress)
     cut = _cut(placed, ctx)
@@ -92,10 +91,6 @@ def _cut(placed: list[UnitReport], ctx: StageContext) -> int:
         raise StageError(f"{documents} documents are left, too few to train and to validate: {_funnel(ctx)}", _MORE)
     smallest = min(report.counters["smallest"] for report in placed if report.counters["documents"])
     return max(cut_at(ctx.recipe.shards.validation_share), smallest + 1)
-
-
-def _units(extract: Manifest) -> list[Unit]:
-    return [Unit(name=path.stem) for path in extract.paths(Path(), "documents/")]
 
 
 def _kept_from(ctx: StageContext) -> dict[str, Any]:

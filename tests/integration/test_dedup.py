@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from crawl2chat.core.documents import kept_batches, unit_names
+from crawl2chat.core.documents import extracted_units, kept_batches
 from crawl2chat.core.errors import ContractError
 from crawl2chat.core.manifest import FILE_NAME, Manifest
 from crawl2chat.core.run import Run
@@ -126,8 +126,8 @@ def test_ledger_clusters_and_counters_agree(local_ray: None, extracted: Make, pa
     assert set(dropped["stage"].to_pylist()) == {"dedup"}
     left = [
         one
-        for unit in unit_names(run.stage("extract"))
-        for batch in kept_batches(unit, run.stage("extract"), [run.stage("dedup")])
+        for unit in extracted_units(run.need("extract"))
+        for batch in kept_batches(unit.name, run.stage("extract"), [run.stage("dedup")])
         for one in batch["doc_id"].to_pylist()
     ]
     assert len(left) == counters["documents"] and not set(left) & set(dropped["doc_id"].to_pylist())

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from crawl2chat.core.documents import kept_batches, unit_names
+from crawl2chat.core.documents import extracted_units, kept_batches
+from crawl2chat.core.manifest import FileEntry, Manifest
 from crawl2chat.core.schema import DOCUMENT, DROPPED, doc_id
 
 
@@ -33,7 +34,6 @@ def test_ledgers_are_subtracted_by_doc_id(tmp_path: Path) -> None:
     write_unit(extract, "web-00001", ["e"])
     first = write_ledger(tmp_path / "one", "web-00000", ["b"])
     second = write_ledger(tmp_path / "two", "web-00000", ["d", "zz"])
-    assert unit_names(extract) == ["web-00000", "web-00001"]
 
     def texts(*ledgers: Path) -> list[str]:
         batches = kept_batches("web-00000", extract, ledgers, columns=["text"])
@@ -44,6 +44,23 @@ def test_ledgers_are_subtracted_by_doc_id(tmp_path: Path) -> None:
     assert texts(first, second) == ["ta", "tc"]
     batch = next(kept_batches("web-00000", extract, [first]))
     assert batch.schema.names == DOCUMENT.names
+
+
+def test_units_are_those_of_the_manifest_not_of_the_folder() -> None:
+    listed = ["documents/web-00001.parquet", "dropped/web-00000.parquet", "documents/web-00000.parquet"]
+    manifest = Manifest(
+        stage="extract",
+        version=1,
+        config={},
+        fingerprint="",
+        inputs={},
+        files=[FileEntry(path=path, rows=0, bytes=0, sha256="") for path in listed],
+        counters={},
+        facts={},
+        code_version="",
+        seconds=0,
+    )
+    assert [unit.name for unit in extracted_units(manifest)] == ["web-00000", "web-00001"]
 
 
 def test_doc_id_is_fixed_for_ever() -> None:

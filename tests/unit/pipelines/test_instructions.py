@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from crawl2chat.core.errors import InputError
-from crawl2chat.core.manifest import Manifest, write_manifest
+from crawl2chat.core.manifest import Manifest, file_entry, write_manifest
 from crawl2chat.core.progress import Progress
 from crawl2chat.core.recipe import Recipe
 from crawl2chat.core.run import Run
@@ -190,8 +190,10 @@ def context(folder: Path, titles: list[str], lost: tuple[str, ...] = (), **setti
             pq.write_table(pa.Table.from_pylist(content, schema=schema), path)
     inputs = {}
     for stage in ("extract", "dedup"):
+        folder = run.stage(stage)
+        files = [file_entry(folder, path, 0) for path in sorted(folder.rglob("*.parquet"))]
         inputs[stage] = Manifest(
-            stage=stage, version=1, config={}, fingerprint="", inputs={}, files=[], counters={}, facts={},
+            stage=stage, version=1, config={}, fingerprint="", inputs={}, files=files, counters={}, facts={},
             code_version="", seconds=0,
         )  # fmt: skip
         write_manifest(run.stage(stage), inputs[stage])
