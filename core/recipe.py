@@ -120,13 +120,17 @@ def _rooted(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"sources": sources})
 
 
+def misfit(part_name: str, part: int, whole_name: str, whole: int) -> tuple[str, str] | None:
+    """What is wrong, and the fix, when `part` does not divide `whole`."""
+    if whole % part == 0:
+        return None
+    nearest = min((n for n in range(1, whole + 1) if whole % n == 0), key=lambda n: abs(n - part))
+    return f"{part_name} is {part}, which does not divide {whole_name} ({whole})", f"{part_name}={nearest} would"
+
+
 def _divides(part_name: str, part: int, whole_name: str, whole: int) -> None:
-    if whole % part:
-        fits = [n for n in range(1, whole + 1) if whole % n == 0]
-        nearest = min(fits, key=lambda n: abs(n - part))
-        raise ValueError(
-            f"{part_name} is {part}, which does not divide {whole_name} ({whole}); {part_name}={nearest} would"
-        )
+    if wrong := misfit(part_name, part, whole_name, whole):
+        raise ValueError("; ".join(wrong))
 
 
 def _apply(raw: dict[str, Any], override: str) -> None:

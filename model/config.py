@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from ..core.errors import ContractError, RecipeError
+from ..core.recipe import misfit
 from ..core.settings_training import Model
 
 
@@ -89,9 +90,5 @@ class ModelConfig:
 
 
 def _divides(part_name: str, part: int, whole_name: str, whole: int) -> None:
-    if whole % part:
-        nearest = min((n for n in range(1, whole + 1) if whole % n == 0), key=lambda n: abs(n - part))
-        raise RecipeError(
-            f"model.{part_name} is {part}, which does not divide model.{whole_name} ({whole})",
-            f"model.{part_name}={nearest} would",
-        )
+    if wrong := misfit(f"model.{part_name}", part, f"model.{whole_name}", whole):
+        raise RecipeError(*wrong)
