@@ -54,22 +54,22 @@ class Workshop:
         recipe = load_recipe("tiny", [*SMALL, "sources.wiki.paths=['wiki.xml.bz2']"]).model_dump(mode="json")
         (folder / "recipes" / "tiny.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
 
-    def start(self, *arguments: str, **options: object) -> subprocess.Popen[str]:
-        """Start `crawl2chat ARGUMENTS` in the folder, output captured."""
+    def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+        """Start `crawl2chat ARGUMENTS` in the folder, output captured; `variables` join the environment."""
         environment = {k: v for k, v in os.environ.items() if k not in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS")}
         return subprocess.Popen(
             [sys.executable, "-m", "crawl2chat", *arguments],
             cwd=self.folder,
-            env=environment,
+            env=environment | variables,
             text=True,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            **options,  # type: ignore[call-overload]
         )
 
-    def run(self, *arguments: str, stdin: str = "") -> tuple[int, str]:
+    def run(self, *arguments: str, stdin: str = "", **variables: str) -> tuple[int, str]:
         """Run a command to its end: exit code and output."""
-        process = self.start(*arguments, stdin=subprocess.PIPE)
+        process = self.start(*arguments, **variables)
         output, _ = process.communicate(stdin, timeout=600)
         return process.returncode, output
 

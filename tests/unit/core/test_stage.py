@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
-from crawl2chat.core.errors import BusyError, ContractError, InputError
+from crawl2chat.core.errors import BusyError, ContractError, InputError, RecipeError
 from crawl2chat.core.files import atomic_path, write_text
 from crawl2chat.core.manifest import file_entry, read_manifest
 from crawl2chat.core.recipe import load_recipe
@@ -28,8 +28,8 @@ def writes(name: str, text: Callable[[StageContext], str]) -> Callable[[StageCon
     return work
 
 
-def make_run(tmp_path: Path, *overrides: str) -> Run:
-    return Run(load_recipe("tiny", [f"storage={tmp_path}", *overrides]))
+def make_run(storage: Path, *overrides: str) -> Run:
+    return Run(load_recipe("tiny", [f"storage='{storage}'", *overrides]))
 
 
 FIRST = Stage(
@@ -140,6 +140,21 @@ def test_manifests_of_other_kinds_are_refused(tmp_path: Path) -> None:
         run.manifest("first")
 
 
+def test_a_check_comes_before_the_session_and_before_anything_is_removed(tmp_path: Path) -> None:
+    execute(make_run(tmp_path), FIRST)
+
+    def refuse(ctx: StageContext) -> None:
+        raise ContractError("these do not fit", "mend them")
+
+    def never() -> AbstractContextManager[None]:
+        raise AssertionError("the check comes first")
+
+    stage = Stage(FIRST.name, (), sections("train"), FIRST.work, check=refuse)
+    with pytest.raises(ContractError, match="do not fit"):
+        list(bring_up_to_date([stage], make_run(tmp_path), never))
+    assert make_run(tmp_path).need("first").counters == {"letters": 2}
+
+
 def test_one_process_at_a_time(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     with run.lock(), pytest.raises(BusyError, match="is being worked on by process"), run.lock():
@@ -159,3 +174,21 @@ def test_open_finds_the_recipe_where_the_folder_lies_now(tmp_path: Path) -> None
     assert opened.recipe.train.steps == 7
     with pytest.raises(InputError, match="is not a run"):
         Run.open(tmp_path / "absent")
+    with pytest.raises(RecipeError, match="does not go with --run"):
+        Run.open(moved, ("name=other",))
+
+
+def test_open_takes_a_folder_as_it_is_named(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "a: b #c", "name='2024'")
+    with run.lock():
+        run.write_recipe()
+    assert Run.open(run.folder).folder == run.folder
+
+
+def test_inputs_are_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text("name: r\nsources: [{name: a, kind: jsonl, paths: [x/*.jsonl, 's3://b/y.jsonl']}]\n")
+    [source] = load_recipe(recipe).sources
+    assert source.kind == "jsonl"
+    assert source.paths == [f"{tmp_path}/x/*.jsonl", "s3://b/y.jsonl"]

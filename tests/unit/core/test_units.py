@@ -1,0 +1,51 @@
+"""A unit's record counts only for what it was made from, and only while its files are there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from crawl2chat.core.errors import ContractError, InputError, StageError
+from crawl2chat.core.files import write_text
+from crawl2chat.core.manifest import file_entry
+from crawl2chat.core.unit_map import pack_error, unpack_error
+from crawl2chat.core.units import Unit, UnitReport, commit, finished, total
+
+UNIT = Unit(name="web-00000", spec={"file": "a.warc"})
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> UnitReport:
+    write_text(tmp_path / "out" / "web-00000.txt", "abc")
+    entry = file_entry(tmp_path, tmp_path / "out" / "web-00000.txt", rows=3)
+    return UnitReport(name=UNIT.name, files=[entry], counters={"documents": 3})
+
+
+def test_a_record_is_found_again(tmp_path: Path, report: UnitReport) -> None:
+    assert finished(tmp_path, [UNIT], {"ngram": 5}) == {}
+    commit(tmp_path, UNIT, {"ngram": 5}, report)
+    assert finished(tmp_path, [UNIT], {"ngram": 5}) == {"web-00000": report}
+    assert total([report, report]) == {"documents": 6}
+
+
+def test_other_settings_or_another_input_do_not_find_it(tmp_path: Path, report: UnitReport) -> None:
+    commit(tmp_path, UNIT, {"ngram": 5}, report)
+    assert finished(tmp_path, [UNIT], {"ngram": 6}) == {}
+    assert finished(tmp_path, [Unit(name=UNIT.name, spec={"file": "b.warc"})], {"ngram": 5}) == {}
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_text("ab")])
+def test_a_record_without_its_files_does_not_count(tmp_path: Path, report: UnitReport, damage) -> None:
+    commit(tmp_path, UNIT, {}, report)
+    damage(tmp_path / "out" / "web-00000.txt")
+    assert finished(tmp_path, [UNIT], {}) == {}
+
+
+def test_errors_travel_with_class_message_and_fix() -> None:
+    there = unpack_error(pack_error(InputError("x.warc is gone", "bring it back")))
+    assert isinstance(there, InputError) and there.exit_code == 2
+    assert (there.message, there.fix) == ("x.warc is gone", "bring it back")
+    assert isinstance(unpack_error(pack_error(ContractError("a", "b"))), ContractError)
+    other = unpack_error(pack_error(ZeroDivisionError("division by zero")))
+    assert isinstance(other, StageError)
+    assert "ZeroDivisionError: division by zero" in other.message

