@@ -51,7 +51,8 @@ class Workshop:
         tiny = load_recipe("tiny", SMALL)
         [dump] = (source for source in tiny.sources if source.kind == "wikipedia")
         _shorten(dump.paths[0], folder / "wiki.xml.bz2", pages=60)
-        recipe = load_recipe("tiny", [*SMALL, "sources.wiki.paths=['wiki.xml.bz2']"]).model_dump(mode="json")
+        recipe = tiny.model_dump(mode="json")
+        recipe["sources"][1]["paths"] = ["wiki.xml.bz2"]
         (folder / "recipes" / "tiny.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
 
     def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:

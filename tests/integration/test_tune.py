@@ -146,7 +146,8 @@ def started(run: Run) -> list[Path]:
 
 def ended(run: Run) -> list[Path]:
     """Reports of the trials that have told their last step."""
-    return [path for path in started(run) if json.loads(path.read_bytes().splitlines()[-1])["step"] == 40]
+    last = run.recipe.tune.steps
+    return [path for path in started(run) if json.loads(path.read_bytes().splitlines()[-1])["step"] == last]
 
 
 def make_run(shared_data: Path, folder: Path, **settings: object) -> Run:
