@@ -13,6 +13,7 @@ from .core.log import log, log_to_terminal
 from .core.recipe import load_recipe
 from .core.run import Run
 
+ABOUT = "From raw web crawl, Wikipedia dumps and books to a language model that chats."
 EXAMPLES = """examples:
   crawl2chat run recipes/tiny.yaml                         the whole way, from a crawl to a model that answers
   crawl2chat run recipes/tiny.yaml --dry-run               what would run, and why
@@ -54,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line as options; `verb` is the function to call. Exits with 2 where argparse objects."""
     parser = argparse.ArgumentParser(
-        prog="crawl2chat", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="crawl2chat", description=ABOUT, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     _stage_verb(verbs, "run", "all stages, from the sources to a model that answers", _run)

@@ -11,7 +11,18 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from .errors import RecipeError
-from .settings_data import CrawlSource, Dedup, Extract, Filters, Language, Section, Shards, Source, Tokenizer
+from .settings_data import (
+    CrawlSource,
+    Dedup,
+    Extract,
+    Filters,
+    Language,
+    Section,
+    Shards,
+    Source,
+    TableSource,
+    Tokenizer,
+)
 from .settings_training import Finetune, Instructions, Model, Resources, Sampling, Train, Tune
 
 SHIPPED = Path(__file__).parent.parent / "recipes"

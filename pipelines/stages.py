@@ -43,7 +43,9 @@ def group_stages(recipe: Recipe, group: str) -> list[Stage]:
     """The stages of one command. Raises RecipeError when the recipe leaves them out."""
     chosen = [stage for stage in all_stages(recipe) if stage.name in GROUPS[group]]
     if not chosen:
-        raise RecipeError(f"the recipe has instructions: null, so there is nothing to {group}", "add instructions: {}")
+        raise RecipeError(
+            f"the recipe has instructions: null, so there is nothing to {group}", "add instructions: {source: NAME}"
+        )
     return chosen
 
 
@@ -56,6 +58,6 @@ def plan_group(stages: Sequence[Stage], run: Run) -> list[Planned]:
         if item.stage.name in needed and item.todo:
             raise ContractError(
                 f"stage {item.stage.name} in {run.folder} is not up to date: {item.why}",
-                f"bring it up to date first: {run.command}",
+                f"bring it up to date first, with the same --set values: {run.command}",
             )
     return [item for item in everything if item.stage.name in chosen]

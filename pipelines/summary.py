@@ -85,9 +85,11 @@ def _line(stage: str, manifest: Manifest) -> Line:
         notes = f"{count['pairs']:,} + {count['pairs_validation']:,} question/answer pairs"
         return Line(f"{count['documents']:,}", notes=notes)
     if stage in ("pretrain", "finetune"):
-        bits = f"{count['bits_per_byte']:.3f}" if "bits_per_byte" in count else ""
+        before = count.get("validation_loss_before")  # of fine-tuning: its losses count answers only
+        bits = f"{count['bits_per_byte']:.3f}" if "bits_per_byte" in count and before is None else ""
         validation = f" / {count['validation_loss']:.3f}" if "validation_loss" in count else ""
-        notes = f"loss: train / validation; {count['steps']:,} steps, {count['tokens_per_second']:,.0f} tokens/s"
+        about = "train / validation" if before is None else f"answers only, held-out ones {before:.3f} before"
+        notes = f"loss: {about}; {count['steps']:,} steps, {count['tokens_per_second']:,.0f} tokens/s once under way"
         return Line("", _short(count["tokens_seen"]), f"{count['train_loss']:.3f}{validation}", bits, notes)
     if stage == "tune":
         return Line(loss=f"{count['validation_loss']:.3f}", notes=f"the best of {count['trials']} trials")
