@@ -20,7 +20,6 @@ from .settings_data import (
     Section,
     Shards,
     Source,
-    TableSource,
     Tokenizer,
 )
 from .settings_training import Finetune, Instructions, Model, Resources, Sampling, Train, Tune
