@@ -42,6 +42,7 @@ def ray_session(resources: Resources, logs: Path) -> Iterator[None]:
             ) from error
     else:
         context = ray.init(
+            address="local",  # also where another Ray runs on this machine: that one is joined only by its address
             num_cpus=resources.cpus,
             object_store_memory=resources.object_store_bytes or LOCAL_OBJECT_STORE,
             logging_level=logging.ERROR,
