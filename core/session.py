@@ -48,7 +48,6 @@ def ray_session(resources: Resources, logs: Path) -> Iterator[None]:
             logging_level=logging.ERROR,
             log_to_driver=False,
             dashboard_host="127.0.0.1",
-            _node_ip_address="127.0.0.1",  # a local Ray listens on loopback only
             _system_config={"idle_worker_killing_time_threshold_ms": IDLE_WORKER_MS},
         )
     data = DataContext.get_current()
