@@ -200,7 +200,8 @@ def test_the_jobs_exit_code_comes_back(cluster: Cluster, tmp_path: Path) -> None
 
 def test_ctrl_c_detaches_and_the_job_goes_on(cluster: Cluster, tmp_path: Path) -> None:
     _recipe(tmp_path)
-    process = cluster.start("submit", "small.yaml", "--address", cluster.address, cwd=tmp_path)
+    long = ("--set", "train.steps=1000000")
+    process = cluster.start("submit", "small.yaml", "--address", cluster.address, *long, cwd=tmp_path)
     assert process.stdout is not None
     for line in process.stdout:
         if "Running entrypoint" in line:
