@@ -12,6 +12,7 @@ from .core.errors import Crawl2ChatError, RecipeError
 from .core.log import log, log_to_terminal
 from .core.recipe import load_recipe
 from .core.run import Run
+from .pipelines.data_verbs import add_data_verbs, one_word
 
 ABOUT = "From raw web crawl, Wikipedia dumps and books to a language model that chats."
 EXAMPLES = """examples:
@@ -89,7 +90,9 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     submit.add_argument("--address", required=True, metavar="URL", help="of the Ray dashboard: http://HOST:8265")
     submit.add_argument("--no-follow", dest="follow", action="store_false", help="return when the job is submitted")
     _set_option(submit)
-    return parser.parse_args(argv)
+
+    add_data_verbs(lambda name, about, function: _verb(verbs, name, about, function))
+    return parser.parse_args(one_word(sys.argv[1:] if argv is None else argv))
 
 
 def _verb(verbs: argparse._SubParsersAction, name: str, about: str, verb: Callable) -> argparse.ArgumentParser:

@@ -28,7 +28,7 @@ FACTS = ("documents_in", "documents", "dropped", "bytes_text")
 def extract_unit(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
     """Do one unit. config: the stage's slice of the recipe."""
     from .ledger import UnitWriter
-    from .refine import Refiner  # here: spaCy and datatrove take seconds to import
+    from .refine import Refiner, batches  # here: spaCy and datatrove take seconds to import
 
     sources: list[Source] = TypeAdapter(list[Source]).validate_python(config["sources"])
     source = next(source for source in sources if source.name == unit.spec["source"])
@@ -37,14 +37,13 @@ def extract_unit(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport
     refiner = Refiner(source, unit.spec["origin"], unit.spec["key"], settings, language, filters)
     part, parts = unit.spec.get("part", 0), unit.spec.get("parts", 1)
     with UnitWriter(folder, unit.name) as out:
-        for item in read(source, unit.spec["file"], settings.max_html_bytes, part, parts):
-            if isinstance(item, Other):
-                out.counters[f"records.{item.kind}"] += 1
-                continue
-            out.counters["documents_in"] += 1
-            outcome = refiner.refine(item)
-            out.counters["lines_removed"] += outcome.lines_removed
-            (out.keep if outcome.kept else out.drop)(outcome.row)
+        for batch in batches(read(source, unit.spec["file"], settings.max_html_bytes, part, parts)):
+            out.counters.update(f"records.{item.kind}" for item in batch if isinstance(item, Other))
+            documents = [item for item in batch if not isinstance(item, Other)]
+            out.counters["documents_in"] += len(documents)
+            for outcome in refiner.refine(documents):
+                out.counters["lines_removed"] += outcome.lines_removed
+                (out.keep if outcome.kept else out.drop)(outcome.row)
     return out.report()
 
 

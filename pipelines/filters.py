@@ -7,6 +7,7 @@ Reasons have their filter as prefix: gopher_rep_…, gopher_… (datatrove's own
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -56,8 +57,11 @@ class QualityFilters:
         self._settings = settings
         self._chains: dict[WordTokenizer, list[tuple[str, BaseFilter]]] = {}
 
-    def judge(self, text: str, language: str) -> Verdict:
-        """Run one document through the filters."""
+    def judge(self, texts: Sequence[str], languages: Sequence[str]) -> list[Verdict]:
+        """Run documents through the filters: one verdict each, the same in any batch."""
+        return [self._judge(text, language) for text, language in zip(texts, languages, strict=True)]
+
+    def _judge(self, text: str, language: str) -> Verdict:
         document = Document(text=text, id="")
         removed = 0
         for name, filter_ in self._chain(tokenizer_for(language)):

@@ -1,13 +1,15 @@
-"""What happens to one record on its way from the source to the files: extract, language, filters.
+"""What happens to records on their way from the source to the files: extract, language, filters.
 
-    item ─► extract ─► language ─► filters ─► a DOCUMENT row, or a DROPPED row with stage, reason and value
+    items ─► extract ─► language ─► filters ─► DOCUMENT rows, or DROPPED rows with stage, reason and value
 
+Records travel in batches, so that each step can work on columns; what becomes of a record never depends on its batch.
 Reasons of this module: duplicate_url (read), extract_error, empty_text (extract), language (language); those of the
 readers stand in their modules, those of the filters in filters.py.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,16 +18,46 @@ from ..core.settings_data import CrawlSource, Extract, Filters, Language, Source
 from .extract import extract, normalise
 from .filters import QualityFilters
 from .language import identify
-from .sources.records import Loss, RawRecord
+from .sources.records import Loss, Other, RawRecord
+
+BATCH_RECORDS = 128
+BATCH_BYTES = 8 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
     """A row for one of the two files, and how many lines of a kept text C4 removed."""
 
     kept: bool
     row: dict[str, Any]
     lines_removed: int = 0
+
+
+@dataclass(slots=True)
+class Candidate:
+    """A record that is still on its way, and what the steps found out about it."""
+
+    place: int  # in the batch
+    record: RawRecord
+    identity: str
+    title: str = ""
+    text: str = ""
+    lang: str = ""
+    lang_score: float = 0.0
+
+
+def batches(items: Iterable[RawRecord | Loss | Other]) -> Iterator[list[RawRecord | Loss | Other]]:
+    """Items in groups of a hundred or some megabytes, whichever is reached first."""
+    batch: list[RawRecord | Loss | Other] = []
+    size = 0
+    for item in items:
+        batch.append(item)
+        size += len(item.html or item.text or "") if isinstance(item, RawRecord) else 0
+        if len(batch) >= BATCH_RECORDS or size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 class Refiner:
@@ -39,50 +71,86 @@ class Refiner:
         self._filters = QualityFilters(filters)
         self._seen: set[str] | None = set() if isinstance(source, CrawlSource) else None
 
-    def refine(self, item: RawRecord | Loss) -> Outcome:
-        """Decide on one record. Nothing that a single page holds raises."""
-        place_id = doc_id(self._source.name, f"{self._key}@{item.place}")
+    def refine(self, items: Sequence[RawRecord | Loss]) -> list[Outcome]:
+        """Decide on the records of a batch, in their order. Nothing that a single page holds raises."""
+        outcomes: list[Outcome | None] = [None] * len(items)
+        here = [found for place, item in enumerate(items) if (found := self._admit(place, item, outcomes))]
+        for step in (self._extracted, self._in_language, self._of_quality):
+            here = step(here, outcomes)
+        assert all(outcomes), "a record left the batch without an outcome"
+        return [outcome for outcome in outcomes if outcome is not None]
+
+    def _admit(self, place: int, item: RawRecord | Loss, outcomes: list[Outcome | None]) -> Candidate | None:
+        identity = doc_id(self._source.name, f"{self._key}@{item.place}")
         if isinstance(item, Loss):
-            return self._drop(item, place_id, "read", item.reason, item.value, item.detail)
-        identity = place_id
+            outcomes[place] = self._drop(item, identity, "read", item.reason, item.value, item.detail)
+            return None
         if self._seen is not None and item.url:
             if item.url in self._seen:
-                return self._drop(item, place_id, "read", "duplicate_url")
+                outcomes[place] = self._drop(item, identity, "read", "duplicate_url")
+                return None
             self._seen.add(item.url)
             identity = doc_id(self._source.name, item.url)
-        return self._text(item, identity)
+        return Candidate(place, item, identity)
 
-    def _text(self, record: RawRecord, identity: str) -> Outcome:
-        title, text = normalise(record.title), normalise(record.text or "")
-        if record.html is not None:
-            try:
-                page = extract(record.html, record.charset)
-            except Exception as error:  # the HTML parser's own errors: one page among millions, named in the ledger
-                return self._drop(
-                    record, identity, "extract", "extract_error", None, f"{type(error).__name__}: {error}"
+    def _extracted(self, here: list[Candidate], outcomes: list[Outcome | None]) -> list[Candidate]:
+        left = []
+        for one in here:
+            one.title, one.text = normalise(one.record.title), normalise(one.record.text or "")
+            if one.record.html is not None:
+                try:
+                    page = extract(one.record.html, one.record.charset)
+                except Exception as error:  # the HTML parser's own errors: one page among millions, named in the ledger
+                    said = f"{type(error).__name__}: {error}"
+                    outcomes[one.place] = self._drop(one.record, one.identity, "extract", "extract_error", None, said)
+                    continue
+                one.title, one.text = page.title, page.text
+            if len(one.text) < self._extract.min_chars:
+                outcomes[one.place] = self._drop(
+                    one.record, one.identity, "extract", "empty_text", float(len(one.text))
                 )
-            title, text = page.title, page.text
-        if len(text) < self._extract.min_chars:
-            return self._drop(record, identity, "extract", "empty_text", float(len(text)))
-        language, score = identify(text)
-        if (self._language.keep and language not in self._language.keep) or score < self._language.threshold:
-            return self._drop(record, identity, "language", "language", score, language)
-        verdict = self._filters.judge(text, language)
-        if verdict.objection is not None:
-            return self._drop(record, identity, "filter", verdict.objection.reason, verdict.objection.value)
+                continue
+            left.append(one)
+        return left
+
+    def _in_language(self, here: list[Candidate], outcomes: list[Outcome | None]) -> list[Candidate]:
+        left = []
+        for one in here:
+            one.lang, one.lang_score = identify(one.text)
+            foreign = bool(self._language.keep) and one.lang not in self._language.keep
+            if foreign or one.lang_score < self._language.threshold:
+                outcomes[one.place] = self._drop(
+                    one.record, one.identity, "language", "language", one.lang_score, one.lang
+                )
+                continue
+            left.append(one)
+        return left
+
+    def _of_quality(self, here: list[Candidate], outcomes: list[Outcome | None]) -> list[Candidate]:
+        verdicts = self._filters.judge([one.text for one in here], [one.lang for one in here])
+        for one, verdict in zip(here, verdicts, strict=True):
+            if verdict.objection is not None:
+                reason, value = verdict.objection
+                outcomes[one.place] = self._drop(one.record, one.identity, "filter", reason, value)
+                continue
+            one.text = verdict.text
+            outcomes[one.place] = self._keep(one, verdict.lines_removed)
+        return []
+
+    def _keep(self, one: Candidate, lines_removed: int) -> Outcome:
         row = {
-            "doc_id": identity,
-            "url": _clean(record.url),
+            "doc_id": one.identity,
+            "url": _clean(one.record.url),
             "source": self._source.name,
-            "title": title,
-            "date": _clean(record.date),
-            "lang": language,
-            "lang_score": score,
-            "text": verdict.text,
+            "title": one.title,
+            "date": _clean(one.record.date),
+            "lang": one.lang,
+            "lang_score": one.lang_score,
+            "text": one.text,
             "origin_file": self._origin,
-            "origin_offset": record.offset,
+            "origin_offset": one.record.offset,
         }
-        return Outcome(True, row, verdict.lines_removed)
+        return Outcome(True, row, lines_removed)
 
     def _drop(
         self,

@@ -68,7 +68,7 @@ EXTREME = "the and extraordinarilylongwordsindeed " * 30
 def test_each_rule_has_its_reason_and_the_measured_value(
     name: str, text: str, reason: str, value: float | None
 ) -> None:
-    objection = only(name).judge(text, "en").objection
+    objection = only(name).judge([text], ["en"])[0].objection
     assert objection is not None
     assert objection.reason == reason
     if value is not None:
@@ -78,20 +78,23 @@ def test_each_rule_has_its_reason_and_the_measured_value(
 
 
 def test_prose_passes_all_filters_unchanged() -> None:
-    verdict = QualityFilters(Filters()).judge(PROSE, "en")
+    verdict = QualityFilters(Filters()).judge([PROSE], ["en"])[0]
     assert verdict.objection is None
     assert verdict.text == PROSE
 
 
 def test_c4_edits_the_text_and_counts_removed_lines() -> None:
-    verdict = only("c4").judge(PROSE + "\nTwo words\nPlease enable javascript in your browser.\n" + PROSE, "en")
+    verdict = only("c4").judge([PROSE + "\nTwo words\nPlease enable javascript in your browser.\n" + PROSE], ["en"])[0]
     assert verdict.text == f"{PROSE}\n{PROSE}"
     assert verdict.lines_removed == 2
 
 
 def test_thresholds_come_from_the_recipe_and_null_switches_off() -> None:
-    assert only("gopher_quality", min_doc_words=3, min_stop_words=1).judge("All of the words.", "en").objection is None
-    assert QualityFilters(Filters.model_validate(OFF)).judge("x", "en").objection is None
+    assert (
+        only("gopher_quality", min_doc_words=3, min_stop_words=1).judge(["All of the words."], ["en"])[0].objection
+        is None
+    )
+    assert QualityFilters(Filters.model_validate(OFF)).judge(["x"], ["en"])[0].objection is None
 
 
 def real_texts(shared_data: Path) -> list[str]:
@@ -118,7 +121,7 @@ def test_decisions_are_datatroves_on_real_texts(shared_data: Path) -> None:
             if result is not True:
                 reason = result[1] if isinstance(result, tuple) else ""
                 break
-        verdict = ours.judge(text, "en")
+        verdict = ours.judge([text], ["en"])[0]
         assert (verdict.objection is None) == (reason is None)
         if verdict.objection is None:
             assert verdict.text == document.text
@@ -137,7 +140,7 @@ def test_the_measured_value_breaks_the_threshold_on_real_texts(shared_data: Path
     limits |= {"fineweb_char_dup_ratio": settings.fineweb.char_duplicates_ratio}
     ours, seen = QualityFilters(settings), 0
     for text in real_texts(shared_data):
-        doubled = ours.judge(text + "\n" + text[: len(text) // 3], "en").objection
+        doubled = ours.judge([text + "\n" + text[: len(text) // 3]], ["en"])[0].objection
         if doubled is not None and doubled.reason in limits:
             assert doubled.value is not None
             assert doubled.value > limits[doubled.reason]
@@ -165,4 +168,4 @@ def test_words_are_forgotten_when_there_are_too_many(monkeypatch: pytest.MonkeyP
 
 def test_languages_without_a_tokenizer_fall_back_to_english() -> None:
     assert tokenizer_for("no such language") is tokenizer_for("en")
-    assert QualityFilters(Filters()).judge(PROSE, "xyz").objection is None
+    assert QualityFilters(Filters()).judge([PROSE], ["xyz"])[0].objection is None

@@ -34,7 +34,7 @@ def refiner(kind: str = "warc", **settings: Any) -> Refiner:
 
 def test_a_page_becomes_a_document_with_its_origin() -> None:
     html = f"<title>T</title><p>{TEXT}".encode()
-    outcome = refiner().refine(RawRecord(7, "7", "http://a.test/", date="2024-01-01", html=html))
+    outcome = refiner().refine([RawRecord(7, "7", "http://a.test/", date="2024-01-01", html=html)])[0]
     assert outcome.kept
     assert outcome.row["doc_id"] == doc_id("s", "x.warc.gz@7")
     assert (outcome.row["title"], outcome.row["text"], outcome.row["lang"]) == ("T", TEXT.strip(), "en")
@@ -65,7 +65,7 @@ def test_a_page_becomes_a_document_with_its_origin() -> None:
 )
 def test_each_drop_has_stage_reason_value(item: Any, stage: str, reason: str, value: float, detail: str) -> None:
     filters = Filters(gopher_repetition=None, c4=None, fineweb=None)
-    row = refiner(filters=filters).refine(item).row
+    row = refiner(filters=filters).refine([item])[0].row
     assert (row["stage"], row["reason"], row["detail"], row["origin_offset"]) == (stage, reason, detail, 3)
     assert row["value"] == pytest.approx(value, abs=0.2)
     assert set(row) == set(DROPPED.names)
@@ -73,29 +73,31 @@ def test_each_drop_has_stage_reason_value(item: Any, stage: str, reason: str, va
 
 def test_language_threshold_and_keep_list() -> None:
     german = RawRecord(1, "1", text="Dies ist ein deutscher Satz, und noch einer dazu.")
-    assert refiner(language=Language(keep=["de", "en"])).refine(german).kept
-    assert refiner(language=Language(keep=[])).refine(german).kept
-    unsure = refiner(language=Language(keep=[], threshold=0.9)).refine(RawRecord(1, "1", text="lorem tralala 12 bip"))
+    assert refiner(language=Language(keep=["de", "en"])).refine([german])[0].kept
+    assert refiner(language=Language(keep=[])).refine([german])[0].kept
+    unsure = refiner(language=Language(keep=[], threshold=0.9)).refine(
+        [RawRecord(1, "1", text="lorem tralala 12 bip")]
+    )[0]
     assert unsure.row["reason"] == "language"
     assert unsure.row["value"] < 0.9
 
 
 def test_a_crawled_page_is_named_by_its_url_and_counts_once() -> None:
     crawl = refiner("crawl")
-    first = crawl.refine(RawRecord(1, "1", "http://a.test/", text=TEXT))
-    again = crawl.refine(RawRecord(9, "9", "http://a.test/", text=TEXT))
+    first = crawl.refine([RawRecord(1, "1", "http://a.test/", text=TEXT)])[0]
+    again = crawl.refine([RawRecord(9, "9", "http://a.test/", text=TEXT)])[0]
     assert first.row["doc_id"] == doc_id("s", "http://a.test/")
     assert again.row["reason"] == "duplicate_url"
     assert again.row["doc_id"] == doc_id("s", "x.warc.gz@9")
     files = refiner("warc")
-    assert all(files.refine(RawRecord(n, str(n), "http://a.test/", text=TEXT)).kept for n in (1, 2))
+    assert all(files.refine([RawRecord(n, str(n), "http://a.test/", text=TEXT)])[0].kept for n in (1, 2))
 
 
 def test_lone_surrogates_do_not_stop_a_unit(tmp_path: Path) -> None:
     with UnitWriter(tmp_path, "u") as out:
         out.counters["documents_in"] += 2
-        out.keep(refiner().refine(RawRecord(1, "1", "http://\ud800", text=TEXT + "\udfff", title="\ud800")).row)
-        out.drop(refiner().refine(Loss(2, "2", "bad_json", detail="\udc80")).row)
+        out.keep(refiner().refine([RawRecord(1, "1", "http://\ud800", text=TEXT + "\udfff", title="\ud800")])[0].row)
+        out.drop(refiner().refine([Loss(2, "2", "bad_json", detail="\udc80")])[0].row)
     report = out.report()
     assert [entry.rows for entry in report.files] == [1, 1]
 
@@ -103,7 +105,7 @@ def test_lone_surrogates_do_not_stop_a_unit(tmp_path: Path) -> None:
 def test_an_uncounted_record_fails_the_unit(tmp_path: Path) -> None:
     with UnitWriter(tmp_path, "u") as out:
         out.counters["documents_in"] += 2
-        out.drop(refiner().refine(Loss(2, "2", "bad_json")).row)
+        out.drop(refiner().refine([Loss(2, "2", "bad_json")])[0].row)
     with pytest.raises(StageError, match="2 records in, but 0 kept and 1 dropped"):
         out.report()
 
