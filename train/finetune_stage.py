@@ -85,16 +85,7 @@ def finetune_job(ctx: StageContext, tokenizer: Tokenizer, validated: bool) -> Jo
     return Job(
         folder=ctx.folder,
         model=model,
-        plan=Plan(
-            steps=settings.steps,
-            batch=settings.batch,
-            seed=ctx.recipe.seed,
-            precision=base.config["train"]["precision"],
-            clip_norm=settings.optimizer.clip_norm,
-            log_every=settings.log_every,
-            validate_every=settings.validate_every,
-            checkpoint_every=settings.checkpoint_every,
-        ),
+        plan=Plan.of(settings, ctx.recipe.seed, base.config["train"]["precision"]),
         optimizer=settings.optimizer,
         keep=settings.keep_checkpoints,
         open_data=partial(ChatDataset, examples / "train.arrow", model.context),

@@ -23,6 +23,7 @@ from torch.distributed.tensor import DTensor
 from torch.nn.utils import get_total_norm
 
 from ..core.errors import StageError
+from ..core.settings_training import Finetune, Train
 from .loader import IGNORED, TrainData, sample_index
 from .schedule import Schedule
 from .world import World
@@ -43,6 +44,18 @@ class Plan:
     log_every: int = 10
     validate_every: int = 100
     checkpoint_every: int = 100
+
+    @classmethod
+    def of(cls, settings: Train | Finetune, seed: int, precision: str, micro_batch: int | None = None) -> Plan:
+        """The plan that a section of the recipe gives."""
+        pace = ("steps", "batch", "log_every", "validate_every", "checkpoint_every")
+        return cls(
+            **{name: getattr(settings, name) for name in pace},
+            seed=seed,
+            micro_batch=micro_batch,
+            precision=precision,
+            clip_norm=settings.optimizer.clip_norm,
+        )
 
     def due(self, step: int, every: int) -> bool:
         return step % every == 0 or step == self.steps

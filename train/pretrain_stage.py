@@ -84,17 +84,7 @@ def pretrain_job(ctx: StageContext, tokenizer: Tokenizer) -> Job:
     return Job(
         folder=ctx.folder,
         model=ModelConfig.from_settings(recipe.model, tokenizer.vocab_size),
-        plan=Plan(
-            steps=settings.steps,
-            batch=settings.batch,
-            seed=recipe.seed,
-            micro_batch=settings.micro_batch,
-            precision=settings.precision,
-            clip_norm=settings.optimizer.clip_norm,
-            log_every=settings.log_every,
-            validate_every=settings.validate_every,
-            checkpoint_every=settings.checkpoint_every,
-        ),
+        plan=Plan.of(settings, recipe.seed, settings.precision, settings.micro_batch),
         optimizer=settings.optimizer,
         keep=settings.keep_checkpoints,
         open_data=partial(TokenDataset, train, context),
