@@ -69,4 +69,4 @@ def _work(context: StageContext) -> StageResult:
     return StageResult(files, {**total(reports)}, {"sources": by_source})
 
 
-EXTRACT = Stage("extract", inputs=("crawl",), config=_config, work=_work, external=stamps)
+EXTRACT = Stage("extract", inputs=("crawl",), config=_config, work=_work, version=2, external=stamps)

@@ -115,8 +115,8 @@ class Refiner:
 
     def _in_language(self, here: list[Candidate], outcomes: list[Outcome | None]) -> list[Candidate]:
         left = []
-        for one in here:
-            one.lang, one.lang_score = identify(one.text)
+        for one, found in zip(here, identify([one.text for one in here]), strict=True):
+            one.lang, one.lang_score = found
             foreign = bool(self._language.keep) and one.lang not in self._language.keep
             if foreign or one.lang_score < self._language.threshold:
                 outcomes[one.place] = self._drop(

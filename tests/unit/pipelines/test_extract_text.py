@@ -1,4 +1,4 @@
-"""HTML to text: charsets, main content, normal form; the language of a text."""
+"""HTML to text: charsets, main content, normal form."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from crawl2chat.pipelines.extract import decode, extract, normalise
-from crawl2chat.pipelines.language import identify
 from crawl2chat.pipelines.sources.records import RawRecord
 from crawl2chat.pipelines.sources.warc import read_warc
 
@@ -87,22 +86,3 @@ def test_pages_with_gold_text(shared_data: Path) -> None:
 def test_normal_form(raw: str, text: str) -> None:
     assert normalise(raw) == text
     assert normalise(text) == text
-
-
-@pytest.mark.parametrize(
-    ("text", "language"),
-    [
-        ("This is a plain English sentence\nover two lines.", "en"),
-        ("Dies ist ein deutscher Satz über das Wetter.", "de"),
-        ("Это предложение на русском языке.", "ru"),
-    ],
-)
-def test_language(text: str, language: str) -> None:
-    found, score = identify(text)
-    assert found == language
-    assert 0.5 < score <= 1
-    assert identify("Das ist gut. " * 200)[1] <= 1
-
-
-def test_a_text_without_words_has_no_language() -> None:
-    assert identify("  \n ")[1] < 0.5
