@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
@@ -111,7 +111,7 @@ def load_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     try:
         return _rooted(Recipe.model_validate(raw))
     except ValidationError as error:
-        raise _explain(file, error) from error
+        raise _explain(file, raw, error) from error
 
 
 def absolute_path(path: str) -> str:
@@ -121,12 +121,7 @@ def absolute_path(path: str) -> str:
 
 def _rooted(recipe: Recipe) -> Recipe:
     """Local inputs by absolute paths: a run means the same from any folder that a command is given in."""
-    sources = [
-        source
-        if isinstance(source, CrawlSource)
-        else source.model_copy(update={"paths": [absolute_path(path) for path in source.paths]})
-        for source in recipe.sources
-    ]
+    sources = [source.rooted(absolute_path) for source in recipe.sources]
     return recipe.model_copy(update={"sources": sources})
 
 
@@ -182,12 +177,11 @@ def _member(items: list[Any], part: str, override: str) -> dict[str, Any]:
     raise RecipeError(f"--set {override!r}: no item {part!r} in the list", f"name one of: {', '.join(named)}")
 
 
-def _explain(file: Path, error: ValidationError) -> RecipeError:
+def _explain(file: Path, raw: dict[str, Any], error: ValidationError) -> RecipeError:
     """The first of pydantic's complaints as one message with key, value and fix."""
     first = error.errors()[0]
-    kinds = {"crawl", "warc", "jsonl", "parquet", "wikipedia"}
-    names = [part for part in first["loc"] if part not in kinds]
-    key = ".".join(str(part) for part in names)
+    names = _key_names(raw, first["loc"])
+    key = ".".join(names)
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":
         known = _known_keys(first["loc"][:-1])
@@ -202,6 +196,15 @@ def _explain(file: Path, error: ValidationError) -> RecipeError:
     return RecipeError(f"{file}: {key} = {first['input']!r}: {first['msg']}{more}", f"give {key} a fitting value")
 
 
+def _key_names(raw: dict[str, Any], where: tuple[int | str, ...]) -> list[str]:
+    """The parts of a key as a user writes it: a source by its name, and without the kind that pydantic adds."""
+    if len(where) < 2 or where[0] != "sources":
+        return [str(part) for part in where]
+    item = raw["sources"][where[1]]
+    name = item.get("name") if isinstance(item, dict) else None
+    return ["sources", str(name or where[1]), *(str(part) for part in where[3:])]
+
+
 def _known_keys(where: tuple[int | str, ...]) -> list[str]:
     """Keys of the section at this place of the recipe; a source's place ends with its kind."""
     at: type[Section] = Recipe
@@ -211,7 +214,7 @@ def _known_keys(where: tuple[int | str, ...]) -> list[str]:
             options = _models(at.model_fields[part].annotation)
             at = options[0]
         elif isinstance(part, str):
-            at = next(model for model in options if part in str(model.model_fields["kind"].annotation))
+            at = next(model for model in options if part in get_args(model.model_fields["kind"].annotation))
     return sorted(at.model_fields)
 
 

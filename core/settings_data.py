@@ -1,4 +1,4 @@
-"""The recipe's sections for data: sources, crawl, extraction, filters, dedup, tokenizer, shards.
+"""The recipe's sections for data: extraction, filters, dedup, tokenizer, shards.
 
 Plain pydantic models, no behaviour but checks. A section is the slice of the recipe that a stage's fingerprint
 covers: a changed value reruns that stage and those after it, and no other.
@@ -6,103 +6,15 @@ covers: a changed value reruns that stage and those after it, and no other.
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Literal
+from pydantic import Field
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
-
-
-class Section(BaseModel):
-    """A part of the recipe: unknown keys are errors, values do not change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-# ── sources ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-class CrawlSource(Section):
-    """Pages that our own crawler fetches, politely, and stores as WARC."""
-
-    kind: Literal["crawl"]
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
-    seeds: list[str] = Field(default_factory=list, description="URLs to start from")
-    site: Literal["pydoc"] | None = Field(default=None, description="a site that the run serves itself, on loopback")
-    include: list[str] = Field(default_factory=list, description="regular expressions; a URL must match one")
-    exclude: list[str] = Field(default_factory=list, description="regular expressions; a URL must match none")
-    same_host: bool = Field(default=True, description="follow links only to the seeds' hosts")
-    max_pages: int = Field(default=1000, ge=1)
-    max_bytes: int = Field(default=1 << 30, ge=1, description="of all response bodies together")
-    max_page_bytes: int = Field(default=10 << 20, ge=1, description="a longer body is cut there, and so marked")
-    max_depth: int = Field(default=10, ge=0, description="links away from a seed")
-    max_redirects: int = Field(default=5, ge=0, le=60, description="hops from a link to its page")
-    page_timeout: float = Field(default=30.0, gt=0, description="seconds for one answer, connecting included")
-    content_types: list[str] = Field(
-        default=["text/html", "application/xhtml+xml"], description="pages of other types are not stored"
-    )
-    delay: float = Field(
-        default=1.0, ge=0, description="seconds from a host's answer to the next request; robots' crawl-delay if longer"
-    )
-    per_host: int = Field(default=1, ge=1, description="requests to one host at a time if its delay is 0, else one")
-    concurrency: int = Field(default=16, ge=1, description="requests at a time, all hosts and workers together")
-    workers: int = Field(default=1, ge=1, description="fetching Ray actors")
-    retries: int = Field(default=3, ge=0, description="further attempts after a time-out, a lost connection, 429, 5xx")
-    retry_wait: float = Field(default=1.0, gt=0, description="seconds before the first of them; doubled each time")
-    user_agent: str = "crawl2chat/0.1 (no operator named; set user_agent)"
-    respect_robots: bool = True
-    allow_private: bool = Field(default=False, description="private, loopback and link-local addresses may be fetched")
-    warc_files: int = Field(default=4, ge=1, description="WARC files written, and units of the stages after it")
-
-    @field_validator("seeds")
-    @classmethod
-    def _urls(cls, seeds: list[str]) -> list[str]:
-        for seed in seeds:
-            if not re.match(r"https?://[^/?#@\s]+([/?#]|$)", seed, re.IGNORECASE):
-                raise ValueError(f"the seed {seed!r} is not a web address; give URLs such as https://example.org/")
-        return seeds
-
-    @field_validator("include", "exclude")
-    @classmethod
-    def _patterns(cls, patterns: list[str]) -> list[str]:
-        for pattern in patterns:
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(f"{pattern!r} is not a regular expression: {error}; correct it") from error
-        return patterns
-
-
-class WarcSource(Section):
-    """WARC files (.warc, .warc.gz): local, or at any address that fsspec knows."""
-
-    kind: Literal["warc"]
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
-    paths: list[str] = Field(min_length=1, description="files, globs or fsspec URLs")
-
-
-class TableSource(Section):
-    """Rows of jsonl (.jsonl, .jsonl.gz) or parquet files that already hold text."""
-
-    kind: Literal["jsonl", "parquet"]
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
-    paths: list[str] = Field(min_length=1)
-    text: str = Field(default="text", description="column that holds the text")
-    url: str | None = Field(default=None, description="column that holds the URL")
-    title: str | None = None
-    date: str | None = None
-
-
-class WikipediaSource(Section):
-    """Wikipedia XML dumps (.xml, .xml.bz2). `package:gensim/…` names a file inside an installed Python package."""
-
-    kind: Literal["wikipedia"]
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
-    paths: list[str] = Field(min_length=1)
-    site: str = Field(default="https://en.wikipedia.org/wiki/", description="prefix of an article's URL")
-
-
-Source = Annotated[CrawlSource | WarcSource | TableSource | WikipediaSource, Field(discriminator="kind")]
-
+from .section import Section as Section
+from .settings_sources import CommonCrawlSource as CommonCrawlSource
+from .settings_sources import CrawlSource as CrawlSource
+from .settings_sources import Source as Source
+from .settings_sources import TableSource as TableSource
+from .settings_sources import WarcSource as WarcSource
+from .settings_sources import WikipediaSource as WikipediaSource
 
 # ── extraction and filters ───────────────────────────────────────────────────────────────────────────────────────────
 

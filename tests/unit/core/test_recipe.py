@@ -25,7 +25,7 @@ def test_tiny_is_shipped_and_found_by_name() -> None:
 @pytest.mark.parametrize(
     ("override", "parts"),
     [
-        ("sources.web.max_page=5", ["unknown key sources.0.max_page", "5", "max_pages"]),
+        ("sources.web.max_page=5", ["unknown key sources.web.max_page", "5", "max_pages"]),
         ("filters.c4.lorem=1", ["unknown key filters.c4.lorem", "filter_lorem_ipsum"]),
         ("train.optimizer.lr=1", ["unknown key train.optimizer.lr", "learning_rate"]),
         ("trian.steps=1", ["unknown key trian"]),
