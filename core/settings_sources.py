@@ -26,7 +26,7 @@ class NamedSource(Section):
 
 
 class FileSource(NamedSource):
-    """A source that is files: local, or at any address that fsspec knows; `package:NAME/…` is inside a Python package."""
+    """A source that is files: local, at any address that fsspec knows, or `package:NAME/…` in a Python package."""
 
     paths: list[str] = Field(min_length=1, description="files, globs or fsspec URLs")
 
