@@ -81,7 +81,7 @@ class Refiner:
         return [outcome for outcome in outcomes if outcome is not None]
 
     def _admit(self, place: int, item: RawRecord | Loss, outcomes: list[Outcome | None]) -> Candidate | None:
-        identity = doc_id(self._source.name, f"{self._key}@{item.place}")
+        identity = doc_id(self._source.name, f"{item.key or self._key}@{item.place}")
         if isinstance(item, Loss):
             outcomes[place] = self._drop(item, identity, "read", item.reason, item.value, item.detail)
             return None
@@ -147,7 +147,7 @@ class Refiner:
             "lang": one.lang,
             "lang_score": one.lang_score,
             "text": one.text,
-            "origin_file": self._origin,
+            "origin_file": _clean(one.record.file or self._origin),
             "origin_offset": one.record.offset,
         }
         return Outcome(True, row, lines_removed)
@@ -169,7 +169,7 @@ class Refiner:
             "reason": reason,
             "value": value,
             "detail": _clean(detail),
-            "origin_file": self._origin,
+            "origin_file": _clean(item.file or self._origin),
             "origin_offset": item.offset,
         }
         return Outcome(False, row)

@@ -7,6 +7,9 @@
 `place` names the record inside its file, distinct among all records and losses of the file; with the file's name it
 makes the doc_id. `offset` is the number a person can look up: the byte offset (for gzip: of the member that holds the
 record), the page id of a dump, the line or row number of a table.
+
+A unit that reads many files says in each item which: `file` for the ledger and `key`, its name inside doc_ids. Where
+they are empty, those of the unit hold.
 """
 
 from __future__ import annotations
@@ -26,6 +29,8 @@ class RawRecord:
     html: bytes | None = None
     charset: str | None = None
     text: str | None = None
+    file: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,8 @@ class Loss:
     url: str = ""
     value: float | None = None
     detail: str = ""
+    file: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
