@@ -3,11 +3,13 @@
     documents/UNIT.parquet   DOCUMENT   what extraction and filters kept
     dropped/UNIT.parquet     DROPPED    the ledger: one row per document or broken record that left, with the reason
     clusters/UNIT.parquet    CLUSTER    duplicate groups with more than one member
+    cuts/UNIT.parquet        CUTS       spans that a stage took out of texts that it kept
     {train,validation}/UNIT.arrow       SHARD: doc_id and tokens, see tokenize/shards.py
 
 A UNIT is one input file of a source (`web-00003`); it keeps its name through all stages, so that a document's rows
 in every stage are found from its unit alone. Stages after extraction never copy text: the documents that are left
-after stage S are the rows of documents/UNIT.parquet whose doc_id stands in no ledger up to S (`core.documents`).
+after stage S are the rows of documents/UNIT.parquet whose doc_id stands in no ledger up to S, their texts without the
+spans of all cuts up to S. Spans count the characters of the text as extracted (`core.cuts`, `core.documents`).
 """
 
 from __future__ import annotations
@@ -51,6 +53,17 @@ CLUSTER = pa.schema(
         pa.field("doc_id", pa.string(), nullable=False),
         pa.field("cluster", pa.string(), nullable=False),  # doc_id of the member that stays
         pa.field("keep", pa.bool_(), nullable=False),
+    ]
+)
+
+CUTS = pa.schema(
+    [
+        pa.field("doc_id", pa.string(), nullable=False),
+        pa.field(
+            "spans",  # sorted, apart from each other; [start, stop) in code points of the extracted text
+            pa.list_(pa.struct([pa.field("start", pa.int64(), False), pa.field("stop", pa.int64(), False)])),
+            nullable=False,
+        ),
     ]
 )
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from crawl2chat.core.documents import extracted_units, kept_batches
 from crawl2chat.core.manifest import FileEntry, Manifest
-from crawl2chat.core.schema import DOCUMENT, DROPPED, doc_id
+from crawl2chat.core.schema import CUTS, DOCUMENT, DROPPED, doc_id
 
 
 def write_unit(folder: Path, unit: str, ids: list[str]) -> None:
@@ -44,6 +44,30 @@ def test_ledgers_are_subtracted_by_doc_id(tmp_path: Path) -> None:
     assert texts(first, second) == ["ta", "tc"]
     batch = next(kept_batches("web-00000", extract, [first]))
     assert batch.schema.names == DOCUMENT.names
+
+
+def write_cuts(folder: Path, unit: str, spans: dict[str, list[tuple[int, int]]]) -> Path:
+    write_ledger(folder, unit, [])
+    (folder / "cuts").mkdir(parents=True, exist_ok=True)
+    rows = [{"doc_id": i, "spans": [{"start": a, "stop": b} for a, b in found]} for i, found in spans.items()]
+    pq.write_table(pa.Table.from_pylist(rows, schema=CUTS), folder / "cuts" / f"{unit}.parquet")
+    return folder
+
+
+def test_cuts_of_all_stages_are_applied_to_the_extracted_text(tmp_path: Path) -> None:
+    extract, unit = tmp_path / "extract", "web-00000"
+    write_unit(extract, unit, ["-one\ntwo\nthree\nfour", "-five", "-six"])
+    first = write_cuts(tmp_path / "one", unit, {"-one\ntwo\nthree\nfour": [(6, 10)]})
+    second = write_cuts(tmp_path / "two", unit, {"-one\ntwo\nthree\nfour": [(10, 16)], "-five": [(0, 2)]})
+    third = write_ledger(tmp_path / "three", unit, ["-six"])
+
+    def texts(*stages: Path, columns: list[str]) -> list[str]:
+        return [text for batch in kept_batches(unit, extract, stages, columns) for text in batch["text"].to_pylist()]
+
+    assert texts(first, columns=["text"]) == ["t-one\nthree\nfour", "t-five", "t-six"]
+    assert texts(first, second, columns=["doc_id", "text"]) == ["t-one\nfour", "five", "t-six"]
+    assert texts(second, first, third, columns=["text", "doc_id"]) == ["t-one\nfour", "five"]
+    assert next(kept_batches(unit, extract, [first, second])).schema.equals(DOCUMENT)
 
 
 def test_units_are_those_of_the_manifest_not_of_the_folder() -> None:
