@@ -11,6 +11,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from .errors import RecipeError
+from .settings_cleaning import Decontaminate, Paragraphs
 from .settings_data import (
     CrawlSource,
     Dedup,
@@ -22,7 +23,7 @@ from .settings_data import (
     Source,
     Tokenizer,
 )
-from .settings_training import Finetune, Instructions, Model, Resources, Sampling, Train, Tune
+from .settings_training import Finetune, Instructions, Mixture, Model, Resources, Sampling, Train, Tune
 
 SHIPPED = Path(__file__).parent.parent / "recipes"
 
@@ -38,10 +39,13 @@ class Recipe(Section):
     language: Language = Language()
     filters: Filters = Filters()
     dedup: Dedup = Dedup()
+    paragraphs: Paragraphs | None = None
+    decontaminate: Decontaminate = Decontaminate()
     tokenizer: Tokenizer = Tokenizer()
     shards: Shards = Shards()
     model: Model = Model()
     train: Train = Train()
+    mixture: Mixture | None = None
     instructions: Instructions | None = None
     finetune: Finetune = Finetune()
     sampling: Sampling = Sampling()
@@ -70,6 +74,11 @@ class Recipe(Section):
         for source in self.sources:
             if isinstance(source, CrawlSource) and not source.seeds and source.site is None:
                 raise ValueError(f"sources.{source.name}.seeds is empty: nothing to crawl; give at least one URL")
+        if self.mixture is not None and (odd := sorted(set(self.mixture.parts) ^ set(names))):
+            raise ValueError(
+                f"mixture names {sorted(self.mixture.parts)}, but the sources are {names}; "
+                f"correct {odd[0]!r}: every source has a number, 0 leaves it out"
+            )
         if self.instructions is not None and self.instructions.source not in names:
             raise ValueError(
                 f"instructions.source is {self.instructions.source!r}, but the sources are {names}; name one of these"
@@ -122,7 +131,12 @@ def absolute_path(path: str) -> str:
 def _rooted(recipe: Recipe) -> Recipe:
     """Local inputs by absolute paths: a run means the same from any folder that a command is given in."""
     sources = [source.rooted(absolute_path) for source in recipe.sources]
-    return recipe.model_copy(update={"sources": sources})
+    sets = [
+        one.model_copy(update={"paths": [absolute_path(path) for path in one.paths]})
+        for one in recipe.decontaminate.sets
+    ]
+    decontaminate = recipe.decontaminate.model_copy(update={"sets": sets})
+    return recipe.model_copy(update={"sources": sources, "decontaminate": decontaminate})
 
 
 def misfit(part_name: str, part: int, whole_name: str, whole: int) -> tuple[str, str] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, PositiveFloat
+from pydantic import Field, PositiveFloat, model_validator
 
 from .settings_data import Section
 
@@ -56,6 +56,32 @@ class Train(Section):
     validate_every: int = Field(default=100, ge=1)
     checkpoint_every: int = Field(default=100, ge=1)
     keep_checkpoints: int = Field(default=2, ge=1)
+
+
+class Mixture(Section):
+    """How much of each source pretraining sees: one of the two, with every source named; 0 leaves a source out."""
+
+    epochs: dict[str, float] | None = Field(
+        default=None, description="times that a pass over the data goes through each source: {web: 1, wiki: 2}"
+    )
+    weights: dict[str, float] | None = Field(
+        default=None, description="shares of the training tokens, in any unit: {web: 0.7, wiki: 0.3}"
+    )
+
+    @property
+    def parts(self) -> dict[str, float]:
+        return self.epochs or self.weights or {}
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Mixture:
+        if (self.epochs is None) == (self.weights is None):
+            raise ValueError("mixture has epochs and weights, or neither; give one: {epochs: {web: 1, wiki: 2}}")
+        for source, value in self.parts.items():
+            if not 0 <= value <= 1e6:
+                raise ValueError(f"mixture: {source} is {value}; give a number from 0 to 1e6")
+        if not any(self.parts.values()):
+            raise ValueError("mixture leaves every source out; give one of them more than 0")
+        return self
 
 
 class Instructions(Section):
