@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from .cuts import Span, cut
 from .manifest import Manifest
+from .recipe import Recipe
 from .schema import DOCUMENT
 from .units import Unit
 
@@ -21,6 +22,12 @@ BATCH_ROWS = 1024
 def extracted_units(extract: Manifest) -> list[Unit]:
     """The units that the extract stage wrote, by its manifest, sorted by name."""
     return [Unit(name=path.stem) for path in extract.paths(Path(), "documents/")]
+
+
+def ledger_stages(recipe: Recipe) -> tuple[str, ...]:
+    """The stages behind extract by which documents leave or are cut, in their order."""
+    cutting = {"paragraphs": recipe.paragraphs is not None, "decontaminate": bool(recipe.decontaminate.sets)}
+    return ("dedup", *(name for name, present in cutting.items() if present))
 
 
 def kept_batches(

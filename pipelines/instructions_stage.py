@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
-from ..core.documents import extracted_units, kept_batches
+from ..core.documents import extracted_units, kept_batches, ledger_stages
 from ..core.errors import InputError
 from ..core.files import atomic_path
 from ..core.manifest import file_entry
@@ -77,13 +77,13 @@ def write_pairs(ctx: StageContext) -> StageResult:
 
 
 def _documents(ctx: StageContext, source: str) -> Iterator[Document]:
-    """The source's documents that deduplication left, unit by unit."""
-    extract = ctx.input_folder("extract")
+    """The source's documents that are left, unit by unit."""
+    extract, stages = ctx.input_folder("extract"), [ctx.input_folder(name) for name in ledger_stages(ctx.recipe)]
     units = [unit.name for unit in extracted_units(ctx.inputs["extract"]) if unit.name.rpartition("-")[0] == source]
     ctx.progress.start(len(units), counting="documents")
     for unit in units:
         number = 0
-        for batch in kept_batches(unit, extract, [ctx.input_folder("dedup")], ["doc_id", "title", "text"]):
+        for batch in kept_batches(unit, extract, stages, ["doc_id", "title", "text"]):
             number += batch.num_rows
             yield from (Document(**row) for row in batch.to_pylist())
         ctx.progress.advance(1, number)

@@ -72,9 +72,10 @@ def _line(stage: str, manifest: Manifest) -> Line:
     if stage == "crawl":
         lost = {name: n for name, n in count.items() if name.startswith(("failed.", "refused."))}
         return Line(f"{count.get('pages', 0):,}", notes=_most("not stored", lost, ""))
-    if stage in ("extract", "dedup"):
+    if "documents_in" in count:
         flow = f"{count['documents_in']:,} → {count['documents']:,}"
-        return Line(flow, notes=_most("dropped", count, "dropped."))
+        cut = f"cut: {count['documents_cut']:,} documents" if count.get("documents_cut") else ""
+        return Line(flow, notes="; ".join(filter(None, [_most("dropped", count, "dropped."), cut])))
     if stage == "tokenizer":
         return Line(notes=f"{manifest.facts['vocab_size']:,} entries in the vocabulary")
     if stage == "shards":

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.documents import extracted_units
+from ..core.documents import extracted_units, ledger_stages
 from ..core.errors import StageError
 from ..core.log import log
 from ..core.stage import Stage, StageContext, StageResult, sections
@@ -95,16 +95,15 @@ def _cut(placed: list[UnitReport], ctx: StageContext) -> int:
 
 def _kept_from(ctx: StageContext) -> dict[str, Any]:
     """Where the workers find the documents that are left."""
-    return {"extract": str(ctx.input_folder("extract")), "ledgers": [str(ctx.input_folder("dedup"))]}
+    stages = [str(ctx.input_folder(name)) for name in ledger_stages(ctx.recipe)]
+    return {"extract": str(ctx.input_folder("extract")), "stages": stages}
 
 
 def _funnel(ctx: StageContext) -> str:
     """Where the documents went, for an error message."""
-    extract, dedup = ctx.inputs["extract"].counters, ctx.inputs["dedup"].counters
-    return (
-        f"extract read {extract.get('documents_in', 0)} and kept {extract.get('documents', 0)}, "
-        f"dedup kept {dedup.get('documents', 0)}"
-    )
+    read = ctx.inputs["extract"].counters.get("documents_in", 0)
+    kept = [(name, ctx.inputs[name].counters.get("documents", 0)) for name in ("extract", *ledger_stages(ctx.recipe))]
+    return f"extract read {read}, " + ", ".join(f"{name} kept {documents}" for name, documents in kept)
 
 
 TOKENIZER = Stage("tokenizer", ("extract", "dedup"), sections("tokenizer"), _train)

@@ -24,7 +24,7 @@ TRAIN, VALIDATION = "train", "validation"
 
 
 def count_unit(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
-    """How much text a unit has. config: extract, ledgers: folders."""
+    """How much text a unit has. config: extract, stages: folders."""
     counters = {"documents": 0, "bytes": 0}
     for doc_ids, texts in _kept(unit, config):
         counters["documents"] += len(doc_ids)
@@ -65,7 +65,7 @@ def place_unit(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
 
 
 def shard_unit(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
-    """Write a unit's shards. config: extract, ledgers; tokenizer: path; cut: documents placed below it validate."""
+    """Write a unit's shards. config: extract, stages; tokenizer: path; cut: documents placed below it validate."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # a worker is a core
     tokenizer = Tokenizer.load(config["tokenizer"])
     splits = {TRAIN: _Split(tokenizer), VALIDATION: _Split(tokenizer)}
@@ -117,4 +117,4 @@ def _kept(unit: Unit, config: dict[str, Any]) -> Iterator[tuple[list[str], list[
 
 
 def _batches(unit: Unit, config: dict[str, Any], columns: list[str]) -> Iterator[pa.RecordBatch]:
-    return kept_batches(unit.name, Path(config["extract"]), [Path(one) for one in config["ledgers"]], columns)
+    return kept_batches(unit.name, Path(config["extract"]), [Path(one) for one in config["stages"]], columns)

@@ -1,0 +1,41 @@
+"""The stage `paragraphs`: cuts lines that many documents share. Four passes over units; see paragraphs_units.py.
+
+A recipe without the section `paragraphs` has no such stage. The number of partitions changes no result.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core.documents import extracted_units
+from ..core.recipe import Recipe
+from ..core.stage import Stage, StageContext, StageResult
+from ..core.unit_map import map_units
+from ..core.units import Unit, total
+from .paragraphs_units import add_part, count_unit, cut_unit, part_name, show
+
+
+def _config(recipe: Recipe) -> dict[str, Any]:
+    settings = recipe.paragraphs
+    return {"paragraphs": settings.model_dump(mode="json", exclude={"partitions"}) if settings else None}
+
+
+def _work(ctx: StageContext) -> StageResult:
+    settings = ctx.recipe.paragraphs
+    assert settings is not None, "without paragraphs the recipe has no such stage"
+    units = extracted_units(ctx.inputs["extract"])
+    reads = {"extract": str(ctx.input_folder("extract")), "stages": [str(ctx.input_folder("dedup"))]}
+    counts = ctx.folder / "counts"
+    map_units(count_unit, units, counts, reads, ctx.progress)
+    layout = {"counts": str(counts), "units": [unit.name for unit in units], "parts": settings.partitions}
+    parts = [Unit(name=part_name(number), spec={"part": number}) for number in range(settings.partitions)]
+    layout |= {"max_documents": settings.max_documents}
+    counted = map_units(add_part, parts, ctx.folder / "frequent", layout, ctx.progress, counting="paragraphs")
+    [shown] = map_units(show, [Unit(name="frequent")], ctx.folder, layout | reads, ctx.progress)
+    config = reads | {"parts": settings.partitions} | _config(ctx.recipe)
+    reports = map_units(cut_unit, units, ctx.folder, config, ctx.progress)
+    files = [*shown.files, *(entry for report in reports for entry in report.files)]
+    return StageResult(files, {**total(reports), **total(counted)})
+
+
+PARAGRAPHS = Stage("paragraphs", ("extract", "dedup"), _config, _work)
