@@ -28,6 +28,11 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 START_S = 240
 
 
+def _hear_interrupts() -> None:
+    """As on a terminal: what a shell starts in the background inherits that SIGINT is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @dataclass(frozen=True)
 class Cluster:
     address: str
@@ -39,8 +44,15 @@ class Cluster:
     def start(self, *arguments: str, cwd: Path, **more: str) -> subprocess.Popen[str]:
         """Start the command, as a user of this cluster does."""
         command = [sys.executable, "-u", "-m", "crawl2chat", *arguments]
-        pipe = subprocess.PIPE
-        return subprocess.Popen(command, cwd=cwd, env=self.environment(**more), stdout=pipe, stderr=pipe, text=True)
+        return subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=self.environment(**more),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=_hear_interrupts,
+        )
 
     def crawl2chat(self, *arguments: str, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
         """Run the command to its end."""
