@@ -7,10 +7,26 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 Verb = Callable[[str, str, Callable[[argparse.Namespace], int]], argparse.ArgumentParser]
 
-WORDS: dict[str, Callable[[Verb], None]] = {}  # the word after `data`, and what adds its parser
+
+def _export(verb: Verb) -> None:
+    parser = verb("data export", "write the documents that a run kept, as parquet or jsonl", _run_export)
+    parser.add_argument("--run", required=True, metavar="R", help="folder of the run")
+    parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="a new folder")
+    parser.add_argument("--format", choices=("parquet", "jsonl"), default="parquet", help="jsonl: gzip, a row a line")
+
+
+def _run_export(options: argparse.Namespace) -> int:
+    from ..core.run import Run
+    from .export import run_export
+
+    return run_export(Run.open(options.run), options.out, options.format)
+
+
+WORDS: dict[str, Callable[[Verb], None]] = {"export": _export}  # the word after `data`, and what adds its parser
 
 
 def one_word(argv: Sequence[str]) -> list[str]:

@@ -1,0 +1,40 @@
+"""`crawl2chat data export`: its files hold just the documents that no stage dropped, and nothing half-written."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+
+def test_export_holds_what_the_stages_left(finished) -> None:
+    run, out = finished.folder / "runs" / "tiny", finished.folder / "corpus"
+    code, said = finished.run("data", "export", "--run", "runs/tiny", "--out", "corpus", "--format", "jsonl")
+    assert code == 0, said
+    kept = {row["doc_id"] for row in pq.read_table(run / "extract" / "documents").to_pylist()}
+    lost = {row["doc_id"] for row in pq.read_table(run / "dedup" / "dropped").to_pylist()}
+    assert lost, "the run has duplicates, or this test shows nothing"
+    rows = [json.loads(line) for file in sorted(out.glob("*.jsonl.gz")) for line in gzip.open(file)]
+    assert {row["doc_id"] for row in rows} == kept - lost
+    assert len(rows) == len(kept - lost)
+    counters = json.loads((out / "manifest.json").read_text())["counters"]
+    assert counters["documents"] == len(rows)
+    assert counters["bytes_text"] == sum(len(row["text"].encode()) for row in rows)
+
+    again, said = finished.run("data", "export", "--run", "runs/tiny", "--out", "corpus", "--format", "jsonl")
+    assert again == 0, said
+    other, said = finished.run("data", "export", "--run", "runs/tiny", "--out", "corpus")
+    assert other == 2
+    assert "another state" in said
+
+
+def test_export_refuses_a_folder_with_other_files(finished) -> None:
+    (finished.folder / "mine").mkdir()
+    (finished.folder / "mine" / "notes.txt").write_text("keep")
+    code, said = finished.run("data", "export", "--run", "runs/tiny", "--out", "mine")
+    assert code == 2
+    assert "holds other files" in said
