@@ -18,7 +18,8 @@ def test_export_holds_what_the_stages_left(finished) -> None:
     kept = {row["doc_id"] for row in pq.read_table(run / "extract" / "documents").to_pylist()}
     lost = {row["doc_id"] for row in pq.read_table(run / "dedup" / "dropped").to_pylist()}
     assert lost, "the run has duplicates, or this test shows nothing"
-    rows = [json.loads(line) for file in sorted(out.glob("*.jsonl.gz")) for line in gzip.open(file)]
+    files = [gzip.decompress(file.read_bytes()) for file in sorted(out.glob("*.jsonl.gz"))]
+    rows = [json.loads(line) for file in files for line in file.splitlines()]
     assert {row["doc_id"] for row in rows} == kept - lost
     assert len(rows) == len(kept - lost)
     counters = json.loads((out / "manifest.json").read_text())["counters"]
