@@ -9,6 +9,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from .section import Section as Section
+from .settings_filters import Filters as Filters
 from .settings_sources import CommonCrawlSource as CommonCrawlSource
 from .settings_sources import CrawlSource as CrawlSource
 from .settings_sources import Source as Source
@@ -16,7 +17,7 @@ from .settings_sources import TableSource as TableSource
 from .settings_sources import WarcSource as WarcSource
 from .settings_sources import WikipediaSource as WikipediaSource
 
-# ── extraction and filters ───────────────────────────────────────────────────────────────────────────────────────────
+# ── extraction, language ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Extract(Section):
@@ -31,66 +32,6 @@ class Language(Section):
 
     keep: list[str] = Field(default_factory=lambda: ["en"], description="ISO codes; empty keeps every language")
     threshold: float = Field(default=0.65, ge=0, le=1)
-
-
-class GopherRepetition(Section):
-    """Gopher's repetition rules (Rae et al. 2021, table A1), by datatrove. A None switches its rule off."""
-
-    dup_line_frac: float | None = 0.3
-    dup_para_frac: float | None = 0.3
-    dup_line_char_frac: float | None = 0.2
-    dup_para_char_frac: float | None = 0.2
-    top_n_grams: list[tuple[int, float]] = Field(default=[(2, 0.2), (3, 0.18), (4, 0.16)])
-    dup_n_grams: list[tuple[int, float]] = Field(
-        default=[(5, 0.15), (6, 0.14), (7, 0.13), (8, 0.12), (9, 0.11), (10, 0.10)]
-    )
-
-
-class GopherQuality(Section):
-    """Gopher's quality rules (Rae et al. 2021, appendix A), by datatrove. A None switches its rule off."""
-
-    min_doc_words: int | None = 50
-    max_doc_words: int | None = 100_000
-    min_avg_word_length: float | None = 3
-    max_avg_word_length: float | None = 10
-    max_symbol_word_ratio: float | None = 0.1
-    max_bullet_lines_ratio: float | None = 0.9
-    max_ellipsis_lines_ratio: float | None = 0.3
-    max_non_alpha_words_ratio: float | None = 0.8
-    min_stop_words: int | None = 2
-
-
-class C4Quality(Section):
-    """C4's rules (Raffel et al. 2020), by datatrove. They drop lines as well as documents."""
-
-    filter_no_terminal_punct: bool = False
-    min_num_sentences: int = 5
-    min_words_per_line: int = 3
-    max_word_length: int = 1000
-    filter_lorem_ipsum: bool = True
-    filter_javascript: bool = True
-    filter_curly_bracket: bool = True
-    filter_policy: bool = True
-    remove_citations: bool = True
-
-
-class FineWebQuality(Section):
-    """FineWeb's rules (Penedo et al. 2024), by datatrove."""
-
-    line_punct_thr: float = 0.12
-    short_line_thr: float = 0.67
-    short_line_length: int = 30
-    char_duplicates_ratio: float = 0.01
-    new_line_ratio: float = 0.3
-
-
-class Filters(Section):
-    """Applied in this order; the first that objects drops the document. A null switches a filter off."""
-
-    gopher_repetition: GopherRepetition | None = GopherRepetition()
-    gopher_quality: GopherQuality | None = GopherQuality()
-    c4: C4Quality | None = C4Quality()
-    fineweb: FineWebQuality | None = FineWebQuality()
 
 
 # ── dedup, tokenizer, shards ─────────────────────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,44 @@
+"""Classes of characters as one table of bits, so that whole batches are classified by one NumPy look-up."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+from datatrove.utils.text import PUNCTUATION_SET
+
+SYMBOL = 1  # datatrove's PUNCTUATION_SET: what Gopher calls symbols
+ALPHA = 2  # str.isalpha
+PUNCT = 4  # Unicode category P…, spaCy's is_punct
+DIGIT = 8  # str.isdigit
+UPPER = 16  # str.isupper
+ASSIGNED = 0x40000  # above it: no letters, digits or punctuation
+
+
+@lru_cache(maxsize=1)
+def table() -> np.ndarray:
+    """uint8 [0x110000]: the classes of each code point."""
+    bits = np.zeros(0x110000, dtype=np.uint8)
+    for point in range(ASSIGNED):
+        char = chr(point)
+        kind = unicodedata.category(char)
+        if kind == "Cn":
+            continue
+        bits[point] = (
+            ALPHA * char.isalpha() | PUNCT * (kind[0] == "P") | DIGIT * char.isdigit() | UPPER * char.isupper()
+        )
+    bits[[ord(char) for char in PUNCTUATION_SET]] |= SYMBOL
+    return bits
+
+
+def points(text: str) -> np.ndarray:
+    """The code points of a text, uint32."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+
+
+def shares(texts: Sequence[str], kind: int) -> np.ndarray:
+    """The share of each text's characters that are of a class; 0 for an empty text."""
+    found = np.array([np.count_nonzero(table()[points(text)] & kind) for text in texts], dtype=np.float64)
+    return found / np.maximum(1, [len(text) for text in texts])
