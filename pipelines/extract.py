@@ -1,7 +1,6 @@
-"""HTML to text: decode the bytes, find the main content (resiliparse), normalise.
+"""HTML to text: decode the bytes, let an engine find the main content, normalise.
 
 The charset is that of the byte-order mark, else of the HTTP header, else of the page's <meta>, else detected.
-The settings (no alternative texts, form fields or list bullets) are those that came out best on pages with gold text.
 """
 
 from __future__ import annotations
@@ -9,12 +8,19 @@ from __future__ import annotations
 import codecs
 import re
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
-from resiliparse.parse.html import HTMLTree
 
+from .extraction.cascade import cascade
+from .extraction.peers import resiliparse, trafilatura
+
+ENGINES: dict[str, Callable[[str], tuple[str, str]]] = {
+    "cascade": cascade,
+    "resiliparse": resiliparse,
+    "trafilatura": trafilatura,
+}
 BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 NO_BREAK_SPACES = re.compile(r"[\xa0\u2007\u202f]")
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff\ufffe\uffff]")
@@ -31,13 +37,10 @@ class Extracted:
     text: str
 
 
-def extract(html: bytes, charset: str | None) -> Extracted:
-    """Title and normalised main content of a page."""
-    tree = HTMLTree.parse(decode(html, charset))
-    text = extract_plain_text(
-        tree, main_content=True, preserve_formatting=True, list_bullets=False, alt_texts=False, form_fields=False
-    )
-    return Extracted(" ".join(normalise(tree.title or "").split()), normalise(text))
+def extract(html: bytes, charset: str | None, engine: str = "cascade") -> Extracted:
+    """Title and normalised main content of a page, by one of ENGINES."""
+    title, text = ENGINES[engine](decode(html, charset))
+    return Extracted(" ".join(normalise(title).split()), normalise(text))
 
 
 def decode(html: bytes, charset: str | None) -> str:
