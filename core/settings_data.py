@@ -6,6 +6,8 @@ covers: a changed value reruns that stage and those after it, and no other.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from .section import Section as Section
@@ -23,6 +25,9 @@ from .settings_sources import WikipediaSource as WikipediaSource
 class Extract(Section):
     """HTML to text."""
 
+    engine: Literal["cascade", "resiliparse", "trafilatura"] = Field(
+        default="cascade", description="what finds a page's main content: docs/extraction.md compares them"
+    )
     max_html_bytes: int = Field(default=10 << 20, ge=1)
     min_chars: int = Field(default=1, ge=1, description="shorter texts are dropped as empty")
 
