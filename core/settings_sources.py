@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator
 
@@ -28,6 +28,7 @@ class NamedSource(Section):
 class FileSource(NamedSource):
     """A source that is files: local, at any address that fsspec knows, or `package:NAME/…` in a Python package."""
 
+    endings: ClassVar[tuple[str, ...]] = ()  # of the files that a folder in `paths` stands for; () takes no folders
     paths: list[str] = Field(min_length=1, description="files, globs or fsspec URLs")
 
     def rooted(self, absolute: Callable[[str], str]) -> Self:
@@ -167,6 +168,7 @@ class WikipediaSource(FileSource):
 class BooksSource(FileSource):
     """Books as .txt, .txt.gz, .zip of texts, or .epub; folders are searched."""
 
+    endings: ClassVar[tuple[str, ...]] = (".txt", ".txt.gz", ".zip", ".epub")
     kind: Literal["books"]
     per: Literal["book", "chapter"] = Field(default="book", description="what a document is")
     encoding: str | None = Field(default=None, description="of texts; detected for each file when left out")
@@ -176,6 +178,7 @@ class BooksSource(FileSource):
 class HtmlSource(FileSource):
     """HTML files; folders are searched."""
 
+    endings: ClassVar[tuple[str, ...]] = (".html", ".htm", ".xhtml", ".html.gz", ".htm.gz")
     kind: Literal["html"]
     base_url: str = Field(default="", description="a page's URL is this and its path below the folder")
     unit_bytes: int = Field(default=32 << 20, ge=1, description="of files that are one worker's task")

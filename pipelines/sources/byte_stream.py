@@ -44,10 +44,10 @@ class Damage:
 Event = Segment | Damage | bytes
 
 
-def open_stream(handle: BinaryIO, begins_with: bytes) -> ByteStream:
+def open_stream(handle: BinaryIO, begins_with: re.Pattern[bytes]) -> ByteStream:
     """Window over a seekable file, inflated when it begins with gzip's magic.
 
-    begins_with: what a member must inflate to for reading to resume there after damage.
+    begins_with: what the bytes of a member must match for reading to resume there after damage.
     """
     magic = handle.read(len(MAGIC))
     if magic == MAGIC:
@@ -63,7 +63,7 @@ def plain_events(handle: BinaryIO, offset: int) -> Iterator[Event]:
         yield chunk
 
 
-def gzip_events(handle: BinaryIO, begins_with: bytes, start: int) -> Iterator[Event]:
+def gzip_events(handle: BinaryIO, begins_with: re.Pattern[bytes], start: int) -> Iterator[Event]:
     """The members of a gzip file (RFC 1952) from the one at `start` on, and what is wrong with them."""
     handle.seek(start)
     offset: int | None = start
@@ -94,8 +94,8 @@ def gzip_events(handle: BinaryIO, begins_with: bytes, start: int) -> Iterator[Ev
             handle.seek(offset or 0)
 
 
-def _next_member(handle: BinaryIO, start: int, begins_with: bytes) -> int | None:
-    """Offset of the first gzip member at or after `start` that inflates to `begins_with`, None if there is none."""
+def _next_member(handle: BinaryIO, start: int, begins_with: re.Pattern[bytes]) -> int | None:
+    """Offset of the first gzip member at or after `start` that begins as it must, None if there is none."""
     handle.seek(start)
     window, base, last = b"", start, False
     while not last:
@@ -105,10 +105,10 @@ def _next_member(handle: BinaryIO, start: int, begins_with: bytes) -> int | None
         at = window.find(MAGIC)
         while at >= 0 and (last or len(window) - at > HEAD):
             try:
-                inflated = zlib.decompressobj(wbits=31).decompress(window[at : at + HEAD], len(begins_with))
+                inflated = zlib.decompressobj(wbits=31).decompress(window[at : at + HEAD], HEAD)
             except zlib.error:
                 inflated = b""
-            if inflated == begins_with:
+            if begins_with.match(inflated):
                 return base + at
             at = window.find(MAGIC, at + 1)
         keep = at if at >= 0 else max(0, len(window) - len(MAGIC) + 1)

@@ -10,28 +10,59 @@ import functools
 import glob
 import importlib.util
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from fsspec.core import url_to_fs
 
 from ...core.errors import InputError
 from ...core.recipe import Recipe
-from ...core.settings_data import CrawlSource, Source, TableSource
+from ...core.settings_sources import Access, CommonCrawlSource, CrawlSource, FileSource, TableSource
+from .common_crawl import check_common_crawl
 from .crawl.check import check_crawl
-from .table import check_parquet
+from .remote import Remote, is_remote
+from .table import check_columns
 
 PACKAGE = "package:"
 EXTRA_OF_PACKAGE = {"gensim": "demo"}
+PACK_FILES = 2000
+REMOTE = Remote(Access())  # of paths: as patient as a common_crawl source, at any pace
 
 
-def source_files(source: Source) -> list[str]:
+def source_files(source: FileSource) -> list[str]:
     """All files of a source, sorted, each once. Raises InputError naming the key, the path and the fix."""
-    assert not isinstance(source, CrawlSource), "a crawl's files are listed by its manifest"
+    return sorted(rooted_files(source))
+
+
+def rooted_files(source: FileSource) -> dict[str, str]:
+    """Each file of a source, and its path below the folder or pattern of the recipe that it was found by."""
     key, here = f"sources.{source.name}.paths", str(Path.cwd())
-    files = sorted({file for path in source.paths for file in _expand(path, key, here)})
-    return sorted({_absolute(file): file for file in files}.values())
+    found = {file: path for path in reversed(source.paths) for file in _expand(path, key, here, source.endings)}
+    files = {_absolute(file): (file, path) for file, path in sorted(found.items())}
+    return {file: os.path.relpath(place, _root(path, file)) for place, (file, path) in files.items()}
+
+
+def _root(path: str, file: str) -> str:
+    """The folder that a path of the recipe names: itself, or what stands before a pattern, or a file's own."""
+    if path == file or glob.has_magic(path):
+        path = re.split(r"[*?\[]", path)[0].rpartition("/")[0] or "."
+    return _absolute(path)
+
+
+def packs(files: Sequence[str], limit: int) -> Iterator[list[str]]:
+    """Files in groups of about `limit` bytes, in their order: many small ones make one unit."""
+    pack: list[str] = []
+    size = 0
+    for file in files:
+        pack.append(file)
+        size += size_of(file)
+        if size >= limit or len(pack) >= PACK_FILES:
+            yield pack
+            pack, size = [], 0
+    if pack:
+        yield pack
 
 
 def check_sources(recipe: Recipe) -> None:
@@ -43,27 +74,33 @@ def check_sources(recipe: Recipe) -> None:
     for source in recipe.sources:
         if isinstance(source, CrawlSource):
             check_crawl(source)
+        elif isinstance(source, CommonCrawlSource):
+            check_common_crawl(source)
+        if not isinstance(source, FileSource):
             continue
         files = source_files(source)
         spelling: dict[str, str] = {}
         for file, name in key_names(files).items():
             if (first := spelling.setdefault(name, file)) != file:
                 raise InputError(f"sources.{source.name}.paths: {first} and {file} are one file", "name it once")
-        if isinstance(source, TableSource) and source.kind == "parquet":
+        if isinstance(source, TableSource):
             with open_binary(files[0]) as handle:
-                check_parquet(handle, files[0], source)
+                check_columns(handle, files[0], source)
 
 
 def stamps(recipe: Recipe) -> dict[str, str]:
-    """Path to `size:time` of every input file outside the run: a changed input reruns what was made from it."""
-    sources = [source for source in recipe.sources if not isinstance(source, CrawlSource)]
+    """Path to `size:time` of every input file outside the run: a changed input reruns what was made from it.
+
+    An archived crawl of Common Crawl does not change: its settings stand for it.
+    """
+    sources = [source for source in recipe.sources if isinstance(source, FileSource)]
     return {file: _stamp(file) for source in sources for file in source_files(source)}
 
 
 def open_binary(file: str) -> BinaryIO:
     """Open one file of a source for reading; seekable."""
-    fs, path = url_to_fs(resolve(file))
-    return cast(BinaryIO, fs.open(path, "rb"))
+    address = resolve(file)
+    return REMOTE.open(address) if is_remote(address) else Path(address.removeprefix("file://")).open("rb")
 
 
 def size_of(file: str) -> int:
@@ -107,8 +144,11 @@ def _install(name: str) -> str:
 
 
 @functools.cache  # planning, checking and reading all ask; a glob over many files is listed once a command
-def _expand(path: str, key: str, here: str) -> tuple[str, ...]:
-    """The files of one path of the recipe's `key`. `here`: the working directory, which a relative path depends on."""
+def _expand(path: str, key: str, here: str, endings: tuple[str, ...]) -> tuple[str, ...]:
+    """The files of one path of the recipe's `key`. `here`: the working directory, which a relative path depends on.
+
+    endings: of the files that a folder stands for.
+    """
     try:
         address = resolve(path)
     except InputError as error:
@@ -119,12 +159,16 @@ def _expand(path: str, key: str, here: str) -> tuple[str, ...]:
         if not pattern:
             if fs.isfile(inside):
                 return (path,)
-            raise InputError(f"{key}: no file at {path!r}", "correct the path, or put the file there")
-        found = [str(hit) for hit in fs.glob(inside) if fs.isfile(hit)]
+            if not (endings and fs.isdir(inside)):
+                raise InputError(f"{key}: no file at {path!r}", "correct the path, or put the file there")
+            found = [str(hit) for hit in fs.find(inside) if str(hit).lower().endswith(endings)]
+        else:
+            found = [str(hit) for hit in fs.glob(inside) if fs.isfile(hit)]
     except (ImportError, ValueError, OSError) as error:  # what fsspec raises for addresses it cannot open
         raise InputError(f"{key}: {path!r} cannot be opened: {error}", "correct the address or its access") from error
     if not found:
-        raise InputError(f"{key}: nothing matches {path!r}", "correct the pattern, or put files there")
+        inside = "nothing matches" if pattern else f"no {', '.join(endings)} in"
+        raise InputError(f"{key}: {inside} {path!r}", "correct the pattern, or put files there")
     if path.startswith(PACKAGE):
         root = str(Path(resolve(path[: path.index("/") + 1])))
         return tuple(f"{path[: path.index('/')]}/{os.path.relpath(hit, root)}" for hit in found)

@@ -31,6 +31,7 @@ RAY_OUTSIDE_STAGES = {  # beside *_stage.py: where plain functions meet Ray
     "tune/search.py",
     "tune/trial.py",
     "pipelines/sources/crawl/actors.py",
+    "pipelines/sources/pace_actor.py",
     "pipelines/job_client.py",
 }
 TORCH_FOLDERS = {"model", "train", "tune", "chat"}

@@ -1,4 +1,4 @@
-"""Real WARC files that are broken, as found or by one change: what is kept, and reason and offset of each loss.
+"""Real WARC, WET and ARC files, broken as found or by one change: what is kept, reason and offset of each loss.
 
 Each case goes through the reader, and through a whole unit of the stage `extract` into documents and ledger.
 """
@@ -61,7 +61,25 @@ CASES = {
     "wrong_length": Case(
         "warcio-example-trunc.warc", kept=[], lost=[(1197, "bad_length")], others=["warcinfo", "warcinfo", "request"]
     ),
-    "arc": Case("warcio-example.arc.gz", kept=[], lost=[(0, "not_warc"), (171, "not_warc")], others=[]),
+    "arc": Case("warcio-example.arc.gz", kept=[(171, "http://example.com/")], lost=[], others=["filedesc"]),
+    "arc_cut": Case(
+        "warcio-example.arc.gz",
+        kept=[],
+        lost=[(171, "truncated_gzip")],
+        others=["filedesc"],
+        change=lambda data: data[:600],
+    ),
+    # its lengths count characters, and its line ends were changed: the texts end where the next record begins
+    "wet": Case(
+        "cc_net-sample.warc.wet",
+        kept=[
+            (617, "http://sample_english.com"),
+            (1310, "http://sample_chinese.zh"),
+            (1959, "http://sample_russian.ru"),
+        ],
+        lost=[(0, "bad_length")],
+        others=[],
+    ),
     "cut_member": Case(
         "dolma-sample-0001.warc.gz",
         kept=[

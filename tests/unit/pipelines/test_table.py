@@ -26,7 +26,7 @@ def jsonl(data: bytes, max_bytes: int = 1000, **columns: str) -> list[Item]:
 
 
 def parquet(data: bytes, **columns: str) -> list[Item]:
-    return list(read_parquet(io.BytesIO(data), "x.parquet", table("parquet", **columns)))
+    return list(read_parquet(io.BytesIO(data), "x.parquet", table("parquet", **columns), 1000))
 
 
 def written(rows: dict[str, Any], group: int = 100) -> bytes:
