@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,6 +36,19 @@ def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
     with ray_session(Resources(cpus=2), tmp_path_factory.mktemp("ray_logs")):
         yield
+
+
+@pytest.fixture
+def crawl_mirror(shared_data: Path, tmp_path: Path) -> Iterator[Any]:
+    """A small copy of Common Crawl behind a web server that fails when it is told to: see mirror_server.py."""
+    place = importlib.util.spec_from_file_location("mirror_server", Path(__file__).with_name("mirror_server.py"))
+    assert place is not None and place.loader is not None
+    module = sys.modules.setdefault("mirror_server", importlib.util.module_from_spec(place))
+    if not hasattr(module, "MirrorServer"):
+        place.loader.exec_module(module)
+    module.build_mirror(tmp_path / "mirror", shared_data / "warc-samples")
+    with module.MirrorServer(tmp_path / "mirror").running() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
