@@ -23,6 +23,7 @@ from .settings_data import (
     Source,
     Tokenizer,
 )
+from .settings_quality import Classifier, Pii, Toxicity
 from .settings_training import Finetune, Instructions, Mixture, Model, Resources, Sampling, Train, Tune
 
 SHIPPED = Path(__file__).parent.parent / "recipes"
@@ -38,6 +39,9 @@ class Recipe(Section):
     extract: Extract = Extract()
     language: Language = Language()
     filters: Filters = Filters()
+    toxicity: Toxicity | None = None
+    classifiers: list[Classifier] = Field(default_factory=list)
+    pii: Pii | None = Pii()
     dedup: Dedup = Dedup()
     paragraphs: Paragraphs | None = None
     decontaminate: Decontaminate = Decontaminate()
@@ -79,6 +83,9 @@ class Recipe(Section):
                 f"mixture names {sorted(self.mixture.parts)}, but the sources are {names}; "
                 f"correct {odd[0]!r}: every source has a number, 0 leaves it out"
             )
+        scores = [one.name for one in self.classifiers]
+        if twice := sorted({name for name in scores if scores.count(name) > 1}):
+            raise ValueError(f"classifiers: the name {twice[0]!r} is used twice; give each classifier its own name")
         if self.instructions is not None and self.instructions.source not in names:
             raise ValueError(
                 f"instructions.source is {self.instructions.source!r}, but the sources are {names}; name one of these"
@@ -135,8 +142,13 @@ def _rooted(recipe: Recipe) -> Recipe:
         one.model_copy(update={"paths": [absolute_path(path) for path in one.paths]})
         for one in recipe.decontaminate.sets
     ]
-    decontaminate = recipe.decontaminate.model_copy(update={"sets": sets})
-    return recipe.model_copy(update={"sources": sources, "decontaminate": decontaminate})
+    made = {
+        "sources": sources,
+        "decontaminate": recipe.decontaminate.model_copy(update={"sets": sets}),
+        "classifiers": [one.rooted(absolute_path) for one in recipe.classifiers],
+        "toxicity": recipe.toxicity and recipe.toxicity.rooted(absolute_path),
+    }
+    return recipe.model_copy(update=made)
 
 
 def misfit(part_name: str, part: int, whole_name: str, whole: int) -> tuple[str, str] | None:

@@ -1,6 +1,6 @@
 """The tables that stages hand to each other, and the identity of a document.
 
-    documents/UNIT.parquet   DOCUMENT   what extraction and filters kept
+    documents/UNIT.parquet   DOCUMENT   what extraction and filters kept; behind it score_NAME for each classifier
     dropped/UNIT.parquet     DROPPED    the ledger: one row per document or broken record that left, with the reason
     clusters/UNIT.parquet    CLUSTER    duplicate groups with more than one member
     cuts/UNIT.parquet        CUTS       spans that a stage took out of texts that it kept
@@ -13,6 +13,8 @@ spans of all cuts up to S. Spans count the characters of the text as extracted (
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import pyarrow as pa
 import xxhash
@@ -33,6 +35,12 @@ DOCUMENT = pa.schema(
         ),  # ... and byte offset (line or row number for jsonl, parquet)
     ]
 )
+
+
+def document_schema(classifiers: Sequence[str]) -> pa.Schema:
+    """DOCUMENT, and behind it a column `score_NAME` for each quality classifier of the run."""
+    return pa.schema([*DOCUMENT, *(pa.field(f"score_{name}", pa.float32(), nullable=False) for name in classifiers)])
+
 
 DROPPED = pa.schema(
     [

@@ -1,6 +1,6 @@
 """Writing one unit's documents and its ledger, so that every record ends in exactly one of the two.
 
-    documents/UNIT.parquet   DOCUMENT   kept
+    documents/UNIT.parquet   DOCUMENT   kept, with the classifiers' scores
     dropped/UNIT.parquet     DROPPED    one row for each document or broken record that left
 
 Rows are flushed in groups of some hundred rows or some megabytes: memory stays bounded however large a unit is.
@@ -9,6 +9,7 @@ Rows are flushed in groups of some hundred rows or some megabytes: memory stays 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +21,7 @@ import pyarrow.parquet as pq
 from ..core.errors import StageError
 from ..core.files import atomic_path
 from ..core.manifest import file_entry
-from ..core.schema import DOCUMENT, DROPPED
+from ..core.schema import DROPPED, document_schema
 from ..core.units import UnitReport
 
 GROUP_ROWS = 512
@@ -58,15 +59,16 @@ class TableWriter:
 class UnitWriter:
     """Both files of a unit, atomically; `report` checks that rows in = kept + dropped."""
 
-    def __init__(self, folder: Path, unit: str) -> None:
+    def __init__(self, folder: Path, unit: str, classifiers: Sequence[str] = ()) -> None:
         self._folder, self._unit = folder, unit
+        self._schema = document_schema(classifiers)
         self._paths = [folder / kind / f"{unit}.parquet" for kind in ("documents", "dropped")]
         self._stack = ExitStack()
         self.counters: Counter[str] = Counter(documents_in=0, documents=0, dropped=0, bytes_text=0)
 
     def __enter__(self) -> UnitWriter:
         partials = [self._stack.enter_context(atomic_path(path)) for path in self._paths]
-        self._documents = TableWriter(partials[0], DOCUMENT)
+        self._documents = TableWriter(partials[0], self._schema)
         self._dropped = TableWriter(partials[1], DROPPED)
         return self
 

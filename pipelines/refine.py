@@ -1,49 +1,32 @@
-"""What happens to records on their way from the source to the files: extract, language, filters.
+"""What happens to records on their way from the source to the files: extract, language, filters, and what follows them.
 
-    items ─► extract ─► language ─► filters ─► DOCUMENT rows, or DROPPED rows with stage, reason and value
+    items ─► extract ─► language ─► filters ─► toxicity ─► classifiers ─► masking of personal data
+      └────────┴───────────┴───────────┴──────────┴────────────┴─► DOCUMENT rows, or DROPPED rows with reason and value
 
 Records travel in batches, so that each step can work on columns; what becomes of a record never depends on its batch.
-Reasons of this module: duplicate_url (read), extract_error, empty_text (extract), language (language); those of the
-readers stand in their modules, those of the filters in filters.py.
+Reasons of this module: duplicate_url (read), extract_error, empty_text (extract), language (language), toxic_words
+(filter), classifier_NAME (classifier); those of the readers stand in their modules, those of the filters in filters.py.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from ..core.schema import doc_id
 from ..core.settings_data import CrawlSource, Extract, Filters, Language, Source
+from ..core.settings_quality import Classifier, Pii, Toxicity
+from .classifier import load
 from .extract import extract, normalise
 from .filters import QualityFilters
 from .language import identify
+from .outcomes import Candidate, Outcome, Rows
+from .pii import mask
 from .sources.records import Loss, Other, RawRecord
+from .toxicity import ToxicityFilter
 
 BATCH_RECORDS = 128
 BATCH_BYTES = 8 << 20
-
-
-@dataclass(slots=True)
-class Outcome:
-    """A row for one of the two files, and how many lines of a kept text C4 removed."""
-
-    kept: bool
-    row: dict[str, Any]
-    lines_removed: int = 0
-
-
-@dataclass(slots=True)
-class Candidate:
-    """A record that is still on its way, and what the steps found out about it."""
-
-    place: int  # in the batch
-    record: RawRecord
-    identity: str
-    title: str = ""
-    text: str = ""
-    lang: str = ""
-    lang_score: float = 0.0
 
 
 def batches(items: Iterable[RawRecord | Loss | Other]) -> Iterator[list[RawRecord | Loss | Other]]:
@@ -64,30 +47,45 @@ class Refiner:
     """The way of one unit's records. Holds the URLs seen, for crawls."""
 
     def __init__(
-        self, source: Source, origin: str, key: str, extract: Extract, language: Language, filters: Filters
+        self,
+        source: Source,
+        origin: str,
+        key: str,
+        extract: Extract,
+        language: Language,
+        filters: Filters,
+        classifiers: Sequence[Classifier] = (),
+        toxicity: Toxicity | None = None,
+        pii: Pii | None = None,
     ) -> None:
-        self._source, self._origin, self._key = source, origin, key
+        self._source, self._key, self._rows = source, key, Rows(source.name, origin)
         self._extract, self._language = extract, language
         self._filters = QualityFilters(filters)
+        self._toxicity = ToxicityFilter(toxicity) if toxicity else None
+        self._models = [load(one) for one in classifiers]
+        self._pii = pii
         self._seen: set[str] | None = set() if isinstance(source, CrawlSource) else None
 
     def refine(self, items: Sequence[RawRecord | Loss]) -> list[Outcome]:
         """Decide on the records of a batch, in their order. Nothing that a single page holds raises."""
         outcomes: list[Outcome | None] = [None] * len(items)
         here = [found for place, item in enumerate(items) if (found := self._admit(place, item, outcomes))]
-        for step in (self._extracted, self._in_language, self._of_quality):
+        steps = (self._extracted, self._in_language, self._of_quality, self._not_toxic, self._scored, self._masked)
+        for step in steps:
             here = step(here, outcomes)
+        for one in here:
+            outcomes[one.place] = self._rows.kept(one)
         assert all(outcomes), "a record left the batch without an outcome"
         return [outcome for outcome in outcomes if outcome is not None]
 
     def _admit(self, place: int, item: RawRecord | Loss, outcomes: list[Outcome | None]) -> Candidate | None:
         identity = doc_id(self._source.name, f"{item.key or self._key}@{item.place}")
         if isinstance(item, Loss):
-            outcomes[place] = self._drop(item, identity, "read", item.reason, item.value, item.detail)
+            outcomes[place] = self._rows.dropped(item, identity, "read", item.reason, item.value, item.detail)
             return None
         if self._seen is not None and item.url:
             if item.url in self._seen:
-                outcomes[place] = self._drop(item, identity, "read", "duplicate_url")
+                outcomes[place] = self._rows.dropped(item, identity, "read", "duplicate_url")
                 return None
             self._seen.add(item.url)
             identity = doc_id(self._source.name, item.url)
@@ -102,11 +100,13 @@ class Refiner:
                     page = extract(one.record.html, one.record.charset)
                 except Exception as error:  # the HTML parser's own errors: one page among millions, named in the ledger
                     said = f"{type(error).__name__}: {error}"
-                    outcomes[one.place] = self._drop(one.record, one.identity, "extract", "extract_error", None, said)
+                    outcomes[one.place] = self._rows.dropped(
+                        one.record, one.identity, "extract", "extract_error", None, said
+                    )
                     continue
                 one.title, one.text = page.title, page.text
             if len(one.text) < self._extract.min_chars:
-                outcomes[one.place] = self._drop(
+                outcomes[one.place] = self._rows.dropped(
                     one.record, one.identity, "extract", "empty_text", float(len(one.text))
                 )
                 continue
@@ -119,7 +119,7 @@ class Refiner:
             one.lang, one.lang_score = found
             foreign = bool(self._language.keep) and one.lang not in self._language.keep
             if foreign or one.lang_score < self._language.threshold:
-                outcomes[one.place] = self._drop(
+                outcomes[one.place] = self._rows.dropped(
                     one.record, one.identity, "language", "language", one.lang_score, one.lang
                 )
                 continue
@@ -128,53 +128,48 @@ class Refiner:
 
     def _of_quality(self, here: list[Candidate], outcomes: list[Outcome | None]) -> list[Candidate]:
         verdicts = self._filters.judge([one.text for one in here], [one.lang for one in here])
+        left = []
         for one, verdict in zip(here, verdicts, strict=True):
             if verdict.objection is not None:
                 reason, value = verdict.objection
-                outcomes[one.place] = self._drop(one.record, one.identity, "filter", reason, value)
+                outcomes[one.place] = self._rows.dropped(one.record, one.identity, "filter", reason, value)
                 continue
-            one.text = verdict.text
-            outcomes[one.place] = self._keep(one, verdict.lines_removed)
-        return []
+            one.text, one.lines_removed = verdict.text, verdict.lines_removed
+            left.append(one)
+        return left
 
-    def _keep(self, one: Candidate, lines_removed: int) -> Outcome:
-        row = {
-            "doc_id": one.identity,
-            "url": _clean(one.record.url),
-            "source": self._source.name,
-            "title": one.title,
-            "date": _clean(one.record.date),
-            "lang": one.lang,
-            "lang_score": one.lang_score,
-            "text": one.text,
-            "origin_file": _clean(one.record.file or self._origin),
-            "origin_offset": one.record.offset,
-        }
-        return Outcome(True, row, lines_removed)
+    def _not_toxic(self, here: list[Candidate], outcomes: list[Outcome | None]) -> list[Candidate]:
+        if self._toxicity is None:
+            return here
+        left = []
+        verdicts = self._toxicity.judge([one.text for one in here], [one.lang for one in here])
+        for one, toxic in zip(here, verdicts, strict=True):
+            if toxic is None:
+                left.append(one)
+                continue
+            outcomes[one.place] = self._rows.dropped(
+                one.record, one.identity, "filter", "toxic_words", toxic.value, toxic.limit
+            )
+        return left
 
-    def _drop(
-        self,
-        item: RawRecord | Loss,
-        identity: str,
-        stage: str,
-        reason: str,
-        value: float | None = None,
-        detail: str = "",
-    ) -> Outcome:
-        row = {
-            "doc_id": identity,
-            "url": _clean(item.url),
-            "source": self._source.name,
-            "stage": stage,
-            "reason": reason,
-            "value": value,
-            "detail": _clean(detail),
-            "origin_file": _clean(item.file or self._origin),
-            "origin_offset": item.offset,
-        }
-        return Outcome(False, row)
+    def _scored(self, here: list[Candidate], outcomes: list[Outcome | None]) -> list[Candidate]:
+        for model in self._models:
+            left = []
+            for one, score in zip(here, model.score([one.text for one in here]).tolist(), strict=True):
+                one.scores[f"score_{model.name}"] = score
+                if model.threshold is None or score >= model.threshold:
+                    left.append(one)
+                    continue
+                reason = f"classifier_{model.name}"
+                outcomes[one.place] = self._rows.dropped(one.record, one.identity, "classifier", reason, score)
+            here = left
+        return here
 
-
-def _clean(text: str) -> str:
-    """A string that Arrow takes: lone surrogates of broken input become question marks."""
-    return text.encode("utf-8", errors="replace").decode("utf-8")
+    def _masked(self, here: list[Candidate], outcomes: list[Outcome | None]) -> list[Candidate]:
+        if self._pii is None:
+            return here
+        titles, texts = mask([one.title for one in here], self._pii), mask([one.text for one in here], self._pii)
+        for one, title, text in zip(here, titles, texts, strict=True):
+            one.title, one.text = title.text, text.text
+            one.masked = dict(Counter(title.counts) + Counter(text.counts))
+        return here
