@@ -4,8 +4,9 @@
     python benchmarks/data.py --pages WARC --gold JSON [--json]     only extraction, on pages with gold text
 
 Runs the benchmarks extraction.py, filters.py and pipeline.py one after the other, each with both sides in one run, and
-gathers their figures. Without --corpus the pages are those of ../shared/data; with it, the WARC files of that folder (when
-it is empty, ../shared/tools builds the corpus of 66,096 pages there first). --gold: an object URL → {"articleBody": text}.
+gathers their figures. Without --corpus the pages are those of ../shared/data; with it, the WARC files of that folder
+(when it is empty, ../shared/tools builds the corpus of 66,096 pages there first). --gold: a JSON object,
+URL → {"articleBody": text}.
 """
 
 from __future__ import annotations
