@@ -1,7 +1,8 @@
 """The stage `extract`: sources to documents, in one map over units on Ray Data.
 
-A worker streams its unit: read, extract, identify the language, filter, write. HTML stays inside the worker; what
-travels through Ray are unit specs and reports. Every record ends in documents/UNIT.parquet or dropped/UNIT.parquet.
+A worker streams its unit: read, extract, identify the language, filter, score, mask, write. HTML stays inside the
+worker; what travels through Ray are unit specs and reports. Every record ends in documents/UNIT.parquet or
+dropped/UNIT.parquet.
 
 facts: {"sources": {NAME: {documents_in, documents, dropped, bytes_text}}}
 """
@@ -17,16 +18,19 @@ from pydantic import TypeAdapter
 
 from ..core.recipe import Recipe
 from ..core.settings_data import Extract, Filters, Language
+from ..core.settings_quality import Classifier, Pii, Toxicity
 from ..core.settings_sources import CommonCrawlSource, Source
 from ..core.stage import Stage, StageContext, StageResult, sections
 from ..core.unit_map import map_units
 from ..core.units import Unit, UnitReport, total
 from .reading import read, units
+from .refine_inputs import digests
 from .selecting import select_records
 from .sources.pace_actor import shared_pace
 from .sources.paths import stamps
 from .sources.records import Other
 
+SECTIONS = ("extract", "language", "filters", "toxicity", "classifiers", "pii")
 FACTS = ("documents_in", "documents", "dropped", "bytes_text")
 
 
@@ -38,15 +42,26 @@ def extract_unit(unit: Unit, folder: Path, config: dict[str, Any], given: Sequen
     sources = given or TypeAdapter(list[Source]).validate_python(config["sources"])
     source = next(source for source in sources if source.name == unit.spec["source"])
     settings = Extract.model_validate(config["extract"])
-    language, filters = Language.model_validate(config["language"]), Filters.model_validate(config["filters"])
-    refiner = Refiner(source, unit.spec["origin"], unit.spec["key"], settings, language, filters)
-    with UnitWriter(folder, unit.name) as out:
+    classifiers = TypeAdapter(list[Classifier]).validate_python(config["classifiers"])
+    refiner = Refiner(
+        source,
+        unit.spec["origin"],
+        unit.spec["key"],
+        settings,
+        Language.model_validate(config["language"]),
+        Filters.model_validate(config["filters"]),
+        classifiers,
+        TypeAdapter(Toxicity | None).validate_python(config["toxicity"]),
+        TypeAdapter(Pii | None).validate_python(config["pii"]),
+    )
+    with UnitWriter(folder, unit.name, [one.name for one in classifiers]) as out:
         for batch in batches(read(source, unit.spec, settings.max_html_bytes)):
             out.counters.update(f"records.{item.kind}" for item in batch if isinstance(item, Other))
             documents = [item for item in batch if not isinstance(item, Other)]
             out.counters["documents_in"] += len(documents)
             for outcome in refiner.refine(documents):
                 out.counters["lines_removed"] += outcome.lines_removed
+                out.counters.update({f"pii.{kind}": number for kind, number in outcome.masked.items()})
                 (out.keep if outcome.kept else out.drop)(outcome.row)
     return out.report()
 
@@ -54,7 +69,7 @@ def extract_unit(unit: Unit, folder: Path, config: dict[str, Any], given: Sequen
 def _config(recipe: Recipe) -> dict[str, Any]:
     """Of a source, what decides what comes out: not where it is fetched from, and how fast."""
     sources = [source.identity() for source in recipe.sources]
-    return {"sources": sources, **sections("extract", "language", "filters")(recipe)}
+    return {"sources": sources, **sections(*SECTIONS)(recipe)}
 
 
 def _work(context: StageContext) -> StageResult:
@@ -77,4 +92,8 @@ def _work(context: StageContext) -> StageResult:
     return StageResult(selected + files, {**total(reports)}, {"sources": by_source})
 
 
-EXTRACT = Stage("extract", inputs=("crawl",), config=_config, work=_work, version=3, external=stamps)
+def _external(recipe: Recipe) -> dict[str, str]:
+    return {**stamps(recipe), **digests(recipe)}
+
+
+EXTRACT = Stage("extract", inputs=("crawl",), config=_config, work=_work, version=4, external=_external)
