@@ -26,7 +26,28 @@ def _run_export(options: argparse.Namespace) -> int:
     return run_export(Run.open(options.run), options.out, options.format)
 
 
-WORDS: dict[str, Callable[[Verb], None]] = {"export": _export}  # the word after `data`, and what adds its parser
+def _train_classifier(verb: Verb) -> None:
+    parser = verb("data train-classifier", "train a quality classifier: good texts against raw web", _run_train)
+    names = "sources of the run, or .txt, .jsonl, .json, .parquet files: PATH, PATH#COLUMN,COLUMN, PATH#lines"
+    parser.add_argument("--run", metavar="R", help="folder of the run whose sources are named")
+    parser.add_argument("--positive", nargs="+", required=True, metavar="NAME", help=f"good texts: {names}")
+    parser.add_argument("--negative", nargs="+", required=True, metavar="NAME", help="raw web: the same kinds of names")
+    parser.add_argument("--out", required=True, type=Path, metavar="MODEL", help="the model; MODEL.json is its report")
+    parser.add_argument("--keep-fraction", nargs="+", type=float, default=[], metavar="F", help="for the report")
+    parser.add_argument("--form", choices=("common", "plain"), default="common", help="what the model sees of a text")
+    parser.add_argument("--held-out", type=float, default=0.1, metavar="SHARE", help="of the documents, for the report")
+    parser.add_argument("--max-pieces", type=int, default=200_000, metavar="N", help="of each class")
+    parser.add_argument("--seed", type=int, default=1)
+
+
+def _run_train(options: argparse.Namespace) -> int:
+    from .classifier_verb import train_classifier
+
+    return train_classifier(options)
+
+
+# the word after `data`, and what adds its parser
+WORDS: dict[str, Callable[[Verb], None]] = {"export": _export, "train-classifier": _train_classifier}
 
 
 def one_word(argv: Sequence[str]) -> list[str]:
