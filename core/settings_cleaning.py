@@ -37,7 +37,7 @@ class Decontaminate(Section):
     """Documents that hold items of evaluation sets, by overlap of word n-grams (Brown et al. 2020, appendix C)."""
 
     sets: list[EvalSet] = Field(default_factory=list, description="none: the stage does not exist")
-    ngram: int = Field(default=13, ge=2, le=50, description="words")
+    ngram: int = Field(default=13, ge=2, le=25, description="words")
     min_words: int = Field(default=8, ge=2, description="items between this and ngram are compared as a whole")
     min_share: float = Field(
         default=0.5, ge=0, le=1, description="of the item's or its question's text that the document must hold"

@@ -9,6 +9,7 @@ from ..core.progress import console
 from ..core.run import Run
 from ..core.session import ray_session
 from ..core.stage import Planned, Stage, bring_up_to_date
+from .decontaminate_sets import check_sets
 from .sources.paths import check_sources
 from .stages import plan_group
 
@@ -22,6 +23,7 @@ def execute(run: Run, stages: Sequence[Stage]) -> list[str]:
         console.print(f"{run.folder}: all {len(planned)} stages are up to date, nothing to do", soft_wrap=True)
         return []
     check_sources(run.recipe)
+    check_sets(run.recipe)
     ran = []
     with run.lock():
         run.write_recipe()

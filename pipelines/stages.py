@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ..chat.samples_stage import samples_stage
+from ..core.documents import ledger_stages
 from ..core.errors import ContractError, RecipeError
 from ..core.recipe import Recipe
 from ..core.run import Run
@@ -14,12 +16,14 @@ from ..tokenize.tokenize_stage import SHARDS, TOKENIZER
 from ..train.finetune_stage import FINETUNE
 from ..train.pretrain_stage import PRETRAIN
 from ..tune.tune_stage import TUNE
+from .decontaminate_stage import DECONTAMINATE
 from .extract_stage import EXTRACT
 from .instructions_stage import INSTRUCTIONS
+from .paragraphs_stage import PARAGRAPHS
 from .sources.crawl.crawl_stage import CRAWL
 
 GROUPS = {
-    "data": ("crawl", "extract", "dedup"),
+    "data": ("crawl", "extract", "dedup", "paragraphs", "decontaminate"),
     "tokenizer": ("tokenizer", "shards"),
     "pretrain": ("pretrain",),
     "finetune": ("instructions", "finetune"),
@@ -31,7 +35,18 @@ def all_stages(recipe: Recipe) -> list[Stage]:
     """Every stage that this recipe has, inputs before those that need them."""
     instructed = recipe.instructions is not None
     answers = [INSTRUCTIONS, FINETUNE] if instructed else []
-    return [CRAWL, EXTRACT, DEDUP, TOKENIZER, SHARDS, PRETRAIN, *answers, samples_stage(instructed), TUNE]
+    ledgers = [stage for stage in (DEDUP, PARAGRAPHS, DECONTAMINATE) if stage.name in ledger_stages(recipe)]
+    learning = [TOKENIZER, SHARDS, PRETRAIN, *answers, samples_stage(instructed), TUNE]
+    return [_behind_ledgers(stage, recipe) for stage in (CRAWL, EXTRACT, *ledgers, *learning)]
+
+
+def _behind_ledgers(stage: Stage, recipe: Recipe) -> Stage:
+    """The stage with every ledger before it as an input, if it reads the documents that deduplication left."""
+    if "dedup" not in stage.inputs:
+        return stage
+    ledgers = ledger_stages(recipe)
+    before = ledgers[: ledgers.index(stage.name)] if stage.name in ledgers else ledgers
+    return replace(stage, inputs=tuple(dict.fromkeys((*stage.inputs, *before))))
 
 
 def run_stages(recipe: Recipe) -> list[Stage]:

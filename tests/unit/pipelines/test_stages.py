@@ -13,6 +13,8 @@ from crawl2chat.core.stage import plan
 from crawl2chat.pipelines.sources.paths import check_sources
 from crawl2chat.pipelines.stages import GROUPS, all_stages, group_stages, plan_group, run_stages
 
+EVERYTHING = ("paragraphs={}", "decontaminate.sets=[{name: a, paths: [a.txt]}]")
+
 
 @pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.yaml")), ids=lambda path: path.stem)
 def test_shipped_recipes_are_planned(path: Path, tmp_path: Path) -> None:
@@ -25,15 +27,26 @@ def test_shipped_recipes_are_planned(path: Path, tmp_path: Path) -> None:
 
 
 def test_inputs_stand_before_what_needs_them() -> None:
-    for overrides in ((), ("instructions=null",)):
+    for overrides in ((), ("instructions=null",), ("paragraphs={}",), EVERYTHING):
         seen: set[str] = set()
         for stage in all_stages(load_recipe("tiny", overrides)):
             assert set(stage.inputs) <= seen
             seen.add(stage.name)
 
 
+def test_what_reads_documents_reads_all_ledgers() -> None:
+    for overrides, ledgers in (((), set()), (EVERYTHING, {"paragraphs", "decontaminate"})):
+        inputs = {stage.name: set(stage.inputs) for stage in all_stages(load_recipe("tiny", overrides))}
+        for name in ("tokenizer", "shards", "instructions"):
+            assert inputs[name] & {"extract", "dedup", "paragraphs", "decontaminate"} == {"extract", "dedup", *ledgers}
+        assert ledgers <= set(inputs)
+        if ledgers:
+            assert inputs["paragraphs"] == {"extract", "dedup"}
+            assert inputs["decontaminate"] == {"extract", "dedup", "paragraphs"}
+
+
 def test_groups_cover_the_run_and_nothing_twice() -> None:
-    recipe = load_recipe("tiny")
+    recipe = load_recipe("tiny", EVERYTHING)
     grouped = [name for names in GROUPS.values() for name in names]
     assert sorted(grouped) == sorted({stage.name for stage in all_stages(recipe)} - {"samples"})
     assert "tune" not in {stage.name for stage in run_stages(recipe)}
