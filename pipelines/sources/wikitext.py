@@ -54,7 +54,8 @@ def plain_text(wikitext: str, media: Collection[str] = MEDIA) -> str:
     text = _tags(_literal(text))
     text = _cut(text, _templates(text))
     text = _cut(text, _tables(text))
-    text = EXTERNAL.sub(lambda found: found[1] or "", _links(text, media))
+    text = _links(EXTERNAL.sub(_label, text), media)
+    text = EXTERNAL.sub(_label, text)  # again: those whose label held a link
     text = MAGIC_WORD.sub("", text).replace("'''", "").replace("''", "")
     lines = (_line(line) for line in EMPTY_BRACKETS.sub("", html.unescape(text)).split("\n"))
     text = "\n".join(line for line in lines if line is not None)
@@ -154,6 +155,10 @@ def _links(text: str, media: Collection[str]) -> str:
         else:
             stack[-1].append(token)
     return "[[".join("".join(parts) for parts in stack)
+
+
+def _label(external: re.Match[str]) -> str:
+    return external[1] or ""
 
 
 def _shown(link: str, media: Collection[str]) -> str:
