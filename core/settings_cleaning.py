@@ -40,7 +40,7 @@ class Decontaminate(Section):
     ngram: int = Field(default=13, ge=2, le=25, description="words")
     min_words: int = Field(default=8, ge=2, description="items between this and ngram are compared as a whole")
     min_share: float = Field(
-        default=0.5, ge=0, le=1, description="of the item's or its question's text that the document must hold"
+        default=0.6, ge=0, le=1, description="of the item's or its question's text that the document must hold"
     )
     max_documents: int = Field(
         default=10, ge=1, description="n-grams in more documents are no proof, unless the whole item is there"

@@ -38,6 +38,11 @@ class UnitReport(BaseModel):
     counters: dict[str, int]
 
 
+def source_of(unit: str) -> str:
+    """The source that a unit's name begins with: web-00003 is one of web."""
+    return unit.rpartition("-")[0]
+
+
 def commit(folder: Path, unit: Unit, config: dict[str, Any], report: UnitReport) -> None:
     """Declare the unit done under these settings. Its files must be in place."""
     record = {"made_from": _made_from(unit, config), "report": report.model_dump(mode="json")}

@@ -21,6 +21,7 @@ from ..core.errors import InputError
 from ..core.files import atomic_path
 from ..core.manifest import file_entry
 from ..core.stage import Stage, StageContext, StageResult, sections
+from ..core.units import source_of
 from ..tokenize.sample import SPLIT, cut_at, places
 from .instructions import Derived, derive
 
@@ -79,7 +80,7 @@ def write_pairs(ctx: StageContext) -> StageResult:
 def _documents(ctx: StageContext, source: str) -> Iterator[Document]:
     """The source's documents that are left, unit by unit."""
     extract, stages = ctx.input_folder("extract"), [ctx.input_folder(name) for name in ledger_stages(ctx.recipe)]
-    units = [unit.name for unit in extracted_units(ctx.inputs["extract"]) if unit.name.rpartition("-")[0] == source]
+    units = [unit.name for unit in extracted_units(ctx.inputs["extract"]) if source_of(unit.name) == source]
     ctx.progress.start(len(units), counting="documents")
     for unit in units:
         number = 0

@@ -5,8 +5,9 @@ from __future__ import annotations
 from ..core.errors import ContractError, InputError
 from ..core.manifest import Manifest
 from ..core.run import Run
-from .loader import Span, TokenDataset
-from .order import sample_index
+from ..core.settings_training import Mixture
+from .loader import Span
+from .mixture import open_rows, row_numbers
 
 
 def trace_rows(run: Run, step: int, row: int) -> list[Span]:
@@ -26,9 +27,10 @@ def trace_rows(run: Run, step: int, row: int) -> list[Span]:
         raise InputError(f"there is no step {step}: {run.folder} has trained steps 1 to {steps}", "name one of these")
     if not 0 <= row < batch:
         raise InputError(f"there is no row {row}: a batch has rows 0 to {batch - 1}", "name one of these")
-    data = TokenDataset(shards.paths(run.stage("shards"), "train/"), context)
+    mixture = Mixture.model_validate(config["mixture"]) if "mixture" in config else None
+    data = open_rows(shards.paths(run.stage("shards"), "train/"), context, mixture)
     position = np.array([(step - 1) * batch + row])
-    return data.trace(int(sample_index(config["seed"], position, len(data))[0]))
+    return data.trace(int(row_numbers(data, config["seed"], position)[0]))
 
 
 def _same(later: str, made: Manifest, earlier: str, now: Manifest, run: Run) -> None:

@@ -24,7 +24,8 @@ from torch.nn.utils import get_total_norm
 
 from ..core.errors import StageError
 from ..core.settings_training import Finetune, Train
-from .loader import IGNORED, TrainData, sample_index
+from .loader import IGNORED, TrainData
+from .mixture import row_numbers
 from .schedule import Schedule
 from .world import World
 
@@ -90,7 +91,7 @@ def train(
     clock = _Clock()
     for step in range(done + 1, plan.steps + 1):
         model.train()
-        indices = batch_indices(plan, step, len(data))
+        indices = batch_indices(plan, step, data)
         counted = data.target_count(indices)
         rate = schedule(step)
         for group in optimizer.param_groups:
@@ -118,10 +119,10 @@ def train(
     return tokens_seen
 
 
-def batch_indices(plan: Plan, step: int, rows: int) -> np.ndarray:
+def batch_indices(plan: Plan, step: int, data: TrainData) -> np.ndarray:
     """Row numbers of the whole batch of a step, the same on every rank."""
     first = (step - 1) * plan.batch
-    return sample_index(plan.seed, np.arange(first, first + plan.batch), rows)
+    return row_numbers(data, plan.seed, np.arange(first, first + plan.batch))
 
 
 def _accumulate(

@@ -16,7 +16,7 @@ from ..core.errors import InputError
 from ..core.files import digest
 from ..core.manifest import Manifest
 from ..core.recipe import Recipe
-from ..core.settings_training import Finetune, Train
+from ..core.settings_training import Finetune, Mixture, Train
 from ..core.stage import Stage, StageContext, StageResult, sections
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 def config_of(recipe: Recipe) -> dict[str, Any]:
     """What the weights depend on; how often a run is logged, validated and saved is not among it."""
-    return {"train": result_settings(recipe.train), **sections("seed", "model")(recipe)}
+    mixed = ("mixture",) if recipe.mixture is not None else ()
+    return {"train": result_settings(recipe.train), **sections("seed", "model", *mixed)(recipe)}
 
 
 def result_settings(section: Train | Finetune) -> dict[str, Any]:
@@ -38,11 +39,11 @@ def check(ctx: StageContext) -> None:
     """Tokenizer, shards and context fit together."""
     from ..tokenize.bpe import Tokenizer
     from ..tokenize.shards import check_tokenizer
-    from .loader import TokenDataset
+    from .mixture import open_rows
 
     shards, folder = ctx.inputs["shards"], ctx.input_folder("shards")
     check_tokenizer(shards, Tokenizer.load(ctx.input_folder("tokenizer") / "tokenizer.json"))
-    TokenDataset(shards.paths(folder, "train/"), ctx.recipe.model.context)
+    open_rows(shards.paths(folder, "train/"), ctx.recipe.model.context, ctx.recipe.mixture)
     if not shards.paths(folder, "validation/"):
         raise InputError(
             "no document fell into the validation split, so no model can be judged",
@@ -73,8 +74,8 @@ def work(ctx: StageContext) -> StageResult:
 def pretrain_job(ctx: StageContext, tokenizer: Tokenizer) -> Job:
     """What the workers are to do."""
     from ..model.config import ModelConfig
-    from .loader import TokenDataset
     from .loop import Plan
+    from .mixture import open_rows
     from .validation import ValidationTokens
     from .worker import Job
 
@@ -87,21 +88,20 @@ def pretrain_job(ctx: StageContext, tokenizer: Tokenizer) -> Job:
         plan=Plan.of(settings, recipe.seed, settings.precision, settings.micro_batch),
         optimizer=settings.optimizer,
         keep=settings.keep_checkpoints,
-        open_data=partial(TokenDataset, train, context),
+        open_data=partial(open_rows, train, context, recipe.mixture),
         open_validation=partial(ValidationTokens, validation, context, tokenizer.end_of_text),
         token_bytes=tokenizer.token_bytes(),
         tokenizer_digest=tokenizer.digest,
-        data_digest=data_digest(shards),
+        data_digest=data_digest(shards, recipe.mixture),
         recipe=config_of(recipe),
         threads=recipe.resources.threads_per_worker,
     )
 
 
-def data_digest(shards: Manifest) -> str:
+def data_digest(shards: Manifest, mixture: Mixture | None) -> str:
     """Identity of the training tokens and their order."""
-    return digest(
-        [entry.sha256 for entry in sorted(shards.files, key=lambda e: e.path) if entry.path.startswith("train/")]
-    )
+    files = [entry.sha256 for entry in sorted(shards.files, key=lambda e: e.path) if entry.path.startswith("train/")]
+    return digest([*files, *([mixture.model_dump(mode="json")] if mixture else [])])
 
 
 PRETRAIN = Stage("pretrain", ("tokenizer", "shards"), config_of, work, check=check)

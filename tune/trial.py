@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from ..core.settings_training import Optimizer
+from ..core.settings_training import Mixture, Optimizer
 from .table import Row
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class Trial(BaseModel):
     precision: str
     seed: int
     optimizer: Optimizer
+    mixture: Mixture | None = None
 
     @property
     def name(self) -> str:
@@ -58,8 +59,8 @@ def run_trial(config: dict[str, Any]) -> None:
     from ..core.errors import StageError
     from ..model.transformer import Transformer
     from ..tokenize.bpe import Tokenizer
-    from ..train.loader import TokenDataset
     from ..train.loop import Hooks, Plan, train
+    from ..train.mixture import open_rows
     from ..train.optimizer import adamw
     from ..train.schedule import warmup_cosine
     from ..train.validation import ValidationTokens, validate
@@ -69,7 +70,7 @@ def run_trial(config: dict[str, Any]) -> None:
     trial = Trial.model_validate(config["trial"])
     tokenizer = Tokenizer.load(Path(trial.tokenizer))
     context, token_bytes = trial.shape.context, tokenizer.token_bytes()
-    data = TokenDataset([Path(path) for path in trial.train_paths], context)
+    data = open_rows([Path(path) for path in trial.train_paths], context, trial.mixture)
     held_out = ValidationTokens([Path(path) for path in trial.validation_paths], context, tokenizer.end_of_text)
     sample = EvenSample(held_out, trial.validation_rows)
     model = Transformer(trial.shape.config(tokenizer.vocab_size))

@@ -33,6 +33,7 @@ def _config(recipe: Recipe) -> dict[str, Any]:
         "rows": {name: row.model_dump(mode="json") for name, row in rows.items()},
         "optimizer": recipe.train.optimizer.model_dump(mode="json", exclude={"learning_rate", "warmup_steps"}),
         "precision": recipe.train.precision,
+        **({"mixture": recipe.mixture.model_dump(mode="json")} if recipe.mixture else {}),
     }
 
 
@@ -72,6 +73,7 @@ def plan_trials(ctx: StageContext) -> list[Trial]:
             precision=recipe.train.precision,
             seed=recipe.seed,
             optimizer=recipe.train.optimizer.model_copy(update={"learning_rate": rate, "warmup_steps": warmup}),
+            mixture=recipe.mixture,
         )
         for name, row in rows
         for rate in learning_rates(row, settings)

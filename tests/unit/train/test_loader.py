@@ -41,7 +41,7 @@ def test_any_number_of_ranks_sees_the_same_global_batches(shards: list[Path]) ->
     plan = Plan(steps=40, batch=8, seed=3)  # 40 steps pass the end of an epoch
     assert plan.steps * plan.batch > len(data)
     for step in range(1, plan.steps + 1):
-        whole = batch_indices(plan, step, len(data))
+        whole = batch_indices(plan, step, data)
         for size in (1, 2, 4):
             share = plan.batch // size
             parts = [data.rows(whole[rank * share : (rank + 1) * share]) for rank in range(size)]

@@ -71,7 +71,7 @@ def test_the_loss_is_the_mean_over_targets_not_over_rows(small: ModelConfig) -> 
     trained(small, Uneven(), plan, Hooks(rows.append))
     model = Transformer(small)
     model.init_weights(7)
-    inputs, targets = Uneven().batch(batch_indices(plan, 1, 4))
+    inputs, targets = Uneven().batch(batch_indices(plan, 1, Uneven()))
     logits = model(torch.from_numpy(inputs)).flatten(0, 1)
     expected = torch.nn.functional.cross_entropy(logits, torch.from_numpy(targets).flatten(), ignore_index=IGNORED)
     assert rows[0]["loss"] == pytest.approx(expected.item(), rel=1e-6) and rows[0]["tokens_seen"] == 19
