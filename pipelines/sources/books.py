@@ -35,7 +35,7 @@ def read_books(
     for file, key in zip(spec["files"], spec["keys"], strict=True):
         try:
             with open_file(file) as handle:
-                for item in _books(source, handle, max_bytes):
+                for item in _books(source, handle, key, max_bytes):
                     assert isinstance(item, RawRecord | Loss)
                     yield replace(item, file=file, key=key)
         except BadBook as bad:
@@ -49,11 +49,11 @@ def read_books(
             yield Loss(0, "0!", "unreadable_file", "", None, str(error), file, key)
 
 
-def _books(source: BooksSource, handle: BinaryIO, max_bytes: int) -> Iterator[Item]:
-    magic = handle.read(4)
+def _books(source: BooksSource, handle: BinaryIO, name: str, max_bytes: int) -> Iterator[Item]:
+    archived = handle.read(2) == b"PK" or name.lower().endswith((".zip", ".epub"))
     handle.seek(0)
-    if magic[:2] != b"PK":
-        yield from _text_book(source, whole_file(handle, max_bytes), "")
+    if not archived:
+        yield from _text_book(source, whole_file(handle, name, max_bytes), "")
         return
     with as_bad_book("bad_zip"):
         size = handle.seek(0, 2)

@@ -22,7 +22,7 @@ def read_html(spec: Mapping[str, Any], open_file: Callable[[str], BinaryIO], max
     for file, key, url in zip(spec["files"], spec["keys"], spec["urls"], strict=True):
         try:
             with open_file(file) as handle:
-                yield RawRecord(0, "0", url, html=whole_file(handle, max_bytes), file=file, key=key)
+                yield RawRecord(0, "0", url, html=whole_file(handle, key, max_bytes), file=file, key=key)
         except TooLarge as error:
             yield Loss(0, "0", "too_large", url, float(error.args[0]), "file", file, key)
         except (EOFError, zlib.error) as error:
@@ -32,18 +32,28 @@ def read_html(spec: Mapping[str, Any], open_file: Callable[[str], BinaryIO], max
             yield Loss(0, "0", "unreadable_file", url, None, str(error), file, key)
 
 
-def whole_file(handle: BinaryIO, max_bytes: int) -> bytes:
-    """The bytes of a file, inflated if it is gzip. Raises TooLarge above max_bytes, EOFError, zlib.error."""
+def whole_file(handle: BinaryIO, name: str, max_bytes: int) -> bytes:
+    """The bytes of a file, inflated where it is gzip or named so. Raises TooLarge, EOFError, zlib.error."""
     data = handle.read(max_bytes + 1)
-    if data[:3] == b"\x1f\x8b\x08":
-        inflater, data = zlib.decompressobj(wbits=31), data
-        inflated = inflater.decompress(data, max_bytes + 1)
-        if len(inflated) <= max_bytes and not inflater.eof:
-            raise EOFError("the file ends inside its gzip member")
-        data = inflated
     if len(data) > max_bytes:
         raise TooLarge(len(data))
-    return data
+    return _inflated(data, max_bytes) if data[:3] == b"\x1f\x8b\x08" or name.endswith(".gz") else data
+
+
+def _inflated(data: bytes, max_bytes: int) -> bytes:
+    """All members of a gzip file."""
+    parts: list[bytes] = []
+    size = 0
+    while data:
+        inflater = zlib.decompressobj(wbits=31)
+        parts.append(inflater.decompress(data, max_bytes + 1 - size))
+        size += len(parts[-1])
+        if size > max_bytes:
+            raise TooLarge(size)
+        if not inflater.eof:
+            raise EOFError("the file ends inside a gzip member")
+        data = inflater.unused_data.lstrip(b"\0")
+    return b"".join(parts)
 
 
 def page_url(base: str, below: str) -> str:

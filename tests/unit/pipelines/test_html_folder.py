@@ -37,7 +37,7 @@ def site(tmp_path: Path) -> Path:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"<p>{name}")
-    (root / "z.html.gz").write_bytes(gzip.compress(b"<p>zipped"))
+    (root / "z.html.gz").write_bytes(gzip.compress(b"<p>zip") + gzip.compress(b"ped"))
     return root
 
 
