@@ -31,13 +31,19 @@ def pieces(documents: Iterable[str], held_out: float, limit: int) -> list[Piece]
     """At most `limit` different pieces, drawn evenly, in the order of their hashes. Memory: twice that number."""
     found: dict[int, Piece] = {}
     for document in documents:
-        aside = xxhash.xxh3_64_intdigest(normalise(document), seed=1) < held_out * SPAN
+        aside = keys_of(document)[1] < held_out * SPAN
         for text in cut(document):
-            key = xxhash.xxh3_64_intdigest(normalise(text))
+            key, _ = keys_of(text)
             found.setdefault(key, Piece(key, text, aside))
         if len(found) > 2 * limit:
             found = {piece.key: piece for piece in heapq.nsmallest(limit, found.values())}
     return heapq.nsmallest(limit, found.values())
+
+
+def keys_of(text: str) -> tuple[int, int]:
+    """Two hashes of what a text says, each evenly spread below SPAN: for its place, and for its side of the split."""
+    normal = normalise(text)
+    return xxhash.xxh3_64_intdigest(normal), xxhash.xxh3_64_intdigest(normal, seed=1)
 
 
 def cut(document: str) -> Iterator[str]:

@@ -57,7 +57,7 @@ DATE = re.compile(r"[0-9]{1,2}([./-])[0-9]{1,2}\1(?:19|20)[0-9]{2}\b|(?:19|20)[0
 CUE = re.compile(
     r"(?:\b(?:tel|telephone|phone|fax|telefax|mobile|cell|whatsapp|hotline|telefon|handy|mobil|mobiltelefon|fon|tlf|tfn"
     r"|téléphone|portable|tél|teléfono|telefono|móvil|celular|telefone|cellulare|telefoon|puhelin|telefonnummer"
-    r"|phone number|тел|телефон|факс|τηλ)|电话|電話|手机|传真|전화)[\s.:°#/()-]{0,6}\Z",
+    r"|phone number|тел|телефон|факс|τηλ)|电话|電話|手机|传真|전화)[\s.:：°#/()-]{0,6}\Z",
     re.IGNORECASE,
 )
 NOT_PHONE = re.compile(r"(?:isbn|issn|doi|ean|oclc|lccn|pmid)[\s:-]{0,3}(?:1[03])?[\s:-]{0,3}\Z", re.IGNORECASE)
