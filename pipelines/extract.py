@@ -8,15 +8,16 @@ from __future__ import annotations
 import codecs
 import re
 import unicodedata
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
 
 from .extraction.cascade import cascade
+from .extraction.fence import Extracted as Extracted
+from .extraction.fence import Html
 from .extraction.peers import resiliparse, trafilatura
 
-ENGINES: dict[str, Callable[[str], tuple[str, str]]] = {
+ENGINES: dict[str, Callable[[Sequence[str]], list[tuple[str, str]]]] = {
     "cascade": cascade,
     "resiliparse": resiliparse,
     "trafilatura": trafilatura,
@@ -25,22 +26,19 @@ BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "u
 NO_BREAK_SPACES = re.compile(r"[\xa0\u2007\u202f]")
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff\ufffe\uffff]")
 LINE_ENDS = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
-TRAILING = re.compile(r"[^\S\n]+$", re.MULTILINE)
+UNUSUAL = re.compile(f"{CONTROL.pattern}|{LINE_ENDS.pattern}")
 MANY_BLANK_LINES = re.compile(r"\n{3,}")
-
-
-@dataclass(frozen=True, slots=True)
-class Extracted:
-    """What a page says: the <title>, and the main text."""
-
-    title: str
-    text: str
 
 
 def extract(html: bytes, charset: str | None, engine: str = "cascade") -> Extracted:
     """Title and normalised main content of a page, by one of ENGINES."""
-    title, text = ENGINES[engine](decode(html, charset))
-    return Extracted(" ".join(normalise(title).split()), normalise(text))
+    return extract_all([(html, charset)], engine)[0]
+
+
+def extract_all(pages: Sequence[Html], engine: str) -> list[Extracted]:
+    """The same of some pages, in this process: a page may break it. extraction/fence.py is what the stage uses."""
+    found = ENGINES[engine]([decode(html, charset) for html, charset in pages])
+    return [Extracted(" ".join(normalise(title).split()), normalise(text)) for title, text in found]
 
 
 def decode(html: bytes, charset: str | None) -> str:
@@ -66,6 +64,10 @@ def _is_utf8(html: bytes) -> bool:
 
 def normalise(text: str) -> str:
     """NFC; line ends are \\n; no control characters, lone surrogates, no-break spaces, or blanks before line ends."""
-    text = LINE_ENDS.sub("\n", text).encode("utf-8", errors="replace").decode("utf-8")
-    text = CONTROL.sub("", NO_BREAK_SPACES.sub(" ", unicodedata.normalize("NFC", text)))
-    return MANY_BLANK_LINES.sub("\n\n", TRAILING.sub("", text)).strip("\n")
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text).encode("utf-8", errors="replace").decode("utf-8")
+        text = NO_BREAK_SPACES.sub(" ", text)
+    if UNUSUAL.search(text):
+        text = CONTROL.sub("", LINE_ENDS.sub("\n", text))
+    text = "\n".join([line.rstrip() for line in text.split("\n")]).strip("\n")
+    return MANY_BLANK_LINES.sub("\n\n", text) if "\n\n\n" in text else text

@@ -4,8 +4,9 @@
       └────────┴───────────┴───────────┴──────────┴────────────┴─► DOCUMENT rows, or DROPPED rows with reason and value
 
 Records travel in batches, so that each step can work on columns; what becomes of a record never depends on its batch.
-Reasons of this module: duplicate_url (read), extract_error, empty_text (extract), language (language), toxic_words
-(filter), classifier_NAME (classifier); those of the readers stand in their modules, those of the filters in filters.py.
+Reasons of this module: duplicate_url (read), empty_text (extract), language (language), toxic_words (filter),
+classifier_NAME (classifier); those of the readers stand in their modules, those of extraction in extraction/fence.py,
+those of the filters in filters.py.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from ..core.schema import doc_id
 from ..core.settings_data import CrawlSource, Extract, Filters, Language, Source
 from ..core.settings_quality import Classifier, Pii, Toxicity
 from .classifier import load
-from .extract import extract, normalise
+from .extract import normalise
+from .extraction.fence import Refused, fence
 from .filters import QualityFilters
 from .language import identify
 from .outcomes import Candidate, Outcome, Rows
@@ -60,6 +62,7 @@ class Refiner:
     ) -> None:
         self._source, self._key, self._rows = source, key, Rows(source.name, origin)
         self._extract, self._language = extract, language
+        self._fence = fence(extract.engine, extract.page_seconds, extract.page_mb)
         self._filters = QualityFilters(filters)
         self._toxicity = ToxicityFilter(toxicity) if toxicity else None
         self._models = [load(one) for one in classifiers]
@@ -92,16 +95,16 @@ class Refiner:
         return Candidate(place, item, identity)
 
     def _extracted(self, here: list[Candidate], outcomes: list[Outcome | None]) -> list[Candidate]:
+        pages = [(one.record.html, one.record.charset) for one in here if one.record.html is not None]
+        found = iter(self._fence.extract(pages))
         left = []
         for one in here:
             one.title, one.text = normalise(one.record.title), normalise(one.record.text or "")
             if one.record.html is not None:
-                try:
-                    page = extract(one.record.html, one.record.charset)
-                except Exception as error:  # the HTML parser's own errors: one page among millions, named in the ledger
-                    said = f"{type(error).__name__}: {error}"
+                page = next(found)
+                if isinstance(page, Refused):
                     outcomes[one.place] = self._rows.dropped(
-                        one.record, one.identity, "extract", "extract_error", None, said
+                        one.record, one.identity, "extract", page.reason, page.value, page.detail
                     )
                     continue
                 one.title, one.text = page.title, page.text

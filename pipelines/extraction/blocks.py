@@ -1,196 +1,189 @@
 """A page as blocks: runs of text between the borders of block elements, with the elements around them.
 
-In: the page's characters. Out: `Page`: its title, the blocks in their order, and the tree of block elements, all as flat
-lists that NumPy takes over in features.py. Inline elements (b, span, em …) leave no trace but links, whose characters
-are counted. Elements that are never text (script, nav, footer …) are removed before, in the parser's own C code.
+In: the page's characters. Out: `Page`: its title, the blocks in their order, and the tree of the block elements that
+hold text, as flat arrays that NumPy takes over in features.py. Inline elements (b, span, em …) leave no trace but
+links, whose characters are counted. The text of elements that never hold main text (script, nav …) is left out.
 
-The parser is lexbor (selectolax): it reads what browsers read, in a fraction of libxml2's time.
+The parser is lexbor (selectolax): it reads what browsers read, in a fraction of libxml2's time. A page has some six
+times as many nodes as it has texts; so elements are looked at only when a text asks what it stands in.
 """
 
 from __future__ import annotations
 
 import re
+from array import array
 from dataclasses import dataclass, field
 
-from selectolax.lexbor import LexborHTMLParser
+from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from .hints import TAG_BITS, hint_bits
 
-REMOVED = [
-    *("script", "style", "noscript", "template", "svg", "iframe", "object", "embed", "applet", "audio", "video"),
-    *("canvas", "map", "select", "datalist", "textarea", "button", "progress", "nav", "footer", "aside", "menu"),
-]
-INLINE = frozenset(
+STRIPPED = ["script", "style", "svg", "nav", "footer", "aside"]  # common and large: removed in the parser's own C
+LEFT_OUT = frozenset(
     [
-        "a",
-        "abbr",
-        "acronym",
-        "b",
-        "bdi",
-        "bdo",
-        "big",
-        "cite",
-        "code",
-        "data",
-        "del",
-        "dfn",
-        "em",
-        "font",
-        "i",
-        "img",
-        "input",
-        "ins",
-        "kbd",
-        "label",
-        "mark",
-        "math",
-        "meter",
-        "nobr",
-        "output",
-        "q",
-        "rp",
-        "rt",
-        "ruby",
-        "s",
-        "samp",
-        "small",
-        "span",
-        "strike",
-        "strong",
-        "sub",
-        "sup",
-        "time",
-        "tt",
-        "u",
-        "var",
-        "wbr",
+        *(*STRIPPED, "noscript", "template", "iframe", "object", "embed", "applet", "audio", "video", "canvas", "map"),
+        *("select", "datalist", "textarea", "button", "progress", "menu", "head", "noframes", "noembed"),
     ]
 )
+INLINE = frozenset(
+    [
+        *("abbr", "acronym", "b", "bdi", "bdo", "big", "cite", "code", "data", "del", "dfn", "em", "font", "i", "img"),
+        *("input", "ins", "kbd", "label", "mark", "math", "meter", "nobr", "output", "q", "rp", "rt", "ruby", "s"),
+        *("samp", "small", "span", "strike", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr", "-comment"),
+    ]
+)
+KIND_INLINE, KIND_LINK, KIND_LEFT_OUT, KIND_TEXT, KIND_BREAK = -1, -2, -3, -4, -5  # a block element's are its bits
+KNOWN_TAGS = 512  # beyond: addresses of names that lexbor does not know, which mean nothing to the next page
+NOWHERE = -1
 LINE_BREAK = "\x01"
-BLANKS = re.compile(r"[ \t\n\r\f]+")
+KEPT_BLANK = "\x02"
 BREAKS = re.compile(rf" *{LINE_BREAK}(?: (?! ))?")  # two blanks or more are no-break spaces: they indent
-PARAGRAPH_BREAKS = re.compile(rf"(?: *{LINE_BREAK}){{2,}}(?: (?! ))?")
+
+
+def _integers() -> array[int]:
+    return array("q")
+
+
+def _root() -> array[int]:
+    return array("q", [0])
 
 
 @dataclass(slots=True)
 class Page:
-    """Blocks (text, element, characters in links) and block elements (parent, bits, depth, range of blocks)."""
+    """Blocks (text, element, characters in links) and block elements (parent, bits, number of blocks before it)."""
 
     title: str = ""
     texts: list[str] = field(default_factory=list)
-    owners: list[int] = field(default_factory=list)  # a block's element
-    linked: list[int] = field(default_factory=list)
-    parents: list[int] = field(default_factory=list)  # an element's parent; the root is its own
-    own: list[int] = field(default_factory=list)  # bits of the element's tag and names
-    inherited: list[int] = field(default_factory=list)  # and of all elements around it
-    depths: list[int] = field(default_factory=list)
-    starts: list[int] = field(default_factory=list)  # number of blocks before the element
-
-
-class _Tags:
-    """What to do with a lexbor tag number: learned from the first element that has it."""
-
-    def __init__(self) -> None:
-        probe = LexborHTMLParser("<br>x").body
-        assert probe is not None
-        self.line_break, self.text = (child.tag_id for child in probe.iter(include_text=True))
-        self.bits: dict[int, int] = {}  # of block elements; inline ones have -1, links -2
-
-
-_tags = _Tags()
-BLOCK_KIND, LINK_KIND = 0, -2
+    owners: array[int] = field(default_factory=_integers)
+    linked: array[int] = field(default_factory=_integers)
+    parents: array[int] = field(default_factory=_root)  # the root is its own
+    own: array[int] = field(default_factory=_root)  # bits of the element's tag and names
+    inherited: array[int] = field(default_factory=_root)  # these and those of all elements around it
+    starts: array[int] = field(default_factory=_root)
 
 
 def read_page(html: str) -> Page:
-    """Parse and walk a page once."""
+    """Parse a page, and walk through it once."""
     tree = LexborHTMLParser(html)
     title = tree.css_first("head title")
     page = Page(title.text() if title is not None else "")
-    tree.strip_tags(REMOVED)
+    tree.strip_tags(STRIPPED)
     if tree.body is not None:
         _walk(tree.body, page)
+        page.texts = [_clean(raw, page.inherited[owner]) for raw, owner in zip(page.texts, page.owners, strict=True)]
     return page
 
 
-def _walk(body, page: Page) -> None:
-    """Collect blocks. `places` maps a node's address to its block element's number, doubled, plus 1 inside a link."""
-    text_tag, break_tag, kinds = _tags.text, _tags.line_break, _tags.bits
-    parents, own, inherited, depths, starts = page.parents, page.own, page.inherited, page.depths, page.starts
-    places: dict[int, int] = {body.parent.mem_id: 0}
-    parents.append(0)
-    own.append(0)
-    inherited.append(0)
-    depths.append(0)
-    starts.append(0)
+def _walk(body: LexborNode, page: Page) -> None:
+    """Collect blocks. A block ends where a block element begins or ends, and at two line breaks."""
+    texts, owners, linked = page.texts, page.owners, page.linked
+    places: dict[int, int] = {}  # an element's address: its block element's number, doubled, and 1 if inside a link
+    kinds = _kinds
     parts: list[str] = []
-    current, linked = -1, 0
+    current, links, breaks = NOWHERE, 0, 0
     for node in body.traverse(include_text=True):
-        tag = node.tag_id
-        place = places.get(node.parent.mem_id, 0)
-        if tag == text_tag:
-            text = node.text_content
-            owner = place >> 1
-            if owner != current:
-                if not text or text.isspace():
-                    continue
+        kind = kinds.get(node.tag_id)
+        if kind is None:
+            kind = _learn(node)
+        if kind == KIND_TEXT:
+            text = node.text_content or ""
+            if not text or text.isspace():
                 if parts:
-                    _flush(page, current, parts, linked)
-                parts, current, linked = [], owner, 0
+                    parts.append(text)
+                continue
+            around = node.parent
+            assert around is not None
+            place = places.get(around.mem_id)
+            if place is None:
+                place = _enter(around, places, page, len(texts) + bool(parts))
+            if place == NOWHERE:
+                continue
+            owner = place >> 1
+            if owner != current or breaks > 1:
+                if parts:
+                    texts.append("".join(parts))
+                    owners.append(current)
+                    linked.append(links)
+                    parts = []
+                current, links = owner, 0
+            elif breaks:
+                parts.append(LINE_BREAK)
+            breaks = 0
             parts.append(text)
             if place & 1:
-                linked += len(text)
-        elif tag == break_tag:
-            parts.append(LINE_BREAK)
-        else:
-            bits = kinds.get(tag)
-            if bits is None:
-                name = node.tag or ""
-                bits = kinds[tag] = (
-                    -2 if name == "a" else -1 if name in INLINE or ":" in name else TAG_BITS.get(name, 0)
-                )
-            if bits == -1:
-                places[node.mem_id] = place
-            elif bits == -2:
-                places[node.mem_id] = place | 1
-            else:
-                if parts:
-                    _flush(page, current, parts, linked)
-                    parts, current, linked = [], -1, 0
-                number = len(parents)
-                above = place >> 1
-                attributes = node.attributes
-                mine = bits | hint_bits(attributes) if attributes else bits
-                parents.append(above)
-                own.append(mine)
-                inherited.append(inherited[above] | mine)
-                depths.append(depths[above] + 1)
-                starts.append(len(page.texts))
-                places[node.mem_id] = number << 1 | (place & 1)
+                links += len(text)
+        elif kind == KIND_BREAK:
+            breaks += 1
+        elif kind >= 0:
+            if parts:
+                texts.append("".join(parts))
+                owners.append(current)
+                linked.append(links)
+                parts = []
+            current, links, breaks = NOWHERE, 0, 0
     if parts:
-        _flush(page, current, parts, linked)
+        texts.append("".join(parts))
+        owners.append(current)
+        linked.append(links)
 
 
-def _flush(page: Page, owner: int, parts: list[str], linked: int) -> None:
-    """End a block: collapse its blanks, except in <pre>; two line breaks make two blocks."""
-    whole = "".join(parts)
-    if page.inherited[owner] & TAG_BITS["pre"]:
-        pieces = [whole.replace(LINE_BREAK, "\n").rstrip()]
-        pieces[0] = pieces[0].lstrip("\r\n")
-    elif LINE_BREAK in whole:
-        collapsed = _collapse(whole).strip(LINE_BREAK + " ")
-        pieces = [BREAKS.sub("\n", piece) for piece in PARAGRAPH_BREAKS.split(collapsed)]
+def _enter(node: LexborNode, places: dict[int, int], page: Page, blocks: int) -> int:
+    """The place of an element that no text asked for yet; elements around it get theirs first."""
+    chain = []
+    place: int | None = None
+    above: LexborNode | None = node
+    while above is not None:
+        place = places.get(above.mem_id)
+        if place is not None:
+            break
+        chain.append(above)
+        above = above.parent
+    place = place or 0
+    for element in reversed(chain):
+        kind = _kinds.get(element.tag_id)
+        if kind is None:
+            kind = _learn(element)
+        if place == NOWHERE or kind == KIND_LEFT_OUT:
+            place = NOWHERE
+        elif kind == KIND_LINK:
+            place |= 1
+        elif kind >= 0:
+            number, outer = len(page.parents), place >> 1
+            attributes = element.attributes
+            mine = kind | hint_bits(attributes) if attributes else kind
+            page.parents.append(outer)
+            page.own.append(mine)
+            page.inherited.append(page.inherited[outer] | mine)
+            page.starts.append(blocks)
+            place = number << 1 | (place & 1)
+        places[element.mem_id] = place
+    return place
+
+
+_kinds: dict[int, int] = {}  # of lexbor's tag numbers, which stand for names
+
+
+def _learn(node: LexborNode) -> int:
+    """The kind of a node whose tag number was not seen yet."""
+    name = node.tag or ""
+    if node.is_text_node:
+        kind = KIND_TEXT
+    elif name == "br":
+        kind = KIND_BREAK
+    elif name == "a":
+        kind = KIND_LINK
+    elif name in INLINE or ":" in name or not node.is_element_node:
+        kind = KIND_INLINE
     else:
-        pieces = [_collapse(whole)]
-    share = linked / len(whole)
-    for piece in pieces:
-        if piece and owner >= 0 and not piece.isspace():
-            page.texts.append(piece)
-            page.owners.append(owner)
-            page.linked.append(min(len(piece), round(share * len(piece))))
+        kind = KIND_LEFT_OUT if name in LEFT_OUT else TAG_BITS.get(name, 0)
+    if node.tag_id < KNOWN_TAGS:
+        _kinds[node.tag_id] = kind
+    return kind
 
 
-def _collapse(text: str) -> str:
-    """Blanks as HTML shows them: runs of them are one, but no-break spaces count."""
-    if "\xa0" in text:
-        return BLANKS.sub(" ", text).strip(" ").replace("\xa0", " ")
-    return " ".join(text.split())
+def _clean(raw: str, around: int) -> str:
+    """Blanks as HTML shows them: runs of them are one, but no-break spaces count; all count in <pre>."""
+    if around & TAG_BITS["pre"]:
+        return raw.replace(LINE_BREAK, "\n").strip("\r\n").rstrip()
+    text = " ".join((raw.replace("\xa0", KEPT_BLANK) if "\xa0" in raw else raw).split()).replace(KEPT_BLANK, " ")
+    return BREAKS.sub("\n", text) if LINE_BREAK in text else text

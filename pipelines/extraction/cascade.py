@@ -1,10 +1,14 @@
 """The default engine: blocks, a small model that keeps or drops each, and resiliparse where nothing is kept.
 
-In: a page's characters. Out: title and text, not yet normalised. Paragraphs are parted by a blank line, list items,
+In: characters of pages. Out: titles and texts, not yet normalised. Paragraphs are parted by a blank line, list items,
 table rows and line breaks by a line end, cells by a tab; <pre> keeps its lines.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
 
 from .blocks import Page, read_page
 from .features import features
@@ -16,14 +20,20 @@ THRESHOLD = 0.5
 LINES = TAG_BITS["li"] | TAG_BITS["dt"] | TAG_BITS["dd"] | TAG_BITS["td"]
 
 
-def cascade(html: str) -> tuple[str, str]:
-    """Title and main content of a page."""
-    page = read_page(html)
-    if page.texts:
-        kept = shipped().keep(features(page)) >= THRESHOLD
-        if kept.any():
-            return page.title, compose(page, kept.nonzero()[0].tolist())
-    return resiliparse(html)
+def cascade(pages: Sequence[str]) -> list[tuple[str, str]]:
+    """Title and main content of each page. More pages at a time cost less; what is kept of one does not change."""
+    read = [read_page(html) for html in pages]
+    filled = [page for page in read if page.texts]
+    kept = iter(_kept(filled) if filled else [])
+    found = [(page.title, compose(page, next(kept)) if page.texts else "") for page in read]
+    return [one if one[1] else resiliparse([html])[0] for one, html in zip(found, pages, strict=True)]
+
+
+def _kept(pages: list[Page]) -> list[list[int]]:
+    """The blocks that the model keeps, of each page."""
+    counts = np.array([len(page.texts) for page in pages])
+    keep = shipped().keep(features(pages), counts) >= THRESHOLD
+    return [np.flatnonzero(part).tolist() for part in np.split(keep, np.cumsum(counts)[:-1])]
 
 
 def compose(page: Page, kept: list[int]) -> str:
@@ -34,11 +44,8 @@ def compose(page: Page, kept: list[int]) -> str:
     for block in kept:
         owner = owners[block]
         if before >= 0:
-            both = inherited[before] & inherited[owner]
-            if own[before] & own[owner] & TAG_BITS["td"] and parents[before] == parents[owner] and before != owner:
-                parts.append("\t")
-            else:
-                parts.append("\n" if both & LINES else "\n\n")
+            cells = own[before] & own[owner] & TAG_BITS["td"] and parents[before] == parents[owner] and before != owner
+            parts.append("\t" if cells else "\n" if inherited[before] & inherited[owner] & LINES else "\n\n")
         parts.append(texts[block])
         before = owner
     return "".join(parts)

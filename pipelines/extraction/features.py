@@ -1,14 +1,19 @@
-"""Numbers that describe a page's blocks, for the model: one row a block, in float32.
+"""Numbers that describe the blocks of some pages, for the model: one row a block, in float32.
 
-In: `blocks.Page`. Out: a matrix [blocks, WIDTH]. A row knows its block's text (length, links, punctuation, case), the
-names and tags of its element, of the two around it and of all around it, how much text, links and prose stand in the
-four elements around it, and where it stands: in the page, after which heading, and to the element with the most prose.
-Neighbours are left to the model, which looks at a window of blocks.
+In: `blocks.Page`s that have blocks. Out: a matrix [blocks of all pages, WIDTH]. A row knows its block's text (length,
+links, punctuation, case), the names and tags of its element, of those around it, how much text, links and prose stand
+in the four elements around it, and where it stands: in its page, after which heading, and to the element that holds the
+most prose. Neighbours are left to the model, which looks at a window of blocks.
+
+Pages are taken some at a time because NumPy's cost is in its calls. A row never depends on the other pages: all sums
+are of integers, all else is done element by element.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,22 +22,85 @@ from .blocks import Page
 from .hints import BITS, TAG_BITS
 
 Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
 LEVELS = 4
-FLAGS = 3 * len(BITS)
-PHRASES = (  # words of page furniture in short blocks
-    "share teilen tweet facebook twitter whatsapp pinterest linkedin email e-mail print drucken partager compartir follow",
+FLAGS = LEVELS * len(BITS)
+PROSE_BYTES = 80
+PHRASE_LIMIT = 120  # characters: longer blocks are prose
+PHRASES = (  # words of page furniture, in short blocks
+    "share teilen tweet facebook twitter whatsapp pinterest linkedin email e-mail print drucken partager compartir",
     "comment comments kommentar kommentare reply replies antworten commentaire commentaires comentarios respond",
     "read more related also mehr weiter recommended next previous vorheriger nächster lire popular trending latest",
-    "copyright © rights cookie cookies privacy newsletter subscribe sign login log anmelden impressum datenschutz terms",
+    "copyright © rights cookie cookies privacy newsletter subscribe sign login log anmelden impressum datenschutz",
     "by von posted published written updated filed tags categories category photo image foto source quelle par credit",
     "advertisement anzeige sponsored ad werbung advertise shop buy cart",
 )
 PHRASE_OF = {word + end: group for group, words in enumerate(PHRASES) for word in words.split() for end in ("", ":")}
-PHRASE_LIMIT = 120  # characters: longer blocks are prose
-PROSE_BYTES = 80
+PHRASE_WORDS = frozenset(PHRASE_OF)
 
 
-def _packed(*classes: bytes) -> NDArray[np.int64]:
+def features(pages: Sequence[Page]) -> Floats:
+    """The rows of all blocks, page after page."""
+    spread = _Spread(pages)
+    texts = [text for page in pages for text in page.texts]
+    encoded = [text.encode() for text in texts]
+    sizes = np.array([*map(len, encoded)])
+    linked = _joined(page.linked for page in pages)
+    around = spread.around(pages)
+
+    own, inherited = _joined(page.own for page in pages), _joined(page.inherited for page in pages)
+    names = np.stack([own[around[0]], own[around[1]], own[around[2]] | own[around[3]], inherited[around[0]]], axis=1)
+    bits = np.unpackbits(names.view(np.uint8).reshape(-1, LEVELS, 8), axis=2, bitorder="little")[:, :, : len(BITS)]
+
+    counts, shape = _characters(b"".join(encoded), sizes)
+    density = linked / sizes
+    prose = np.where((sizes >= PROSE_BYTES) & (density < 0.4) & (counts[:, 0] + counts[:, 1] > 0), sizes, 0)
+    inside, shares = _surroundings(pages, spread, around, np.stack([sizes, linked, prose]))
+    amounts, places = _places(spread, sizes, prose, around[1], bits[:, 0])
+    logarithms = np.log1p(np.concatenate([sizes[None], counts.T, inside, amounts]).T.astype(np.float32))
+    rest = [bits.reshape(-1, FLAGS), logarithms, counts / sizes[:, None], density[:, None], shape, shares.T, places.T]
+    return np.concatenate([*rest, _words(pages)], axis=1, dtype=np.float32, casting="unsafe")
+
+
+class _Spread:
+    """Where each page's blocks and elements begin among those of all."""
+
+    def __init__(self, pages: Sequence[Page]) -> None:
+        self.counts = np.array([len(page.texts) for page in pages])
+        self.elements = np.array([len(page.parents) for page in pages])
+        self.first = np.cumsum(self.counts) - self.counts
+        self.first_element = np.cumsum(self.elements) - self.elements
+        self.page = np.repeat(np.arange(len(pages)), self.counts)  # of each block
+        self.index = np.arange(len(self.page)) - self.first[self.page]  # of each block in its page
+
+    def around(self, pages: Sequence[Page]) -> Ints:
+        """[LEVELS, blocks]: each block's element and those around it; a root is around itself."""
+        owners = _joined(page.owners for page in pages) + self.first_element[self.page]
+        parents = _joined(page.parents for page in pages) + np.repeat(self.first_element, self.elements)
+        around = np.empty((LEVELS, len(owners)), np.int64)
+        around[0] = owners
+        for level in range(1, LEVELS):
+            around[level] = parents[around[level - 1]]
+        return around
+
+    def total(self, values: NDArray) -> NDArray:
+        """Each page's sum, for each block."""
+        return np.add.reduceat(values, self.first)[self.page]
+
+    def most(self, values: NDArray) -> NDArray:
+        return np.maximum.reduceat(values, self.first)[self.page]
+
+    def passed(self, values: NDArray) -> NDArray:
+        """The running sum within the page."""
+        running = np.cumsum(values)
+        return running - (running - values)[self.first][self.page]
+
+
+def _joined(parts: Iterable[array[int]]) -> Ints:
+    return np.concatenate([np.frombuffer(part, np.int64) for part in parts])
+
+
+def _packed(*classes: bytes) -> Ints:
     """A table from a byte to up to four counters of 16 bits, so that one sum counts four classes of characters."""
     table = np.zeros(256, np.int64)
     for place, members in enumerate(classes):
@@ -40,122 +108,99 @@ def _packed(*classes: bytes) -> NDArray[np.int64]:
     return table
 
 
-_UPPER = bytes(range(65, 91))
+_UPPER, _DIGITS, _IDEOGRAPHS = bytes(range(65, 91)), b"0123456789", bytes(range(0xE3, 0xEA))
 _COUNTS = (
-    _packed(b",;", b".!?\x82", b"0123456789", _UPPER),  # 0x82: the last byte of the ideographic full stop
-    _packed(b" \n", bytes(range(0xE3, 0xEA)), b"|/:\xbb\xb7\xa9@#>*", b"\"'()\x9c\x9d\x9e\x99"),
+    _packed(b",;", b".!?\x82", _DIGITS, _UPPER),  # 0x82: the last byte of the ideographic full stop
+    _packed(b" \n", _IDEOGRAPHS, b"|/:\xbb\xb7\xa9@#>*", b"\"'()\x9c\x9d\x9e\x99"),
 )
-_FIRST = _packed(_UPPER, bytes(range(97, 123)), b"0123456789")
+_FIRST = _packed(_UPPER, bytes(range(97, 123)), _DIGITS)
 _LAST = _packed(b".!?\x82", b":", b"\"')\x9c\x9d", b",-")
 _SHIFTS = np.arange(0, 64, 16)
 
 
-def _counters(packed: NDArray[np.int64]) -> NDArray[np.int64]:
-    return (packed[:, None] >> _SHIFTS) & 0xFFFF
+def _characters(data: bytes, sizes: Ints) -> tuple[Ints, Ints]:
+    """How many characters of some classes each block has, and of which class its first and its last are."""
+    codes = np.frombuffer(data, np.uint8)
+    ends = np.cumsum(sizes)
+    firsts = ends - sizes
+    packed = [np.add.reduceat(table[codes], firsts) for table in _COUNTS]
+    edges = [_FIRST[codes[firsts]], _LAST[codes[ends - 1]]]
+    counts, shape = (
+        np.concatenate([(one[:, None] >> _SHIFTS) & 0xFFFF for one in group], axis=1) for group in (packed, edges)
+    )
+    return counts, shape
 
 
-def features(page: Page) -> Floats:
-    """The matrix of a page that has blocks."""
-    texts = page.texts
-    count = len(texts)
-    encoded = [text.encode() for text in texts]
-    sizes = np.array([*map(len, encoded)])
-    data = np.frombuffer(b"".join(encoded), np.uint8)
-    firsts = np.zeros(count, np.int64)
-    np.cumsum(sizes[:-1], out=firsts[1:])
-    owners, parents = np.array(page.owners), np.array(page.parents)
-    linked = np.array(page.linked)
-    around = np.empty((LEVELS, count), np.int64)  # a block's element, and those around it
-    around[0] = owners
-    for level in range(1, LEVELS):
-        around[level] = parents[around[level - 1]]
-
-    own = np.array(page.own)
-    names = np.stack([own[owners], own[around[1]] | own[around[2]], np.array(page.inherited)[owners]], axis=1)
-    flags = np.unpackbits(names.view(np.uint8).reshape(count, 3, 8), axis=2, bitorder="little")[:, :, : len(BITS)]
-
-    counts = np.concatenate([_counters(np.add.reduceat(table[data], firsts)) for table in _COUNTS], axis=1)
-    shape = np.concatenate([_counters(_FIRST[data[firsts]]), _counters(_LAST[data[firsts + sizes - 1]])], axis=1)
-    density = linked / sizes
-    prose = np.where((sizes >= PROSE_BYTES) & (density < 0.4) & (counts[:, 0] + counts[:, 1] > 0), sizes, 0)
-
-    inside, shares = _surroundings(page, around, np.stack([sizes, linked, prose]))
-    columns = [
-        flags.reshape(count, FLAGS),
-        np.log1p(np.column_stack([sizes, counts, inside.T])),
-        np.column_stack([counts / sizes[:, None], density, shape, shares.T, _places(sizes, prose, around[1], flags)]),
-        _words(texts, page.title),
-    ]
-    return np.concatenate(columns, axis=1, dtype=np.float32, casting="unsafe")
-
-
-def _surroundings(page: Page, around: NDArray[np.int64], amounts: NDArray[np.int64]) -> tuple[NDArray, NDArray]:
-    """How much stands in the elements around each block, and its shares: links in text, prose in text, in the page."""
-    starts = page.starts
-    ends = [0] * len(starts)
-    for block, owner in enumerate(page.owners):
-        ends[owner] = block + 1
-    parents = page.parents
-    for element in range(len(ends) - 1, 0, -1):
-        if ends[element] > ends[parents[element]]:
-            ends[parents[element]] = ends[element]
+def _surroundings(pages: Sequence[Page], spread: _Spread, around: Ints, amounts: Ints) -> tuple[Ints, NDArray]:
+    """How much stands in the elements around each block, and shares: links and prose in it, its part of the page."""
+    before = np.repeat(spread.first, spread.elements)
+    starts = _joined(page.starts for page in pages) + before
+    ends = np.concatenate([_ends(page) for page in pages]) + before
     sums = np.zeros((4, amounts.shape[1] + 1), np.int64)
     np.cumsum(amounts, axis=1, out=sums[:3, 1:])
     sums[3] = np.arange(sums.shape[1])
-    inside = sums[:, np.array(ends)[around]] - sums[:, np.array(starts)[around]]
+    inside = sums[:, ends[around]] - sums[:, starts[around]]
     size, links, prose, _ = inside
-    share = [links / np.maximum(size, 1), prose / np.maximum(size, 1), prose / max(1, sums[2, -1]), size / sums[0, -1]]
-    return inside.reshape(-1, around.shape[1]), np.concatenate(share)
+    total, total_prose = spread.total(amounts[0]), spread.total(amounts[2])
+    whole = np.maximum(size, 1)
+    shares = [links / whole, prose / whole, prose / np.maximum(total_prose, 1), size / total]
+    return inside.reshape(-1, around.shape[1]), np.concatenate(shares)
 
 
-def _places(sizes: NDArray, prose: NDArray, containers: NDArray, flags: NDArray[np.uint8]) -> NDArray:
-    """Where a block stands: in the page, after headings, and to the element that holds the most prose."""
-    count = len(sizes)
-    index = np.arange(count)
+def _ends(page: Page) -> list[int]:
+    """For each element, the number of blocks up to the last that stands in it."""
+    ends = [0] * len(page.starts)
+    for block, owner in enumerate(page.owners, start=1):
+        ends[owner] = block
+    parents = page.parents.tolist()
+    for element in range(len(ends) - 1, 0, -1):
+        if ends[element] > ends[parents[element]]:
+            ends[parents[element]] = ends[element]
+    return ends
+
+
+def _places(spread: _Spread, sizes: Ints, prose: Ints, containers: Ints, bits: NDArray) -> tuple[NDArray, NDArray]:
+    """Where a block stands: in its page, after headings, and to the element that holds the most prose.
+
+    Two groups of rows: numbers of which the logarithm matters, and others.
+    """
+    index, counts = spread.index, spread.counts[spread.page]
     held = np.bincount(containers, prose)[containers]
-    best = containers[held.argmax()]
-    most = max(1.0, held.max())
-    members = np.flatnonzero(containers == best)
-    first, last = members[0], members[-1]
-    headings = flags[:, 0, _H1] | flags[:, 0, _H2] | flags[:, 0, _H3]
-    since = index - np.maximum.accumulate(np.where(headings, index, -1))
-    passed = np.cumsum(sizes)
-    titles = np.cumsum(flags[:, 0, _H1])
-    return np.column_stack(
-        [
-            index / count,
-            passed / passed[-1],
-            np.log1p(index),
-            np.log1p(count - index),
-            np.full(count, np.log1p(count)),
-            np.full(count, np.log1p(passed[-1])),
-            np.full(count, np.log1p(most)),
-            index < first,
-            index > last,
-            np.log1p(np.maximum(0, first - index)),
-            np.log1p(np.maximum(0, index - last)),
-            held / most,
-            containers == best,
-            np.log1p(since),
-            titles > 0,
-            titles == titles[-1],
-        ]
-    )
+    most = spread.most(held)
+    leader = np.full(len(spread.counts), -1)
+    found = np.flatnonzero(held == most)[::-1]
+    leader[spread.page[found]] = found  # the first of each page: the last one written
+    member = containers == containers[leader][spread.page]
+    first = -spread.most(np.where(member, -index, -len(index)))
+    last = spread.most(np.where(member, index, -1))
+    here = np.arange(len(index))
+    heading = (bits[:, _H1] | bits[:, _H2] | bits[:, _H3]).astype(bool)
+    since = here - np.maximum.accumulate(np.where(heading, here, np.where(index == 0, here - 1, -1)))
+    passed = spread.passed(sizes)
+    titles = spread.passed(bits[:, _H1].astype(np.int64))
+    total = spread.total(sizes)
+    amounts = [index, counts - index, counts, total, most]
+    amounts += [np.maximum(0, first - index), np.maximum(0, index - last), since]
+    where = [index / counts, passed / total, index < first, index > last, held / np.maximum(most, 1), member]
+    return np.stack(amounts), np.stack([*where, titles > 0, titles == spread.most(titles)])
 
 
-def _words(texts: list[str], title: str) -> NDArray:
-    """Repeated in the page, part of the title, and one of the phrases of page furniture."""
-    seen = Counter(texts)
-    found = np.zeros((len(texts), 2 + len(PHRASES)))
-    for row, text in enumerate(texts):
-        if seen[text] > 1:
-            found[row, 0] = 1
-        if len(text) < PHRASE_LIMIT:
-            if len(text) > 8 and text in title:
-                found[row, 1] = 1
-            for word in text.lower().split():
-                if word in PHRASE_OF:
-                    found[row, 2 + PHRASE_OF[word]] = 1
+def _words(pages: Sequence[Page]) -> NDArray[np.uint8]:
+    """Repeated in the page, part of the title, and words of page furniture."""
+    found = np.zeros((sum(len(page.texts) for page in pages), 2 + len(PHRASES)), np.uint8)
+    row = -1
+    for page in pages:
+        seen, title = Counter(page.texts), page.title
+        for text in page.texts:
+            row += 1
+            if seen[text] > 1:
+                found[row, 0] = 1
+            if len(text) < PHRASE_LIMIT:
+                if len(text) > 8 and text in title:
+                    found[row, 1] = 1
+                words = text.lower().split()
+                if not PHRASE_WORDS.isdisjoint(words):
+                    found[row, [2 + PHRASE_OF[word] for word in words if word in PHRASE_OF]] = 1
     return found
 
 

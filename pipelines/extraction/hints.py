@@ -33,7 +33,7 @@ TAGS = {  # bit groups: elements that mean the same share one
     **dict.fromkeys(("dialog", "marquee", "blink"), "dialog"),
 }
 HINTS = {
-    "article_body": r"(article|post|entry|story|page|news|main|blog|single)[-_ ]?(body|content|text|copy|inner)|e-content",
+    "article_body": r"(article|post|entry|story|page|news|main|blog|single)[-_ ]?(body|content|text|copy)|e-content",
     "content": r"content|inhalt|contenu|contenido|document",
     "article": r"article|artikel|hentry|blogposting",
     "body": r"body|text|copy\b|prose|markdown|richtext",
@@ -59,7 +59,7 @@ HINTS = {
     "item": r"item|list|row\b|col\b|col-",
     "caption": r"caption|credit|figure|image|img|photo|media|video|embed|player|bild",
     "login": r"login|account|user|member|search|form|input",
-    "hidden": r"hidden|modal|popup|overlay|\bhide|print|screen-reader|sr-only|visually|invisible|display: ?none|tooltip",
+    "hidden": r"hidden|modal|popup|overlay|\bhide|print|screen-reader|sr-only|visually|invisible|display: ?none",
     "rating": r"rating|vote|review|score|price|cart|shop|product|buy",
     "tools": r"tools|toolbar|button|btn|icon|action|control|edit|permalink|download",
     "note": r"footnote|reference|citation|source|note|quote|pull|box",

@@ -1,0 +1,134 @@
+"""The fence: pages that hang, explode or crash cost themselves and nothing else; the child ends with its parent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from crawl2chat.core.errors import StageError
+from crawl2chat.core.settings_data import Extract, Filters, Language, WarcSource
+from crawl2chat.pipelines.extract import extract, extract_all
+from crawl2chat.pipelines.extraction.fence import Extracted, Fence, Html, Refused
+from crawl2chat.pipelines.refine import Refiner
+from crawl2chat.pipelines.sources.records import RawRecord
+
+GOOD: list[Html] = [
+    (f"<title>Page {n}</title><p>The text of page {n}, a paragraph of some length.</p>".encode(), None)
+    for n in range(40)
+]
+NESTED = b"<div>" * 200_000 + b"text"
+MANY_TAGS = b"<p>x<b>" * (50_000_000 // 7)
+ATTRIBUTES = b"<p " + b" ".join(b"a%d=%d" % (n, n) for n in range(400_000)) + b">text</p>"
+
+
+@pytest.fixture(scope="module")
+def narrow() -> Iterator[Fence]:
+    """One second and 200 MB for a page."""
+    fence = Fence("cascade", 1.0, 200)
+    yield fence
+    fence.close()
+
+
+def test_behind_the_fence_as_before_it(narrow: Fence) -> None:
+    assert narrow.extract(GOOD) == extract_all(GOOD, "cascade") == [extract(*page) for page in GOOD]
+    assert narrow.extract([]) == []
+
+
+@pytest.mark.parametrize(
+    ("page", "reason", "value"),
+    [
+        (NESTED, "extract_timeout", 1.0),
+        (ATTRIBUTES, "extract_timeout", 1.0),
+        (MANY_TAGS, "extract_memory", 200.0),
+    ],
+    ids=["200,000 nested elements", "400,000 attributes", "50 MB of tags"],
+)
+def test_a_page_that_breaks_the_child_costs_only_itself(narrow: Fence, page: bytes, reason: str, value: float) -> None:
+    found = narrow.extract([*GOOD[:5], (page, None), *GOOD[5:]])
+    refused = found.pop(5)
+    assert isinstance(refused, Refused)
+    assert (refused.reason, refused.value) == (reason, value)
+    assert found == extract_all(GOOD, "cascade")
+
+
+def test_a_page_within_wider_limits_gets_through() -> None:
+    fence = Fence("cascade", 60.0, 4096)
+    (found,) = fence.extract([(b"<p>" + b"many <b>small</b> tags " * 50_000, None)])
+    fence.close()
+    assert isinstance(found, Extracted)
+    assert len(found.text) > 500_000
+
+
+def test_a_child_that_was_killed_is_replaced(narrow: Fence) -> None:
+    narrow.extract(GOOD[:1])
+    child = narrow._child
+    assert child is not None
+    os.kill(child.pid, signal.SIGKILL)
+    assert narrow.extract(GOOD[:3]) == extract_all(GOOD[:3], "cascade")
+
+
+def test_an_engine_that_cannot_start_is_an_error_and_no_page_is_dropped(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(StageError, match="engine no-such-engine of extraction does not start"):
+        Fence("no-such-engine", 1.0, 200).extract(GOOD)
+    assert "no-such-engine" in capfd.readouterr().err
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+@pytest.mark.parametrize("page", [b"<p>short", NESTED], ids=["waiting", "hanging"])
+def test_the_child_ends_when_its_parent_is_killed(page: bytes, tmp_path: Path) -> None:
+    (tmp_path / "page").write_bytes(page)
+    program = (
+        "import sys, time, pathlib, threading\n"
+        "from crawl2chat.pipelines.extraction.fence import Fence\n"
+        "fence = Fence('cascade', 3.0, 500)\n"
+        "fence.extract([(b'<p>first', None)])\n"
+        "print(fence._child.pid, flush=True)\n"
+        "fence.extract([(pathlib.Path(sys.argv[1]).read_bytes(), None)])\n"
+        "time.sleep(60)\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "page")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        time.sleep(0.3)
+        assert alive(child)
+        parent.kill()
+    deadline = time.monotonic() + 20
+    while alive(child) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not alive(child)
+
+
+def test_the_child_imports_nothing_heavy() -> None:
+    program = (
+        "import sys, crawl2chat.pipelines.extraction.fence_child as child\n"
+        "child.extract_all([(b'<p>text', None)], 'cascade')\n"
+        "print(sorted({'ray', 'torch', 'spacy', 'pandas', 'pyarrow', 'datatrove', 'trafilatura'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_ledger_names_the_limit() -> None:
+    source = WarcSource(kind="warc", name="s", paths=["x"])
+    filters = Filters(gopher_repetition=None, gopher_quality=None, c4=None, fineweb=None)
+    settings = Extract(page_seconds=0.5, page_mb=500)
+    refiner = Refiner(source, "x", "x", settings, Language(keep=[], threshold=0.0), filters)
+    pages = [RawRecord(n, str(n), html=html) for n, html in enumerate([GOOD[0][0], NESTED, GOOD[1][0]])]
+    kept, dropped, other = refiner.refine(pages)
+    assert kept.kept
+    assert other.kept
+    assert (dropped.row["stage"], dropped.row["reason"], dropped.row["value"]) == ("extract", "extract_timeout", 0.5)
