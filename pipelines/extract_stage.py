@@ -26,7 +26,7 @@ from ..core.units import Unit, UnitReport, total
 from .reading import read, units
 from .refine_inputs import digests
 from .selecting import select_records
-from .sources.pace_actor import shared_pace
+from .sources.common_crawl import Mirror
 from .sources.paths import stamps
 from .sources.records import Other
 
@@ -74,16 +74,13 @@ def _config(recipe: Recipe) -> dict[str, Any]:
 
 def _work(context: StageContext) -> StageResult:
     recipe = context.recipe
-    paces = [
-        shared_pace(source.name, source.access.requests_per_second)
-        for source in recipe.sources
-        if isinstance(source, CommonCrawlSource)
-    ]  # held here, so that no worker's end takes one along
+    # held while the workers work: the pace that they share lives as long as the first that asked for it
+    mirrors = [Mirror(source) for source in recipe.sources if isinstance(source, CommonCrawlSource)]
     selected = select_records(context)
     todo = units(recipe, context.run.folder, context.inputs["crawl"])
     work = partial(extract_unit, given=recipe.sources)
     reports = map_units(work, todo, context.folder, _config(recipe), context.progress)
-    del paces
+    del mirrors
     by_source = {source.name: dict.fromkeys(FACTS, 0) for source in context.recipe.sources}
     for unit, report in zip(todo, reports, strict=True):
         for name in FACTS:

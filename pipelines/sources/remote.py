@@ -46,6 +46,7 @@ class Remote:
 
     def __init__(self, access: Access, pace: Paced | None = None) -> None:
         self._access, self._pace = access, pace or Unpaced()
+        self._size: tuple[str, int] = ("", 0)  # of the file read last: object stores tell it by a request of its own
 
     def open(self, address: str) -> BinaryIO:
         """The file as a seekable stream that holds one block."""
@@ -89,7 +90,9 @@ class Remote:
         """Append what arrives of a range to `data`; returns the size of the whole file."""
         if not address.startswith(("http://", "https://")):
             fs, path = url_to_fs(address)
-            total = int(fs.size(path) or 0)
+            if self._size[0] != address:
+                self._size = (address, int(fs.size(path) or 0))
+            total = self._size[1]
             if start < total:
                 data += fs.cat_file(path, start, min(stop, total))
             return total
