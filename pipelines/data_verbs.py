@@ -46,8 +46,45 @@ def _run_train(options: argparse.Namespace) -> int:
     return train_classifier(options)
 
 
+def _stats(verb: Verb) -> None:
+    parser = verb("data stats", "what each step left of each source and language", _run_stats)
+    parser.add_argument("--run", required=True, metavar="R", help="folder of the run")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
+
+
+def _run_stats(options: argparse.Namespace) -> int:
+    from ..core.run import Run
+    from .stats_tables import run_stats
+
+    return run_stats(Run.open(options.run), options.json)
+
+
+def _inspect(verb: Verb) -> None:
+    parser = verb("data inspect", "some kept or dropped documents, with the rule and the measured value", _run_inspect)
+    parser.add_argument("--run", required=True, metavar="R", help="folder of the run")
+    parser.add_argument("--stage", metavar="S", help="read, extract, language, filter, dedup, …: as in the ledger")
+    parser.add_argument("--reason", metavar="W", help="the ledger's word, or how it begins: gopher_short")
+    parser.add_argument("--kept", action="store_true", help="documents that are left behind the stage")
+    parser.add_argument("--n", type=int, default=5, metavar="N", help="how many")
+    parser.add_argument("--seed", type=int, default=1, help="another one draws others")
+    parser.add_argument("--chars", type=int, default=800, metavar="N", help="of each text")
+
+
+def _run_inspect(options: argparse.Namespace) -> int:
+    from ..core.run import Run
+    from .samples import Choice, run_inspect
+
+    choice = Choice(options.stage, options.reason, options.kept, options.n, options.seed)
+    return run_inspect(Run.open(options.run), choice, options.chars)
+
+
 # the word after `data`, and what adds its parser
-WORDS: dict[str, Callable[[Verb], None]] = {"export": _export, "train-classifier": _train_classifier}
+WORDS: dict[str, Callable[[Verb], None]] = {
+    "export": _export,
+    "inspect": _inspect,
+    "stats": _stats,
+    "train-classifier": _train_classifier,
+}
 
 
 def one_word(argv: Sequence[str]) -> list[str]:
