@@ -30,7 +30,8 @@ def ips(text: str) -> Iterator[Span]:
             address = IPv4Address(match[0])
         except AddressValueError:
             continue
-        versionlike = max(address.packed) < 10 or VERSION.search(text[max(0, match.start() - 12) : match.start()])
+        parts = sorted(address.packed)  # small in sections and versions, hardly ever in addresses
+        versionlike = parts[2] < 10 or parts[3] < 20 or VERSION.search(text[max(0, match.start() - 12) : match.start()])
         if address.is_global and not address.is_multicast and not versionlike:
             yield match.span()
     for match in IPV6.finditer(text):

@@ -88,6 +88,7 @@ def test_what_stands_around_it_stays(text: str, left: str) -> None:
         "y = A@B.transpose() + W@x.flatten()",
         "127.0.0.1 10.1.2.3 192.168.1.1 172.16.99.1 169.254.10.20 0.0.0.0 255.255.255.255 192.0.2.45",
         "version 12.4.33.21, v11.22.33.44, Chrome/91.10.44.12, section 3.1.2.4, libfoo-10.20.30.40",
+        "12.2.3.3. Using a name\n15.3.3.19 Another",
         "1.2.3.4.5.6 and 300.400.500.600 and 12.34.56",
         "std::vector<a::b> and 12:34:56 and fe80::1 and 2001:db8::1 and ::1",
         "from 2019-01-02 to 2020-03-04, on 01.02.2003, 12/31/1999 23:59, 2024-06-30 10:00",

@@ -7,13 +7,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import fasttext
 import pyarrow.parquet as pq
 import pytest
 from crawl2chat.core.errors import StageError
 from crawl2chat.core.manifest import FileEntry, Manifest
 from crawl2chat.core.recipe import Recipe
-from crawl2chat.core.schema import DOCUMENT, DROPPED, doc_id
+from crawl2chat.core.schema import DOCUMENT, DROPPED, doc_id, document_schema
 from crawl2chat.core.settings_data import CrawlSource, Extract, Filters, Language, WarcSource
+from crawl2chat.core.settings_quality import Classifier, Pii, Toxicity
 from crawl2chat.core.units import Unit
 from crawl2chat.pipelines.extract_stage import EXTRACT, extract_unit
 from crawl2chat.pipelines.ledger import UnitWriter
@@ -167,3 +169,42 @@ def test_how_a_source_is_crawled_is_not_in_the_fingerprint() -> None:
         return EXTRACT.config(Recipe.model_validate({"name": "r", "sources": [source]}))
 
     assert config(5) == config(6)
+
+
+def test_behind_the_filters_come_words_scores_and_masks(tmp_path: Path) -> None:
+    """Each step sees what the one before it left; a dropped document's score stands in the ledger."""
+    model, list_ = tmp_path / "m.bin", tmp_path / "words.txt"
+    lines = ["__label__good the boats lay still at the quay", "__label__raw buy cheap pills now pills"] * 50
+    (tmp_path / "train.txt").write_text("\n".join(lines))
+    fasttext.train_supervised(str(tmp_path / "train.txt"), dim=4, epoch=50, lr=1.0, thread=1, verbose=0).save_model(
+        str(model)
+    )
+    list_.write_text("scoundrel\n")
+    steps = {
+        "classifiers": [Classifier(name="quality", model=str(model), label="good", threshold=0.5)],
+        "toxicity": Toxicity(words=str(list_), max_count=0, max_share=None),
+        "pii": Pii(phone=None),
+    }
+    texts = [
+        f"{TEXT} Ask joe@example.com, 66.211.168.193, +44 20 7946 0958.",
+        f"{TEXT} You scoundrel!",
+        "buy pills now ",
+    ]
+    records = [RawRecord(n, str(n), title="By joe@example.com", text=text) for n, text in enumerate(texts)]
+    kept, toxic, poor = refiner(language=Language(keep=[], threshold=0), **steps).refine(records)
+    assert kept.row["text"].endswith("Ask [EMAIL], [IP], +44 20 7946 0958.")
+    assert kept.row["title"] == "By [EMAIL]"
+    assert kept.masked == {"email": 2, "ip": 1}
+    assert kept.row["score_quality"] > 0.5
+    assert set(kept.row) == set(document_schema(["quality"]).names)
+    assert [toxic.row[name] for name in ("stage", "reason", "value", "detail")] == [
+        "filter",
+        "toxic_words",
+        1,
+        "max_count",
+    ]
+    assert [poor.row[name] for name in ("stage", "reason", "detail")] == ["classifier", "classifier_quality", ""]
+    assert 0 <= poor.row["value"] < 0.5
+    assert set(poor.row) == set(DROPPED.names)
+    one_by_one = [refiner(language=Language(keep=[], threshold=0), **steps).refine([record])[0] for record in records]
+    assert one_by_one == [kept, toxic, poor]
