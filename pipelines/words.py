@@ -10,8 +10,12 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
+from typing import Any
 
 from datatrove.utils.word_tokenizers import SpaCyTokenizer, WordTokenizer, load_word_tokenizer, strip_strings
+from spacy.attrs import IS_PUNCT
+from spacy.lang.lex_attrs import is_punct
+from spacy.language import Language
 from spacy.tokens import Doc
 
 FALLBACK = "en"
@@ -21,7 +25,18 @@ OWN_TOKENIZERS = ("ja", "zh", "vi")  # languages for which datatrove sets spaCy 
 
 
 class RememberingSpaCy(SpaCyTokenizer):
-    """datatrove's spaCy tokenizer with the words and sentences of the original."""
+    """datatrove's spaCy tokenizer with the words and sentences of the original.
+
+    spaCy describes each new word by a dozen features, in Python. The sentencizer reads one of them: no other is made.
+    """
+
+    @property
+    def tokenizer(self) -> Language:
+        fresh = self._tokenizer is None
+        loaded: Any = super().tokenizer
+        if fresh:
+            loaded.vocab.lex_attr_getters = {IS_PUNCT: is_punct}
+        return loaded
 
     def _zone(self) -> AbstractContextManager[object]:
         return nullcontext() if len(self.tokenizer.vocab) < REMEMBERED_WORDS else self.tokenizer.memory_zone()
@@ -48,9 +63,9 @@ def tokenizer_for(language: str) -> WordTokenizer:
     """The tokenizer that datatrove assigns to an ISO 639 code; English where it has none or its package is missing."""
     try:
         tokenizer = load_word_tokenizer(language)
+        if type(tokenizer) is SpaCyTokenizer and tokenizer.language not in (None, *OWN_TOKENIZERS):
+            tokenizer = RememberingSpaCy(str(tokenizer.language), tokenizer.config)
         tokenizer.word_tokenize("a b")  # loads lazily: what is missing shows only now
     except (ValueError, ImportError, LookupError, OSError):
         return tokenizer_for(FALLBACK)
-    if type(tokenizer) is SpaCyTokenizer and tokenizer.language not in (None, *OWN_TOKENIZERS):
-        return RememberingSpaCy(str(tokenizer.language), tokenizer.config)
     return tokenizer

@@ -21,47 +21,43 @@ class Lines(NamedTuple):
 
 
 def kept_lines(lines: list[str], text: str, settings: C4Quality) -> Lines:
-    """lines: those of the text, stripped. Most texts hold nothing that a rule but the lengths of lines looks for."""
+    """What is left of a text. lines: its lines, stripped.
+
+    Most texts hold nothing of what most rules look for: what does not stand in the text is not looked for in its lines.
+    """
+    cited = settings.remove_citations and "[" in text and CITATION_REGEX.search(text) is not None
     lowered = text.lower()
-    plain = (
-        not settings.filter_no_terminal_punct
-        and not (settings.filter_curly_bracket and "{" in text)
-        and not (settings.filter_javascript and SCRIPT in lowered)
-        and not (settings.filter_lorem_ipsum and LOREM in lowered)
-        and not (settings.filter_policy and any(phrase in lowered for phrase in POLICY_SUBSTRINGS))
-        and not (settings.remove_citations and "[" in text and CITATION_REGEX.search(text))
-    )
-    least, most = settings.min_words_per_line, settings.max_word_length
-    if plain:
-        return Lines([line for line in lines if _fits(line, line.split(), least, most)])
-    return _one_by_one(lines, settings)
 
+    def sought(wanted: bool, *phrases: str) -> tuple[str, ...]:  # a removed citation may leave a phrase that was none
+        return tuple(one for one in phrases if cited or one in lowered) if wanted else ()
 
-def _fits(line: str, words: list[str], least: int, most: int) -> bool:
-    return len(words) >= least and (most == -1 or len(line) <= most or max(map(len, words)) <= most)
-
-
-def _one_by_one(lines: list[str], settings: C4Quality) -> Lines:
-    """datatrove's order of rules; but it stops at the first line that condemns the text, and here all are looked at."""
+    lorem, curly = sought(settings.filter_lorem_ipsum, LOREM), sought(settings.filter_curly_bracket, "{")
+    script, policy = sought(settings.filter_javascript, SCRIPT), sought(settings.filter_policy, *POLICY_SUBSTRINGS)
+    least, longest = settings.min_words_per_line, settings.max_word_length
+    if not (cited or lorem or curly or script or policy or settings.filter_no_terminal_punct):
+        return Lines([line for line in lines if _fits(line, least, longest)])
     kept: list[str] = []
-    lorem = curly = 0
-    for whole in lines:
-        words = whole.split()
-        if settings.max_word_length != -1 and any(len(word) > settings.max_word_length for word in words):
-            continue
-        line = CITATION_REGEX.sub("", whole) if settings.remove_citations else whole
+    lorems = curlies = 0
+    for whole in lines:  # in datatrove's order of rules; but it stops at the line that condemns, and here all are seen
+        line = CITATION_REGEX.sub("", whole) if cited and "[" in whole else whole
         if settings.filter_no_terminal_punct and (not line.endswith(END_PUNCTUATION) or line.endswith(ELLIPSIS)):
             continue
-        if len(words) < settings.min_words_per_line:
+        if not _fits(whole, least, longest):
             continue
-        lowered = line.lower()
-        if settings.filter_lorem_ipsum and LOREM in lowered:
-            lorem += not curly  # the first of both gives the reason
-        elif settings.filter_javascript and SCRIPT in lowered:
+        small = line.lower()
+        if lorem and LOREM in small:
+            lorems += not curlies  # the first line of either kind gives the reason
+        elif script and SCRIPT in small:
             continue
-        elif settings.filter_curly_bracket and "{" in line:
-            curly += not lorem
-        if settings.filter_policy and any(phrase in lowered for phrase in POLICY_SUBSTRINGS):
+        elif curly and "{" in line:
+            curlies += not lorems
+        if policy and any(phrase in small for phrase in policy):
             continue
         kept.append(line)
-    return Lines(kept, lorem, curly)
+    return Lines(kept, lorems, curlies)
+
+
+def _fits(line: str, least: int, longest: int) -> bool:
+    """Whether a line has words enough, and none that is too long."""
+    words = line.split()
+    return len(words) >= least and (longest == -1 or len(line) <= longest or max(map(len, words)) <= longest)

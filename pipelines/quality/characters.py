@@ -14,6 +14,7 @@ ALPHA = 2  # str.isalpha
 PUNCT = 4  # Unicode category P…, spaCy's is_punct
 DIGIT = 8  # str.isdigit
 UPPER = 16  # str.isupper
+SPACE = 32  # str.isspace
 ASSIGNED = 0x40000  # above it: no letters, digits or punctuation
 
 
@@ -23,12 +24,9 @@ def table() -> np.ndarray:
     bits = np.zeros(0x110000, dtype=np.uint8)
     for point in range(ASSIGNED):
         char = chr(point)
-        kind = unicodedata.category(char)
-        if kind == "Cn":
-            continue
-        bits[point] = (
-            ALPHA * char.isalpha() | PUNCT * (kind[0] == "P") | DIGIT * char.isdigit() | UPPER * char.isupper()
-        )
+        letter, digit, space = char.isalpha(), char.isdigit(), char.isspace()
+        punctuation = not letter and unicodedata.category(char)[0] == "P"
+        bits[point] = ALPHA * letter | PUNCT * punctuation | DIGIT * digit | UPPER * char.isupper() | SPACE * space
     bits[[ord(char) for char in PUNCTUATION_SET]] |= SYMBOL
     return bits
 

@@ -1,89 +1,145 @@
-"""All measures of a batch of texts: one float64 column each, and the texts as C4 leaves them.
+"""The measures of a batch of texts, one float64 column each, and the texts as C4 leaves them.
 
-Which columns there are, and what each is: core/settings_filters.py (Filters.measures).
+Which columns there are, and what each is: core/settings_filters.py (MEASURES, Filters.measures).
+
+Measuring goes in steps, in the order of the rules. Where the measures are stored, every text takes every step;
+otherwise a text that broke a rule is left out of the steps behind it, as with datatrove.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from ...core.settings_filters import C4Quality, Filters, FineWebQuality, GopherRepetition
+from ...core.settings_filters import Filters, FineWebQuality, GopherRepetition
 from . import surface
 from .c4 import kept_lines
 from .characters import DIGIT, UPPER, shares
 from .columns import owners, totals
 from .lexicon import Lexicon, Words
 from .repetition import repeated_characters, top_characters
+from .rules import Rule, custom_rules, first_broken, rules_of
 
-REPETITION = ("dup_para_frac", "dup_para_char_frac", "dup_line_frac", "dup_line_char_frac")
-MARKS = ("hash_ratio", "ellipsis_ratio", "bullet_lines_ratio", "ellipsis_lines_ratio")
-WORDS = ("word_count", "mean_word_length", "alpha_words_ratio", "stop_words")
-C4 = ("c4_sentences", "c4_lorem_ipsum", "c4_curly_bracket")
-FINEWEB = ("line_count", "line_punct_ratio", "short_line_ratio", "char_dup_ratio", "list_ratio")
+GROUP = 1 << 17  # characters that are worked on at a time, so that the arrays stay in the processor's cache
+Columns = dict[str, np.ndarray]
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """Columns of the batch, and each text as it would be kept, with the number of lines that C4 took."""
+@dataclass(slots=True)
+class Group:
+    """Texts on their way through the steps, and what was found. Columns have a row for each text, NaN: not measured."""
 
-    values: dict[str, np.ndarray]
     texts: list[str]
-    lines_removed: list[int]
+    languages: list[str]
+    values: Columns = field(default_factory=dict)
+    broken: list[Rule | None] = field(default_factory=list)  # the first rule that each text breaks
+    left: list[str] = field(default_factory=list)  # the text that each leaves
+    removed: list[int] = field(default_factory=list)  # lines that C4 took from it
+    here: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))  # texts that take the next step
+    words: Words | None = None  # of these
+
+    def __post_init__(self) -> None:
+        self.here = np.arange(len(self.texts))
+        self.broken, self.left, self.removed = [None] * len(self.texts), list(self.texts), [0] * len(self.texts)
+
+    def of(self, column: list[str]) -> list[str]:
+        """The entries of the texts that are here."""
+        return [column[place] for place in self.here.tolist()]
+
+    def ask(self, rules: Sequence[Rule]) -> None:
+        """Note which texts break one of the rules, unless they broke one before."""
+        columns = {rule.measure: self.values[rule.measure][self.here] for rule in rules}
+        for place, number in zip(
+            self.here.tolist(), first_broken(rules, columns, len(self.here)).tolist(), strict=True
+        ):
+            if number >= 0 and self.broken[place] is None:
+                self.broken[place] = rules[number]
+
+    def dismiss(self) -> None:
+        """Leave out the texts that broke a rule."""
+        stays = np.array([self.broken[place] is None for place in self.here.tolist()], dtype=np.bool_)
+        if not stays.all():
+            self.here = self.here[stays]
+            self.words = self.words.of(np.flatnonzero(stays)) if self.words is not None else None
 
 
 class Measures:
     """Measures batches with the recipe's settings. Holds the words that it met."""
 
-    def __init__(self, settings: Filters) -> None:
+    def __init__(self, settings: Filters, rules: Sequence[Rule] | None = None) -> None:
+        """rules: those that are asked; all of the settings, if left out."""
         self._settings = settings
+        self._rules = [*rules_of(settings), *custom_rules(settings)] if rules is None else list(rules)
         self._lexicon = Lexicon()
+        runs = settings.gopher_repetition or GopherRepetition()
+        self._tops = sorted({n for n, _ in runs.top_n_grams})
+        self._again = sorted({n for n, _ in runs.dup_n_grams})
 
-    def of(self, texts: Sequence[str], languages: Sequence[str]) -> Measured:
-        """Measure a batch; what is found of a text does not depend on the others."""
-        settings = self._settings
-        words = self._lexicon.read(texts, languages)
+    def of(self, texts: Sequence[str], languages: Sequence[str]) -> list[Group]:
+        """Measure a batch, group by group; what is found of a text does not depend on the others."""
+        return [self._measured(list(texts[a:b]), list(languages[a:b])) for a, b in _groups(texts)]
+
+    def _measured(self, texts: list[str], languages: list[str]) -> Group:
+        group = Group(texts, languages)
+        asked = 0
+        for columns in self._steps(group):
+            for name, column in columns.items():
+                group.values.setdefault(name, np.full(len(texts), np.nan))[group.here] = column
+            ready = asked
+            while ready < len(self._rules) and self._rules[ready].measure in group.values:
+                ready += 1
+            group.ask(self._rules[asked:ready])
+            asked = ready
+            if not self._settings.scores:
+                group.dismiss()
+                if not len(group.here) or (asked == len(self._rules) and "line_count" in group.values):
+                    break
+        return group
+
+    def _steps(self, group: Group) -> Iterator[Columns]:
+        """Each step's columns for the texts that are here when it is taken."""
+        texts = group.of(group.texts)
+        found = _named(surface.REPETITION, [surface.repetition(text) for text in texts])
+        yield {**found, "characters": np.array([len(text) for text in texts], dtype=np.float64)}
+
+        group.words = self._lexicon.read(group.of(group.texts), group.of(group.languages))
+        for sizes, measure, name in (
+            (self._tops, top_characters, "top_{}_gram"),
+            (self._again[:1], repeated_characters, "duplicated_{}_n_grams"),  # most that repeat do so here
+            (self._again[1:], repeated_characters, "duplicated_{}_n_grams"),
+        ):
+            size = np.maximum(1, [len(text) for text in group.of(group.texts)])
+            yield {name.format(n): found / size for n, found in measure(group.words, self._lexicon, sizes).items()}
+
+        texts = group.of(group.texts)
         lines = [[line.strip() for line in text.splitlines()] for text in texts]
-        values = {**_named(REPETITION, [surface.repetition(text) for text in texts])}
-        values |= self._repeated_runs(texts, words) | self._of_words(words)
-        found = _named(MARKS, [surface.marks(*one) for one in zip(texts, lines, strict=True)])
-        count = np.maximum(1, words.counts)
-        values |= {name: found[name] / count if name in MARKS[:2] else found[name] for name in MARKS}
-        left, word_counts = list(texts), words.counts.astype(np.float64)
-        if settings.c4 is not None:
-            of_c4, left, word_counts = self._after_c4(settings.c4, texts, lines, languages, words)
-            values |= of_c4
-        short = (settings.fineweb or FineWebQuality()).short_line_length
-        found = _named(FINEWEB, [surface.fineweb(text, short) for text in left])
-        found["list_ratio"] /= np.maximum(1, word_counts)
-        values |= found
-        values["characters"] = np.array([len(text) for text in texts], dtype=np.float64)
-        values |= {"digit_share": shares(texts, DIGIT), "upper_share": shares(texts, UPPER)}
-        for rule in settings.rules:
-            if rule.pattern is not None:
-                matches = re.compile(rule.pattern).findall
-                values[rule.column] = np.array([len(matches(text)) for text in texts], dtype=np.float64)
-        removed = [sum(map(bool, one)) - int(rest) for one, rest in zip(lines, found["line_count"], strict=True)]
-        return Measured(values, left, removed)
+        found = _named(surface.MARKS, [surface.marks(*one) for one in zip(texts, lines, strict=True)])
+        for name in surface.MARKS[:2]:
+            found[name] /= np.maximum(1, group.words.counts)
+        yield {**found, **self._of_words(group.words)}
 
-    def _repeated_runs(self, texts: Sequence[str], words: Words) -> dict[str, np.ndarray]:
-        wanted = self._settings.gopher_repetition or GopherRepetition()
-        size = np.maximum(1, [len(text) for text in texts])
-        tops = top_characters(words, self._lexicon, [n for n, _ in wanted.top_n_grams])
-        again = repeated_characters(words, self._lexicon, [n for n, _ in wanted.dup_n_grams])
-        return {f"top_{n}_gram": found / size for n, found in tops.items()} | {
-            f"duplicated_{n}_n_grams": found / size for n, found in again.items()
+        yield self._after_c4(group, group.words)
+
+        texts = group.of(group.texts)
+        patterns = [
+            (rule.column, re.compile(rule.pattern)) for rule in self._settings.rules if rule.pattern is not None
+        ]
+        yield {
+            "digit_share": shares(texts, DIGIT),
+            "upper_share": shares(texts, UPPER),
+            **{name: np.array([len(one.findall(text)) for text in texts]) for name, one in patterns},
         }
 
-    def _of_words(self, words: Words) -> dict[str, np.ndarray]:
+    def _of_words(self, words: Words) -> Columns:
         lexicon, texts, owner = self._lexicon, len(words.counts), owners(words.counts)
         real = ~lexicon.symbol[words.ids]
         count = totals(owner, real, texts)
         stops = np.zeros(texts, dtype=np.uint8)
-        np.bitwise_or.at(stops, owner, lexicon.stop[words.ids])
+        bits = lexicon.stop[words.ids]
+        some = np.flatnonzero(bits)
+        np.bitwise_or.at(stops, owner[some], bits[some])
         return {
             "word_count": count,
             "mean_word_length": totals(owner, real * lexicon.lengths[words.ids], texts) / np.maximum(1, count),
@@ -91,19 +147,46 @@ class Measures:
             "stop_words": np.bitwise_count(stops).astype(np.float64),
         }
 
-    def _after_c4(
-        self, c4: C4Quality, texts: Sequence[str], lines: list[list[str]], languages: Sequence[str], words: Words
-    ) -> tuple[dict[str, np.ndarray], list[str], np.ndarray]:
-        """C4's columns, the texts that are left, and how many words each of these has."""
-        kept = [kept_lines(of_text, text, c4) for text, of_text in zip(texts, lines, strict=True)]
-        sentences, left = self._lexicon.read_lines([one.kept for one in kept], languages, words.whole)
-        found = [sentences, [one.lorem_ipsum for one in kept], [one.curly_bracket for one in kept]]
-        values: dict[str, np.ndarray] = {
-            name: np.array(column, dtype=np.float64) for name, column in zip(C4, found, strict=True)
-        }
-        return values, ["\n".join(one.kept).strip() for one in kept], left
+    def _after_c4(self, group: Group, words: Words) -> Columns:
+        """C4's columns, and FineWeb's on the texts that C4 leaves."""
+        found: Columns = {}
+        counts = words.counts
+        if (c4 := self._settings.c4) is not None:
+            texts = group.of(group.texts)
+            split = [[line.strip() for line in text.splitlines()] for text in texts]
+            kept = [kept_lines(lines, text, c4) for lines, text in zip(split, texts, strict=True)]
+            for place, one, lines in zip(group.here.tolist(), kept, split, strict=True):
+                group.left[place] = "\n".join(one.kept).strip()
+                group.removed[place] = sum(map(bool, lines))
+            sentences, counts = self._lexicon.read_lines(
+                [one.kept for one in kept], group.of(group.languages), words.whole
+            )
+            marks = {
+                "c4_lorem_ipsum": [x.lorem_ipsum for x in kept],
+                "c4_curly_bracket": [x.curly_bracket for x in kept],
+            }
+            found = {"c4_sentences": sentences, **{name: np.array(column) for name, column in marks.items()}}
+        short = (self._settings.fineweb or FineWebQuality()).short_line_length
+        found |= _named(surface.FINEWEB, [surface.fineweb(text, short) for text in group.of(group.left)])
+        if c4 is not None:
+            for place, count in zip(group.here.tolist(), found["line_count"].tolist(), strict=True):
+                group.removed[place] -= int(count)
+        found["list_ratio"] /= np.maximum(1, counts)
+        return found
 
 
-def _named(names: Sequence[str], rows: list[tuple[float, ...]]) -> dict[str, np.ndarray]:
+def _groups(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Where to cut a batch, so that a group has about GROUP characters."""
+    start = size = 0
+    for place, text in enumerate(texts):
+        if place > start and size + len(text) > GROUP:
+            yield start, place
+            start, size = place, 0
+        size += len(text)
+    if texts:
+        yield start, len(texts)
+
+
+def _named(names: Sequence[str], rows: list[tuple[float, ...]]) -> Columns:
     table = np.array(rows, dtype=np.float64).reshape(len(rows), len(names))
     return {name: table[:, place].copy() for place, name in enumerate(names)}

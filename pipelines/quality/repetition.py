@@ -4,31 +4,23 @@
 frequent ones the first counts. `repeated_characters`: characters in n-grams that stood before in the text, where a
 repeated n-gram is skipped as a whole; there the words are joined by nothing, so that "a bc" repeats "ab c".
 
-All texts of a batch are worked on together. An n-gram is one 64-bit number, made from that of the (n-1)-gram at the
-same place, and salted with its text. Few n-grams stand twice: a table of last positions finds those that may, in two
-passes without sorting, and only these are sorted.
+All texts of a group are worked on together. An n-gram is one 64-bit number, made from that of the (n-1)-gram at the
+same place. Equal ones find each other without sorting: all write their position to the place of a table that their
+number names, and who reads back a position with the same number belongs to it; the others try another table.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
-from ...dedup.hashing import mix
 from .columns import owners, totals
-from .lexicon import BASE, Lexicon, Words
+from .cutting import BASE
+from .lexicon import Lexicon, Words
 
 SALT = np.uint64(0xD1342543DE82EF95)  # odd
-
-
-class Runs(NamedTuple):
-    """Positions whose n-gram stands at least twice in its text, sorted by n-gram, then by position."""
-
-    at: np.ndarray  # position of the n-gram's first word in the batch
-    run: np.ndarray  # number of the n-gram
-    first: np.ndarray  # for each n-gram, its place in `at`
+SPREAD = 0x9E3779B97F4A7C15  # odd
 
 
 def top_characters(words: Words, lexicon: Lexicon, sizes: Sequence[int]) -> dict[int, np.ndarray]:
@@ -43,18 +35,17 @@ def top_characters(words: Words, lexicon: Lexicon, sizes: Sequence[int]) -> dict
         keys = keys[: len(own) - n + 1] * np.uint64(BASE) + own[n - 1 :]
         if n not in sizes:
             continue
-        value = np.zeros(texts, dtype=np.int64)
+        times, at = np.ones(texts, dtype=np.int64), begins.copy()  # where nothing repeats: the first n-gram, once
+        _, count = _equal(_within_texts(keys, owner, words.counts, n))
+        again = np.flatnonzero(count > 1)
+        np.maximum.at(times, owner[again], count[again])
+        best = again[count[again] == times[owner[again]]]
+        whose, first = np.unique(owner[best], return_index=True)
+        at[whose] = best[first]
         long_enough = np.flatnonzero(words.counts >= n)
-        at = begins[long_enough]
-        value[long_enough] = reach[at + n] - reach[at] + n - 1  # nothing repeats: the first n-gram, once
-        runs = _repeated(keys, owner, n)
-        if len(runs.first):
-            times = np.diff(np.append(runs.first, len(runs.at)))
-            at = runs.at[runs.first]
-            best = np.lexsort((at, -times, owner[at]))
-            best = best[np.unique(owner[at[best]], return_index=True)[1]]
-            value[owner[at[best]]] = (reach[at[best] + n] - reach[at[best]] + n - 1) * times[best]
-        found[n] = value
+        at = at[long_enough]
+        found[n] = np.zeros(texts, dtype=np.int64)
+        found[n][long_enough] = (reach[at + n] - reach[at] + n - 1) * times[long_enough]
     return found
 
 
@@ -68,54 +59,54 @@ def repeated_characters(words: Words, lexicon: Lexicon, sizes: Sequence[int]) ->
     for n in range(1, max(sizes, default=0) + 1):
         keys = keys[: len(hashes) - n + 1] * steps[n - 1 :] + hashes[n - 1 :]
         if n in sizes:
-            hits = _hits(_repeated(keys, owner, n), n)
+            group, count = _equal(_within_texts(keys, owner, words.counts, n))
+            hits = _hits(group, np.flatnonzero(count > 1), n)
             found[n] = totals(owner[hits], reach[hits + n] - reach[hits], len(words.counts))
     return found
 
 
 def _reach(words: Words, lexicon: Lexicon) -> np.ndarray:
-    """Characters before each word of the batch, and after the last: int64 [words + 1]."""
+    """Characters before each word of the group, and after the last: int64 [words + 1]."""
     return np.concatenate([[0], np.cumsum(lexicon.lengths[words.ids])])
 
 
-def _repeated(keys: np.ndarray, owner: np.ndarray, n: int) -> Runs:
-    """The n-grams that stand twice in a text. keys: the n-gram at each position; owner: the text of each word."""
-    inside = np.flatnonzero(owner[: len(keys)] == owner[n - 1 :])
-    keys = mix(keys[inside] + owner[inside].astype(np.uint64) * SALT)
-    bits = max(10, len(keys).bit_length() + 2)
-    slot = (keys >> np.uint64(64 - bits)).astype(np.int64)
-    last = np.empty(1 << bits, dtype=np.int32)  # not filled: only places that are written next are read
-    here = np.arange(len(slot), dtype=np.int32)
-    last[slot] = here
-    behind = last[slot]
-    earlier = behind != here
-    again = np.zeros(len(slot), dtype=np.bool_)
-    again[behind[earlier]] = True
-    maybe = np.flatnonzero(earlier | again)
-    keys = keys[maybe]
-    order = np.argsort(keys, kind="stable")
-    keys, at = keys[order], inside[maybe[order]]
-    fresh = np.concatenate([[True], keys[1:] != keys[:-1]])[: len(keys)]
-    run = np.cumsum(fresh) - 1
-    times = np.bincount(run, minlength=1)
-    twice = times[run] > 1
-    at, run = at[twice], run[twice]
-    first = np.flatnonzero(np.concatenate([[True], run[1:] != run[:-1]])[: len(run)])
-    return Runs(at, run, first)
+def _within_texts(keys: np.ndarray, owner: np.ndarray, counts: np.ndarray, n: int) -> np.ndarray:
+    """Keys that are equal within a text only; n-grams that cross the end of a text are equal to none."""
+    salted = keys + owner[: len(keys)].astype(np.uint64) * SALT
+    crossing = (np.cumsum(counts)[:, None] - np.arange(1, n)).ravel()
+    crossing = crossing[(crossing >= 0) & (crossing < len(keys))]
+    crossing = crossing[owner[crossing] != owner[crossing + n - 1]]
+    salted[crossing] = (crossing.astype(np.uint64) + np.uint64(1)) * np.uint64(SPREAD)
+    return salted
 
 
-def _hits(runs: Runs, n: int) -> np.ndarray:
-    """Positions at which an n-gram counts as repeated, going through the text from left to right."""
-    order = np.argsort(runs.at)
+def _equal(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each key: the number of its group of equal keys, and how many there are."""
+    group = np.empty(len(keys), dtype=np.int64)
+    left, factor = np.arange(len(keys)), SPREAD
+    while len(left):
+        bits = max(4, len(left).bit_length() + 2)
+        slots = ((keys[left] * np.uint64(factor)) >> np.uint64(64 - bits)).astype(np.int64)
+        last = np.empty(1 << bits, dtype=np.int64)  # not filled: only what is written next is read
+        last[slots] = left
+        shown = last[slots]
+        same = keys[shown] == keys[left]
+        group[left[same]] = shown[same]
+        left, factor = left[~same], factor * SPREAD & 0xFFFFFFFFFFFFFFFF
+    return group, np.bincount(group, minlength=1)[group]
+
+
+def _hits(group: np.ndarray, repeated: np.ndarray, n: int) -> np.ndarray:
+    """Positions at which an n-gram counts as repeated, going through the texts from left to right."""
     seen: set[int] = set()
     hits: list[int] = []
     free = 0
-    for at, run in zip(runs.at[order].tolist(), runs.run[order].tolist(), strict=True):
+    for at, one in zip(repeated.tolist(), group[repeated].tolist(), strict=True):
         if at < free:
             continue
-        if run in seen:
+        if one in seen:
             hits.append(at)
             free = at + n
         else:
-            seen.add(run)
+            seen.add(one)
     return np.array(hits, dtype=np.int64)

@@ -5,7 +5,7 @@ Order and comparisons are datatrove's: a threshold of 0 or null switches Gopher'
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -52,7 +52,7 @@ def custom_rules(settings: Filters) -> list[Rule]:
     ]
 
 
-def first_broken(rules: list[Rule], values: dict[str, np.ndarray], texts: int) -> np.ndarray:
+def first_broken(rules: Sequence[Rule], values: dict[str, np.ndarray], texts: int) -> np.ndarray:
     """For each text the number of the first rule that it breaks, -1 for a text that breaks none."""
     first = np.full(texts, -1)
     for number, rule in enumerate(rules):

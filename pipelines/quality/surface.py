@@ -6,15 +6,17 @@ fineweb_quality_filter.py), so that the shares come out as the same floats.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from datatrove.utils.text import TERMINAL_PUNCTUATION
 
-PARAGRAPH_ENDS = re.compile(r"\n{2,}")
-LINE_ENDS = re.compile(r"\n+")
 BULLETS = ("•", "-")
 ELLIPSES = ("...", "…")
+
+# The columns of the functions below, in their order.
+REPETITION = ("dup_para_frac", "dup_para_char_frac", "dup_line_frac", "dup_line_char_frac")
+MARKS = ("hash_ratio", "ellipsis_ratio", "bullet_lines_ratio", "ellipsis_lines_ratio")  # the first two not yet a word
+FINEWEB = ("line_count", "line_punct_ratio", "short_line_ratio", "char_dup_ratio", "list_ratio")  # list_ratio: as well
 
 
 def repeated(parts: Sequence[str]) -> tuple[int, int]:
@@ -23,40 +25,55 @@ def repeated(parts: Sequence[str]) -> tuple[int, int]:
     return len(parts) - len(distinct), sum(map(len, parts)) - sum(map(len, distinct))
 
 
+def paragraphs(text: str) -> list[str]:
+    """The text split at runs of two and more line feeds."""
+    parts = text.strip().split("\n\n")
+    return [one.lstrip("\n") for one in parts if one.lstrip("\n")] if "\n\n\n" in text and any(parts) else parts
+
+
+def lines(text: str) -> list[str]:
+    """The text split at runs of line feeds."""
+    parts = text.split("\n")
+    return [*parts[:1], *filter(None, parts[1:-1]), *parts[1:][-1:]]
+
+
 def repetition(text: str) -> tuple[float, ...]:
     """Gopher repetition: repeated paragraphs and their characters, repeated lines and theirs, each as a share."""
-    paragraphs, lines = PARAGRAPH_ENDS.split(text.strip()), LINE_ENDS.split(text)
-    (paragraphs_again, paragraph_characters), (lines_again, line_characters) = repeated(paragraphs), repeated(lines)
+    all_paragraphs, all_lines = paragraphs(text), lines(text)
+    (paragraphs_again, paragraph_characters), (lines_again, line_characters) = (
+        repeated(all_paragraphs),
+        repeated(all_lines),
+    )
     size = max(1, len(text))
     return (
-        paragraphs_again / len(paragraphs),
+        paragraphs_again / len(all_paragraphs),
         paragraph_characters / size,
-        lines_again / len(lines),
+        lines_again / len(all_lines),
         line_characters / size,
     )
 
 
-def marks(text: str, lines: Sequence[str]) -> tuple[float, ...]:
+def marks(text: str, stripped: Sequence[str]) -> tuple[float, ...]:
     """Gopher quality: hashes and ellipses in the text; of its stripped lines, those with a bullet or trailing off."""
-    size = max(1, len(lines))
+    size = max(1, len(stripped))
     return (
         text.count("#"),
         text.count("...") + text.count("…"),
-        sum(line.startswith(BULLETS) for line in lines) / size,
-        sum(line.endswith(ELLIPSES) for line in lines) / size,
+        sum(line.startswith(BULLETS) for line in stripped) / size,
+        sum(line.endswith(ELLIPSES) for line in stripped) / size,
     )
 
 
 def fineweb(text: str, short: int) -> tuple[float, ...]:
     """FineWeb: lines that hold something; of these the shares that end a sentence, that are short; characters in
     repeated ones as a share; line feeds."""
-    lines = [line for line in text.split("\n") if line and not line.isspace()]
-    size = max(1, len(lines))
+    filled = [line for line in text.split("\n") if line and not line.isspace()]
+    size = max(1, len(filled))
     feeds = text.count("\n")
     return (
-        len(lines),
-        sum(line[-1] in TERMINAL_PUNCTUATION for line in lines) / size,
-        sum(len(line) <= short for line in lines) / size,
-        repeated(lines)[1] / max(1, len(text) - feeds),
+        len(filled),
+        sum(line[-1] in TERMINAL_PUNCTUATION for line in filled) / size,
+        sum(len(line) <= short for line in filled) / size,
+        repeated(filled)[1] / max(1, len(text) - feeds),
         feeds,
     )
