@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from .section import Section
 
@@ -119,18 +119,26 @@ class CommonCrawlSource(NamedSource):
     crawl: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="such as CC-MAIN-2024-10")
     mirror: str = Field(default="https://data.commoncrawl.org/", description="an https or s3 address, or a folder")
     format: Literal["warc", "wet"] = "warc"
-    files: int | str | None = Field(default=None, description="how many, chosen by hash; or START:STOP of the list")
+    files: int | tuple[int, int] | None = Field(default=None, description="how many, by hash; or [START, STOP]")
     select: IndexSelect | None = Field(default=None, description="fetch only the records that these match")
     access: Access = Access()
 
-    @field_validator("files")
+    @field_validator("files", mode="before")
     @classmethod
-    def _slice(cls, files: int | str | None) -> int | str | None:
-        if isinstance(files, int) and files < 1:
-            raise ValueError(f"files is {files}; give a number above 0, or START:STOP")
-        if isinstance(files, str) and not re.fullmatch(r"\d*:\d*", files):
-            raise ValueError(f"files is {files!r}; give a number, or START:STOP such as 0:100")
-        return files
+    def _count_or_slice(cls, files: Any) -> Any:
+        if files is None or (type(files) is int and files > 0):
+            return files
+        if isinstance(files, list | tuple) and [type(place) for place in files] == [int, int]:
+            start, stop = files
+            if 0 <= start < stop:
+                return files
+        raise ValueError(f"files is {files!r}; give a number above 0, or [START, STOP] such as [0, 100]")
+
+    @model_validator(mode="after")
+    def _index_is_of_warc(self) -> Self:
+        if self.select is not None and self.format != "warc":
+            raise ValueError("the URL index knows WARC records only; with select, leave format out")
+        return self
 
     def identity(self) -> dict[str, Any]:
         """Every mirror holds the same crawl, and how it is fetched does not matter."""

@@ -55,8 +55,8 @@ def crawl_files(source: CommonCrawlSource) -> list[str]:
     if isinstance(source.files, int):  # by hash: any number is a fair sample, and a larger one holds the smaller
         chosen = set(sorted(listed, key=lambda path: xxhash.xxh3_64_intdigest(path))[: source.files])
         return [path for path in listed if path in chosen]
-    start, _, stop = (source.files or ":").partition(":")
-    return listed[int(start or 0) : int(stop) if stop else None]
+    start, stop = source.files or (0, None)
+    return listed[start:stop]
 
 
 def index_files(source: CommonCrawlSource) -> list[str]:
@@ -75,7 +75,7 @@ def check_common_crawl(source: CommonCrawlSource) -> None:
     if not crawl_files(source):
         raise InputError(
             f"sources.{source.name}.files is {source.files!r}, which chooses no file of {source.crawl}",
-            "give a number, or START:STOP within the listing",
+            "give a number, or [START, STOP] within the listing",
         )
     if source.select is not None:
         index_files(source)

@@ -47,7 +47,7 @@ def test_files_and_selection_give_the_same_documents_and_a_failed_run_continues(
     local_ray: None, tmp_path: Path, crawl_mirror: Any
 ) -> None:
     source = {**SOURCE, "name": "cc", "mirror": crawl_mirror.url}
-    whole = make_run(tmp_path, "whole", [{**source, "files": "0:3"}])
+    whole = make_run(tmp_path, "whole", [{**source, "files": [0, 3]}])
     import mirror_server
 
     crawl_mirror.faults.append(mirror_server.Fault(where="resiliparse-warcfile", status=503, times=2))
@@ -61,7 +61,7 @@ def test_files_and_selection_give_the_same_documents_and_a_failed_run_continues(
 
     access = {**ACCESS, "requests_per_second": RATE, "gap_bytes": 0}
     select = {"mimes": [], "status": [], "records_per_unit": 20}
-    chosen = make_run(tmp_path, "chosen", [{**source, "files": "0:3", "select": select, "access": access}])
+    chosen = make_run(tmp_path, "chosen", [{**source, "files": [0, 3], "select": select, "access": access}])
     crawl_mirror.requests.clear()
     selected = extract(chosen)
     assert selected.counters["documents_in"] == counters["documents_in"]
