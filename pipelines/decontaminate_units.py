@@ -27,7 +27,8 @@ from ..core.manifest import FileEntry, file_entry
 from ..core.schema import CUTS, DROPPED
 from ..core.settings_cleaning import Decontaminate
 from ..core.units import Unit, UnitReport
-from .decontaminate_index import NAMES, Index, build
+from .decontaminate_build import build
+from .decontaminate_index import NAMES, Index
 from .decontaminate_match import is_contamination, matches, widened
 
 DROP, PIECES, SHORT = "contaminated", "contaminated_pieces", "contaminated_short"

@@ -20,8 +20,8 @@ from crawl2chat.core.recipe import Recipe, load_recipe
 from crawl2chat.core.schema import CUTS, DOCUMENT, DROPPED, doc_id
 from crawl2chat.core.settings_cleaning import Decontaminate, EvalSet
 from crawl2chat.core.units import Unit
-from crawl2chat.pipelines import decontaminate_index
-from crawl2chat.pipelines.decontaminate_index import Index, build
+from crawl2chat.pipelines.decontaminate_build import INNER_MARK, MAX_ITEMS, build
+from crawl2chat.pipelines.decontaminate_index import Index
 from crawl2chat.pipelines.decontaminate_match import is_contamination, matches, widened
 from crawl2chat.pipelines.decontaminate_sets import check_sets, read_items, set_stamps
 from crawl2chat.pipelines.decontaminate_units import (
@@ -65,6 +65,14 @@ def index_of(tmp_path: Path) -> Callable[..., Index]:
 )
 def test_what_is_folded_away(spelling: int, expected: str) -> None:
     assert spelled("Don’t WELL-known, Café… ﬁne — 1,000 (Straße) 漢字 ＡＢ nai\u0308ve", spelling) == expected.split()
+
+
+def test_a_text_without_inner_marks_has_one_spelling(shared_data: Path) -> None:
+    with gzip.open(shared_data / "mmlu" / "val.jsonl.gz", "rt", encoding="utf-8") as handle:
+        texts = [json.loads(line)["question"] for line in handle]
+    plain = [text for text in texts if not INNER_MARK.search(text)]
+    assert 300 < len(plain) < len(texts) - 300
+    assert all(spelled(text, PLAIN) == spelled(text, JOINED) == spelled(text, APART) for text in plain)
 
 
 def test_words_know_their_characters() -> None:
@@ -207,7 +215,7 @@ def test_phrases_of_a_set_are_no_mark_of_an_item(index_of: Callable[..., Index])
         {"q": phrase, "c": [f"{name} finds a purse number {n} and keeps it for many days"]}
         for n, name in enumerate(["Ann", "Bob", "Cyd", "Dan", "Eve", "Fay", "Gus", "Hal", "Ida", "Jon", "Kay", "Lee"])
     ]
-    assert len(rows) > decontaminate_index.MAX_ITEMS
+    assert len(rows) > MAX_ITEMS
     index = index_of(rows)
     assert matches([f"He said: {phrase} and so on, as in {phrase}"], index) == []
     [found] = matches([f"{phrase} Dan finds a purse number 3 and keeps it for many days"], index)
