@@ -10,6 +10,7 @@ from ..core.run import Run
 from ..core.session import ray_session
 from ..core.stage import Planned, Stage, bring_up_to_date
 from .decontaminate_sets import check_sets
+from .language import check_language
 from .refine_inputs import check_refinement
 from .sources.paths import check_sources
 from .stages import plan_group
@@ -25,6 +26,7 @@ def execute(run: Run, stages: Sequence[Stage]) -> list[str]:
         return []
     check_sources(run.recipe)
     check_sets(run.recipe)
+    check_language(run.recipe.language)
     check_refinement(run.recipe)
     ran = []
     with run.lock():

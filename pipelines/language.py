@@ -8,13 +8,15 @@ What the model is shown of a text, measured by benchmarks/language.py:
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import InputError
+from ..core.errors import InputError, RecipeError
+from ..core.settings_data import Language
 
 LABEL = "__label__"
 WINDOW = 700  # characters of each of the three pieces of a longer text
@@ -49,6 +51,17 @@ def shown(text: str) -> str:
         middle = (len(text) - WINDOW) // 2
         text = " ".join((text[:WINDOW], text[middle : middle + WINDOW], text[-WINDOW:]))
     return " ".join(text.lower().split())
+
+
+def check_language(settings: Language) -> None:
+    """Raise RecipeError for a code that the model never answers with: it would silently keep nothing."""
+    for code in settings.keep:
+        if code not in known_languages():
+            close = difflib.get_close_matches(code, sorted(known_languages()), n=3, cutoff=0.4)
+            raise RecipeError(
+                f"language.keep has {code!r}, which lid.176 does not know",
+                f"use its codes, as a rule ISO 639-1{': ' + ', '.join(close) if close else ''}",
+            )
 
 
 def known_languages() -> set[str]:

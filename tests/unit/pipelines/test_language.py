@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from crawl2chat.pipelines.language import WINDOW, identify, known_languages, shown
+from crawl2chat.core.errors import RecipeError
+from crawl2chat.core.settings_data import Language
+from crawl2chat.pipelines.language import WINDOW, check_language, identify, known_languages, shown
 
 ENGLISH = "This is a plain English sentence\nover two lines."
 GERMAN = "Dies ist ein deutscher Satz über das Wetter."
@@ -39,3 +41,9 @@ def test_of_a_long_text_its_ends_and_its_middle_are_shown() -> None:
     assert shown(text) == " ".join(["a" * WINDOW, "m" * WINDOW, "z" * WINDOW])
     assert shown("a" * 3 * WINDOW) == "a" * 3 * WINDOW
     assert shown(" One\n\n two\t") == "one two"
+
+
+def test_a_code_that_the_model_does_not_know_is_an_error() -> None:
+    check_language(Language(keep=["en", "zh"]))
+    with pytest.raises(RecipeError, match=r"language\.keep has 'eng', which lid\.176 does not know\n.*\ben\b"):
+        check_language(Language(keep=["en", "eng"]))
