@@ -5,7 +5,7 @@ languages, HTML tags (their text stays). The text of a link stays.
 
 Each step is one pass over the page, as MediaWiki's own preprocessor pairs brackets, with no going back: time is linear
 in the page's size whatever it holds. (mwparserfromhell tries each unclosed `{{`, `{|` or tag to the end and returns, so
-that a small page of them does not end. A test compares the texts of a real dump with its.)
+that a small page of them can take very long. A test compares the texts of a real dump with its.)
 """
 
 from __future__ import annotations
