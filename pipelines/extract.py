@@ -24,7 +24,7 @@ ENGINES: dict[str, Callable[[Sequence[str]], list[tuple[str, str]]]] = {
 }
 BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 NO_BREAK_SPACES = re.compile(r"[\xa0\u2007\u202f]")
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff\ufffe\uffff]")
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\ufeff\ufffe\uffff]")
 LINE_ENDS = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 UNUSUAL = re.compile(f"{CONTROL.pattern}|{LINE_ENDS.pattern}")
 MANY_BLANK_LINES = re.compile(r"\n{3,}")
@@ -63,7 +63,7 @@ def _is_utf8(html: bytes) -> bool:
 
 
 def normalise(text: str) -> str:
-    """NFC; line ends are \\n; no control characters, lone surrogates, no-break spaces, or blanks before line ends."""
+    """NFC, lines end in \\n; no control characters, soft hyphens, surrogates, no-break spaces, blanks at line ends."""
     if not text.isascii():
         text = unicodedata.normalize("NFC", text).encode("utf-8", errors="replace").decode("utf-8")
         text = NO_BREAK_SPACES.sub(" ", text)

@@ -23,12 +23,13 @@ LEFT_OUT = frozenset(
     [
         *(*STRIPPED, "noscript", "template", "iframe", "object", "embed", "applet", "audio", "video", "canvas", "map"),
         *("select", "datalist", "textarea", "button", "progress", "menu", "head", "noframes", "noembed"),
+        *("rp", "rt"),  # readings beside ideographs: doubled words
     ]
 )
 INLINE = frozenset(
     [
         *("abbr", "acronym", "b", "bdi", "bdo", "big", "cite", "code", "data", "del", "dfn", "em", "font", "i", "img"),
-        *("input", "ins", "kbd", "label", "mark", "math", "meter", "nobr", "output", "q", "rp", "rt", "ruby", "s"),
+        *("input", "ins", "kbd", "label", "mark", "math", "meter", "nobr", "output", "q", "ruby", "s"),
         *("samp", "small", "span", "strike", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr", "-comment"),
     ]
 )

@@ -1,4 +1,4 @@
-"""The default engine: blocks, a small model that keeps or drops each, and resiliparse where nothing is kept.
+"""The default engine: blocks, and a small model that keeps or drops each; dearer ways where it keeps next to nothing.
 
 In: characters of pages. Out: titles and texts, not yet normalised. Paragraphs are parted by a blank line, list items,
 table rows and line breaks by a line end, cells by a tab; <pre> keeps its lines.
@@ -15,8 +15,10 @@ from .features import features
 from .hints import TAG_BITS
 from .model import shipped
 from .peers import resiliparse
+from .stated import stated_body
 
 THRESHOLD = 0.5
+LITTLE = 200  # characters: an article that the page's metadata states is asked for
 LINES = TAG_BITS["li"] | TAG_BITS["dt"] | TAG_BITS["dd"] | TAG_BITS["td"]
 
 
@@ -26,7 +28,18 @@ def cascade(pages: Sequence[str]) -> list[tuple[str, str]]:
     filled = [page for page in read if page.texts]
     kept = iter(_kept(filled) if filled else [])
     found = [(page.title, compose(page, next(kept)) if page.texts else "") for page in read]
-    return [one if one[1] else resiliparse([html])[0] for one, html in zip(found, pages, strict=True)]
+    return [
+        (title, text) if len(text) >= LITTLE else _again(html, title, text)
+        for (title, text), html in zip(found, pages, strict=True)
+    ]
+
+
+def _again(html: str, title: str, text: str) -> tuple[str, str]:
+    """For a page of which little was kept: the article that it states, else that little, else resiliparse's choice."""
+    stated = stated_body(html)
+    if len(stated) > 2 * len(text):
+        return title, stated
+    return (title, text) if text else resiliparse([html])[0]
 
 
 def _kept(pages: list[Page]) -> list[list[int]]:
