@@ -52,21 +52,16 @@ def test_digests_verify(results: tuple[Any, Path]) -> None:
 def test_a_damaged_record_is_noticed(results: tuple[Any, Path]) -> None:
     """The check above can fail: one changed byte in a body breaks its digest."""
     _, folder = results
-    content = gzip.decompress((folder / "warc" / "t-00000.warc.gz").read_bytes())
+    content = b"".join(gzip.decompress(path.read_bytes()) for path in warcs(folder))
+    assert b"<p>long" in content
     damaged = folder / "damaged.warc"
-    damaged.write_bytes(content.replace(b"<p>", b"<q>"))
+    damaged.write_bytes(content.replace(b"<p>long", b"<q>long"))
+    passed = []
     with damaged.open("rb") as handle:
-        records = list(WarcioIterator(handle, check_digests=True))
-        assert any(record.digest_checker.passed is False for record in _read(records, damaged))
-
-
-def _read(records: list[Any], path: Path) -> list[Any]:
-    found = []
-    with path.open("rb") as handle:
         for record in WarcioIterator(handle, check_digests=True):
             record.content_stream().read()
-            found.append(record)
-    return found
+            passed.append(record.digest_checker.passed)
+    assert passed.count(False) == 1
 
 
 def test_records_hold_what_was_received(results: tuple[Any, Path]) -> None:
