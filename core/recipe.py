@@ -146,6 +146,7 @@ def _rooted(recipe: Recipe) -> Recipe:
         "sources": sources,
         "decontaminate": recipe.decontaminate.model_copy(update={"sets": sets}),
         "classifiers": [one.rooted(absolute_path) for one in recipe.classifiers],
+        "filters": recipe.filters.rooted(absolute_path),
         "toxicity": recipe.toxicity and recipe.toxicity.rooted(absolute_path),
     }
     return recipe.model_copy(update=made)

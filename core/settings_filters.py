@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -133,6 +134,10 @@ class UrlFilter(Section):
     soft_words: list[str] = Field(default_factory=list, description="files of words that block it together")
     subwords: list[str] = Field(default_factory=list, description="files of strings that block it within words too")
 
+    def files(self) -> dict[str, list[str]]:
+        """The user's own lists by what they hold."""
+        return {name: getattr(self, name) for name in ("domains", "urls", "words", "soft_words", "subwords")}
+
 
 class Filters(Section):
     """Applied in this order; the first that objects drops the document. A null switches a filter off."""
@@ -145,6 +150,13 @@ class Filters(Section):
     c4: C4Quality | None = C4Quality()
     fineweb: FineWebQuality | None = FineWebQuality()
     rules: list[FilterRule] = Field(default_factory=list, description="rules of your own, asked last")
+
+    def rooted(self, absolute: Callable[[str], str]) -> Filters:
+        """The same with the lists' paths made absolute."""
+        if self.url is None:
+            return self
+        files = {name: [absolute(path) for path in paths] for name, paths in self.url.files().items()}
+        return self.model_copy(update={"url": self.url.model_copy(update=files)})
 
     def measures(self) -> list[str]:
         """What is measured on each text under these settings."""

@@ -78,11 +78,36 @@ def _run_inspect(options: argparse.Namespace) -> int:
     return run_inspect(Run.open(options.run), choice, options.chars)
 
 
+def _sweep(verb: Verb) -> None:
+    parser = verb("data sweep", "what other thresholds of the filters would keep, from the stored scores", _run_sweep)
+    parser.add_argument("--run", required=True, metavar="R", help="folder of the run")
+    parser.add_argument(
+        "--rule", nargs="+", default=["all"], metavar="KEY", help="gopher_quality.min_doc_words, a filter, or all"
+    )
+    parser.add_argument("--values", metavar="A,B,C", help="thresholds to try; quantiles if left out")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
+
+
+def _run_sweep(options: argparse.Namespace) -> int:
+    from ..core.errors import InputError
+    from ..core.run import Run
+    from .quality.sweep import run_sweep
+
+    try:
+        values = [float(one) for one in (options.values or "").split(",") if one]
+    except ValueError as error:
+        raise InputError(
+            f"--values {options.values}: {error}", "give numbers with commas, such as 10,50,100"
+        ) from error
+    return run_sweep(Run.open(options.run), options.rule, values, options.json)
+
+
 # the word after `data`, and what adds its parser
 WORDS: dict[str, Callable[[Verb], None]] = {
     "export": _export,
     "inspect": _inspect,
     "stats": _stats,
+    "sweep": _sweep,
     "train-classifier": _train_classifier,
 }
 

@@ -2,7 +2,7 @@
 
 A worker streams its unit: read, extract, identify the language, filter, score, mask, write. HTML stays inside the
 worker; what travels through Ray are unit specs and reports. Every record ends in documents/UNIT.parquet or
-dropped/UNIT.parquet.
+dropped/UNIT.parquet; scores/UNIT.parquet has what the filters measured.
 
 facts: {"sources": {NAME: {documents_in, documents, dropped, bytes_text}}}
 """
@@ -37,6 +37,7 @@ FACTS = ("documents_in", "documents", "dropped", "bytes_text")
 def extract_unit(unit: Unit, folder: Path, config: dict[str, Any], given: Sequence[Source] | None = None) -> UnitReport:
     """Do one unit. config: the stage's slice of the recipe; given: the sources with what that slice leaves out."""
     from .ledger import UnitWriter
+    from .quality.scores import ScoreWriter
     from .refine import Refiner, batches  # here: spaCy and datatrove take seconds to import
 
     sources = given or TypeAdapter(list[Source]).validate_python(config["sources"])
@@ -54,7 +55,8 @@ def extract_unit(unit: Unit, folder: Path, config: dict[str, Any], given: Sequen
         TypeAdapter(Toxicity | None).validate_python(config["toxicity"]),
         TypeAdapter(Pii | None).validate_python(config["pii"]),
     )
-    with UnitWriter(folder, unit.name, [one.name for one in classifiers]) as out:
+    writer = UnitWriter(folder, unit.name, [one.name for one in classifiers])
+    with ScoreWriter(folder, unit.name, refiner.measures) as scores, writer as out:
         for batch in batches(read(source, unit.spec, settings.max_html_bytes)):
             out.counters.update(f"records.{item.kind}" for item in batch if isinstance(item, Other))
             documents = [item for item in batch if not isinstance(item, Other)]
@@ -63,7 +65,9 @@ def extract_unit(unit: Unit, folder: Path, config: dict[str, Any], given: Sequen
                 out.counters["lines_removed"] += outcome.lines_removed
                 out.counters.update({f"pii.{kind}": number for kind, number in outcome.masked.items()})
                 (out.keep if outcome.kept else out.drop)(outcome.row)
-    return out.report()
+            scores.add(refiner.scores)
+    report = out.report()
+    return report.model_copy(update={"files": report.files + scores.entries()})
 
 
 def _config(recipe: Recipe) -> dict[str, Any]:

@@ -1,18 +1,20 @@
 """What happens to records on their way from the source to the files: extract, language, filters, and what follows them.
 
-    items ─► extract ─► language ─► filters ─► toxicity ─► classifiers ─► masking of personal data
-      └────────┴───────────┴───────────┴──────────┴────────────┴─► DOCUMENT rows, or DROPPED rows with reason and value
+    items ─► url ─► extract ─► language ─► filters ─► toxicity ─► classifiers ─► masking of personal data
+      └──────┴────────┴──────────┴──────────┴──────────┴───────────┴─► DOCUMENT rows, or DROPPED rows with reason
 
 Records travel in batches, so that each step can work on columns; what becomes of a record never depends on its batch.
 Reasons of this module: duplicate_url (read), empty_text (extract), language (language), toxic_words (filter),
 classifier_NAME (classifier); those of the readers stand in their modules, those of extraction in extraction/fence.py,
-those of the filters in filters.py.
+those of the filters in filters.py, those of the lists of addresses in quality/urls.py.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+
+import pyarrow as pa
 
 from ..core.schema import doc_id
 from ..core.settings_data import CrawlSource, Extract, Filters, Language, Source
@@ -24,6 +26,8 @@ from .filters import QualityFilters
 from .language import identify
 from .outcomes import Candidate, Outcome, Rows
 from .pii import mask
+from .quality.scores import score_table
+from .quality.urls import url_blocks
 from .sources.records import Loss, Other, RawRecord
 from .toxicity import ToxicityFilter
 
@@ -63,7 +67,10 @@ class Refiner:
         self._source, self._key, self._rows = source, key, Rows(source.name, origin)
         self._extract, self._language = extract, language
         self._fence = fence(extract.engine, extract.page_seconds, extract.page_mb)
+        self._urls = url_blocks(filters.url.model_dump_json()) if filters.url else None
         self._filters = QualityFilters(filters)
+        self.measures = self._filters.columns
+        self.scores: pa.Table | None = None  # what was measured on the batch that was refined last
         self._toxicity = ToxicityFilter(toxicity) if toxicity else None
         self._models = [load(one) for one in classifiers]
         self._pii = pii
@@ -73,7 +80,16 @@ class Refiner:
         """Decide on the records of a batch, in their order. Nothing that a single page holds raises."""
         outcomes: list[Outcome | None] = [None] * len(items)
         here = [found for place, item in enumerate(items) if (found := self._admit(place, item, outcomes))]
-        steps = (self._extracted, self._in_language, self._of_quality, self._not_toxic, self._scored, self._masked)
+        self.scores = None
+        steps = (
+            self._at_good_urls,
+            self._extracted,
+            self._in_language,
+            self._of_quality,
+            self._not_toxic,
+            self._scored,
+            self._masked,
+        )
         for step in steps:
             here = step(here, outcomes)
         for one in here:
@@ -93,6 +109,17 @@ class Refiner:
             self._seen.add(item.url)
             identity = doc_id(self._source.name, item.url)
         return Candidate(place, item, identity)
+
+    def _at_good_urls(self, here: list[Candidate], outcomes: list[Outcome | None]) -> list[Candidate]:
+        if self._urls is None:
+            return here
+        left = []
+        for one, blocked in zip(here, self._urls.judge([one.record.url for one in here]), strict=True):
+            if blocked is None:
+                left.append(one)
+                continue
+            outcomes[one.place] = self._rows.dropped(one.record, one.identity, "url", blocked.reason, blocked.value)
+        return left
 
     def _extracted(self, here: list[Candidate], outcomes: list[Outcome | None]) -> list[Candidate]:
         pages = [(one.record.html, one.record.charset) for one in here if one.record.html is not None]
@@ -131,6 +158,11 @@ class Refiner:
 
     def _of_quality(self, here: list[Candidate], outcomes: list[Outcome | None]) -> list[Candidate]:
         verdicts = self._filters.judge([one.text for one in here], [one.lang for one in here])
+        if here and self.measures:
+            about = list(
+                zip(*((one.identity, self._source.name, one.lang, one.lang_score) for one in here), strict=True)
+            )
+            self.scores = score_table(about, [verdict.scores or () for verdict in verdicts], self.measures)
         left = []
         for one, verdict in zip(here, verdicts, strict=True):
             if verdict.objection is not None:

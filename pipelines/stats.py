@@ -25,7 +25,7 @@ from ..core.run import Run
 from ..core.units import source_of
 
 SPLITS = ("train", "validation")
-EXTRACT_STEPS = ("read", "extract", "language", "filter", "classifier")  # of the stage extract, in their order
+EXTRACT_STEPS = ("read", "url", "extract", "language", "filter", "classifier")  # of the stage extract, in their order
 
 
 @dataclass

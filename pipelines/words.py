@@ -20,7 +20,7 @@ from spacy.tokens import Doc
 
 FALLBACK = "en"
 REMEMBERED_WORDS = 200_000  # some tens of MB a process; words met later are forgotten after each text
-QUIRK = "IS_ALPHA"  # breaks spaCy's tokenizer now and then; datatrove cuts it out, so such texts are left to datatrove
+QUIRK = "IS_ALPHA"  # breaks spaCy's tokenizer when it is met again; datatrove cuts it out then
 OWN_TOKENIZERS = ("ja", "zh", "vi")  # languages for which datatrove sets spaCy up in a way of its own
 
 

@@ -39,7 +39,7 @@ def cut(strings: Sequence[str]) -> Cut:
     before = np.concatenate([[0], ends[:-1]])[: len(ends)]
     gap = ~first & ((starts - before != 1) | (letters[before] != BLANK))
     tail = np.zeros(len(strings), dtype=np.bool_)
-    last = np.concatenate([owner[1:] != owner[:-1], [True]])[-len(owner) or None :]
+    last = np.append(owner[1:] != owner[:-1], True)[: len(owner)]
     rest = borders[owner[last]] - 1 - ends[last]
     tail[owner[last]] = (rest > 1) | ((rest == 1) & (letters[np.minimum(ends[last], len(letters) - 1)] != BLANK))
     return Cut(joined, starts, ends, owner, polynomial(letters[solid], ends - starts), gap, tail)

@@ -24,8 +24,9 @@ class Rule(NamedTuple):
     counted: bool = True  # whether the ledger names the value: not where it is a mere yes
 
     def breaks(self, values: np.ndarray) -> np.ndarray:
-        """For each value, whether it breaks the rule."""
-        return values < self.threshold if self.below else values > self.threshold
+        """For each value, whether it breaks the rule; the threshold has the values' precision."""
+        limit = values.dtype.type(self.threshold)
+        return values < limit if self.below else values > limit
 
 
 def rules_of(settings: Filters) -> list[Rule]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from itertools import chain, takewhile
 from typing import Any
 
 from spacy.attrs import ORTH
 
-from ..words import RememberingSpaCy
+from ..words import QUIRK, RememberingSpaCy
 from .patterns import needs_more_than_letters
 
-LONG = 20_000  # characters; a longer chunk counts as one word: spaCy's time grows with the square of a chunk's length
+LONG = 300  # characters; shorter chunks are never too dear
+DEAR = 200_000  # steps: some 20 ms of spaCy's time
 BETWEEN = "\n"
 
 
@@ -37,23 +39,34 @@ class SpaCyWords:
         return [[one] if self._is_word(one) else next(found) for one in chunks]
 
     def _is_word(self, chunk: str) -> bool:
-        """Whether spaCy would leave a chunk as it is: letters alone, where no rule or pattern cuts between letters."""
-        return len(chunk) > LONG or (self._leaves_letters and chunk.isalpha() and chunk not in self._rules)
+        """Whether spaCy would leave a chunk as it is: letters alone, where no rule or pattern cuts between letters.
+
+        And so we leave what would take spaCy too long, such as twenty thousand brackets in a row (a minute).
+        """
+        if len(chunk) > LONG and _steps(chunk) > DEAR:
+            return True
+        return self._leaves_letters and chunk.isalpha() and chunk not in self._rules
 
     def _cut(self, chunks: list[str]) -> list[list[str]]:
-        try:
-            with self._tokenizer.tokenizer.memory_zone():
-                tokens = self._spacy(BETWEEN.join(chunks))
-                strings: Any = tokens.vocab.strings
-                words: list[list[str]] = [[]]
-                for number in tokens.to_array([ORTH]).tolist():
-                    if (text := strings[number]) == BETWEEN:
-                        words.append([])
-                    else:
-                        words[-1].append(text)
-                return words
-        except Exception:  # spaCy trips over a few words, such as IS_ALPHA: datatrove cuts them out then
-            return [self._tokenizer.word_tokenize(one) for one in chunks]
+        """All in one call; line feeds are words of their own to spaCy."""
+        pieces = [chunk.replace(QUIRK, "") for chunk in chunks]
+        words: list[list[str]] = [[]]
+        with self._tokenizer.tokenizer.memory_zone():
+            tokens = self._spacy(BETWEEN.join(filter(None, pieces)))
+            strings: Any = tokens.vocab.strings
+            for number in tokens.to_array([ORTH]).tolist():
+                if (text := strings[number]) == BETWEEN:
+                    words.append([])
+                else:
+                    words[-1].append(text)
+        found = iter(words)
+        return [next(found) if piece else [] for piece in pieces]
+
+
+def _steps(chunk: str) -> int:
+    """spaCy takes marks from both ends of a chunk one by one, and goes through what is left each time."""
+    ends = (takewhile(lambda char: not char.isalnum(), order) for order in (chunk, reversed(chunk)))
+    return len(chunk) * sum(1 for _ in chain.from_iterable(ends))
 
 
 def _needs_more_than_letters(search: object) -> bool:
