@@ -26,7 +26,7 @@ BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "u
 NO_BREAK_SPACES = re.compile(r"[\xa0\u2007\u202f]")
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\ufeff\ufffe\uffff]")
 LINE_ENDS = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
-UNUSUAL = re.compile(f"{CONTROL.pattern}|{LINE_ENDS.pattern}")
+UNUSUAL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\xa0\xad\u2007\u2028\u2029\u202f\ufeff\ufffe\uffff]")  # all of these
 MANY_BLANK_LINES = re.compile(r"\n{3,}")
 
 
@@ -66,8 +66,7 @@ def normalise(text: str) -> str:
     """NFC, lines end in \\n; no control characters, soft hyphens, surrogates, no-break spaces, blanks at line ends."""
     if not text.isascii():
         text = unicodedata.normalize("NFC", text).encode("utf-8", errors="replace").decode("utf-8")
-        text = NO_BREAK_SPACES.sub(" ", text)
     if UNUSUAL.search(text):
-        text = CONTROL.sub("", LINE_ENDS.sub("\n", text))
+        text = CONTROL.sub("", LINE_ENDS.sub("\n", NO_BREAK_SPACES.sub(" ", text)))
     text = "\n".join([line.rstrip() for line in text.split("\n")]).strip("\n")
     return MANY_BLANK_LINES.sub("\n\n", text) if "\n\n\n" in text else text

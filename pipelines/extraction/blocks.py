@@ -33,7 +33,7 @@ INLINE = frozenset(
         *("samp", "small", "span", "strike", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr", "-comment"),
     ]
 )
-KIND_INLINE, KIND_LINK, KIND_LEFT_OUT, KIND_TEXT, KIND_BREAK = -1, -2, -3, -4, -5  # a block element's are its bits
+KIND_INLINE, KIND_LINK, KIND_LEFT_OUT, KIND_BREAK = -1, -2, -3, -4  # a block element's are its bits
 KNOWN_TAGS = 512  # beyond: addresses of names that lexbor does not know, which mean nothing to the next page
 NOWHERE = -1
 LINE_BREAK = "\x01"
@@ -62,6 +62,12 @@ class Page:
     inherited: array[int] = field(default_factory=_root)  # these and those of all elements around it
     starts: array[int] = field(default_factory=_root)
 
+    def add(self, owner: int, parts: list[str], linked: int) -> None:
+        """A block, whose text is still as it stands in the page."""
+        self.texts.append("".join(parts))
+        self.owners.append(owner)
+        self.linked.append(linked)
+
 
 def read_page(html: str) -> Page:
     """Parse a page, and walk through it once."""
@@ -77,18 +83,17 @@ def read_page(html: str) -> Page:
 
 def _walk(body: LexborNode, page: Page) -> None:
     """Collect blocks. A block ends where a block element begins or ends, and at two line breaks."""
-    texts, owners, linked = page.texts, page.owners, page.linked
-    places: dict[int, int] = {}  # an element's address: its block element's number, doubled, and 1 if inside a link
+    root = body.parent
+    assert root is not None
+    assert root.parent is not None
+    places = {root.parent.mem_id: 0}  # of elements by address: the block element's number, doubled, + 1 inside a link
     kinds = _kinds
     parts: list[str] = []
     current, links, breaks = NOWHERE, 0, 0
     for node in body.traverse(include_text=True):
-        kind = kinds.get(node.tag_id)
-        if kind is None:
-            kind = _learn(node)
-        if kind == KIND_TEXT:
-            text = node.text_content or ""
-            if not text or text.isspace():
+        text = node.text_content
+        if text is not None:
+            if text.isspace() or not text:
                 if parts:
                     parts.append(text)
                 continue
@@ -96,15 +101,13 @@ def _walk(body: LexborNode, page: Page) -> None:
             assert around is not None
             place = places.get(around.mem_id)
             if place is None:
-                place = _enter(around, places, page, len(texts) + bool(parts))
+                place = _enter(around, places, page, len(page.texts) + bool(parts))
             if place == NOWHERE:
                 continue
             owner = place >> 1
             if owner != current or breaks > 1:
                 if parts:
-                    texts.append("".join(parts))
-                    owners.append(current)
-                    linked.append(links)
+                    page.add(current, parts, links)
                     parts = []
                 current, links = owner, 0
             elif breaks:
@@ -113,34 +116,30 @@ def _walk(body: LexborNode, page: Page) -> None:
             parts.append(text)
             if place & 1:
                 links += len(text)
-        elif kind == KIND_BREAK:
-            breaks += 1
-        elif kind >= 0:
+            continue
+        kind = kinds.get(node.tag_id)
+        if kind is None:
+            kind = _learn(node)
+        if kind >= 0:
             if parts:
-                texts.append("".join(parts))
-                owners.append(current)
-                linked.append(links)
+                page.add(current, parts, links)
                 parts = []
             current, links, breaks = NOWHERE, 0, 0
+        elif kind == KIND_BREAK:
+            breaks += 1
     if parts:
-        texts.append("".join(parts))
-        owners.append(current)
-        linked.append(links)
+        page.add(current, parts, links)
 
 
 def _enter(node: LexborNode, places: dict[int, int], page: Page, blocks: int) -> int:
     """The place of an element that no text asked for yet; elements around it get theirs first."""
+    address = node.mem_id
     chain = []
-    place: int | None = None
-    above: LexborNode | None = node
-    while above is not None:
-        place = places.get(above.mem_id)
-        if place is not None:
-            break
-        chain.append(above)
-        above = above.parent
-    place = place or 0
-    for element in reversed(chain):
+    while (place := places.get(address)) is None:
+        chain.append((node, address))
+        node = node.parent  # type: ignore[assignment]  # the document has its place
+        address = node.mem_id
+    for element, address in reversed(chain):
         kind = _kinds.get(element.tag_id)
         if kind is None:
             kind = _learn(element)
@@ -149,15 +148,15 @@ def _enter(node: LexborNode, places: dict[int, int], page: Page, blocks: int) ->
         elif kind == KIND_LINK:
             place |= 1
         elif kind >= 0:
-            number, outer = len(page.parents), place >> 1
+            outer = place >> 1
             attributes = element.attributes
             mine = kind | hint_bits(attributes) if attributes else kind
+            place = len(page.parents) << 1 | (place & 1)
             page.parents.append(outer)
             page.own.append(mine)
             page.inherited.append(page.inherited[outer] | mine)
             page.starts.append(blocks)
-            place = number << 1 | (place & 1)
-        places[element.mem_id] = place
+        places[address] = place
     return place
 
 
@@ -167,9 +166,7 @@ _kinds: dict[int, int] = {}  # of lexbor's tag numbers, which stand for names
 def _learn(node: LexborNode) -> int:
     """The kind of a node whose tag number was not seen yet."""
     name = node.tag or ""
-    if node.is_text_node:
-        kind = KIND_TEXT
-    elif name == "br":
+    if name == "br":
         kind = KIND_BREAK
     elif name == "a":
         kind = KIND_LINK

@@ -57,8 +57,9 @@ def compose(page: Page, kept: list[int]) -> str:
     for block in kept:
         owner = owners[block]
         if before >= 0:
-            cells = own[before] & own[owner] & TAG_BITS["td"] and parents[before] == parents[owner] and before != owner
-            parts.append("\t" if cells else "\n" if inherited[before] & inherited[owner] & LINES else "\n\n")
+            line = owner != before and own[owner] & LINES and inherited[before] & LINES
+            cells = line and own[before] & own[owner] & TAG_BITS["td"] and parents[before] == parents[owner]
+            parts.append("\t" if cells else "\n" if line else "\n\n")
         parts.append(texts[block])
         before = owner
     return "".join(parts)

@@ -188,19 +188,19 @@ def _places(spread: _Spread, sizes: Ints, prose: Ints, containers: Ints, bits: N
 def _words(pages: Sequence[Page]) -> NDArray[np.uint8]:
     """Repeated in the page, part of the title, and words of page furniture."""
     found = np.zeros((sum(len(page.texts) for page in pages), 2 + len(PHRASES)), np.uint8)
-    row = -1
+    row = 0
     for page in pages:
-        seen, title = Counter(page.texts), page.title
-        for text in page.texts:
-            row += 1
-            if seen[text] > 1:
-                found[row, 0] = 1
+        texts, title = page.texts, page.title
+        if len(set(texts)) < len(texts):
+            seen = Counter(texts)
+            found[row : row + len(texts), 0] = [seen[text] > 1 for text in texts]
+        for text in texts:
             if len(text) < PHRASE_LIMIT:
+                if not PHRASE_WORDS.isdisjoint(words := text.lower().split()):
+                    found[row, [2 + PHRASE_OF[word] for word in words if word in PHRASE_OF]] = 1
                 if len(text) > 8 and text in title:
                     found[row, 1] = 1
-                words = text.lower().split()
-                if not PHRASE_WORDS.isdisjoint(words):
-                    found[row, [2 + PHRASE_OF[word] for word in words if word in PHRASE_OF]] = 1
+            row += 1
     return found
 
 

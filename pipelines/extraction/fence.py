@@ -25,7 +25,7 @@ from functools import cache
 
 from ...core.errors import StageError
 
-GROUP_PAGES = 16
+GROUP_PAGES = 32
 GROUP_BYTES = 2 << 20
 READY = b"ready\n"  # what a child says first: an engine that cannot start is no page's fault
 

@@ -70,6 +70,7 @@ BITS = {name: 1 << place for place, name in enumerate([*dict.fromkeys(TAGS.value
 TAG_BITS = {tag: BITS[group] for tag, group in TAGS.items()}
 
 _PATTERNS = [(re.compile(pattern), BITS[f".{name}"]) for name, pattern in HINTS.items()]
+NAMES = ("class", "id", "role", "itemprop")
 _ANY = re.compile("|".join(f"(?:{pattern})" for pattern in HINTS.values()))
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _KNOWN_LIMIT = 50_000
@@ -79,7 +80,9 @@ _known: dict[str, int] = {}
 def hint_bits(attributes: dict[str, str | None]) -> int:
     """The bits of an element's names. Names repeat within a site: they are remembered."""
     get = attributes.get
-    names = f"{get('class') or ''} {get('id') or ''} {get('role') or ''} {get('itemprop') or ''}"
+    if len(attributes) == 1 and (names := get("class")) and (found := _known.get(names)) is not None:
+        return found  # most elements
+    names = " ".join([value for name in NAMES if (value := get(name))])
     if "style" in attributes:
         names += " " + (get("style") or "")
     if "hidden" in attributes or get("aria-hidden") == "true":
