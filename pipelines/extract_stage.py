@@ -23,6 +23,7 @@ from ..core.settings_sources import CommonCrawlSource, Source
 from ..core.stage import Stage, StageContext, StageResult, sections
 from ..core.unit_map import map_units
 from ..core.units import Unit, UnitReport, total
+from .light_import import without_torch
 from .reading import read, units
 from .refine_inputs import digests
 from .selecting import select_records
@@ -36,9 +37,10 @@ FACTS = ("documents_in", "documents", "dropped", "bytes_text")
 
 def extract_unit(unit: Unit, folder: Path, config: dict[str, Any], given: Sequence[Source] | None = None) -> UnitReport:
     """Do one unit. config: the stage's slice of the recipe; given: the sources with what that slice leaves out."""
-    from .ledger import UnitWriter
-    from .quality.scores import ScoreWriter
-    from .refine import Refiner, batches  # here: spaCy and datatrove take seconds to import
+    with without_torch():  # here, and so: spaCy and datatrove take long to import
+        from .ledger import UnitWriter
+        from .quality.scores import ScoreWriter
+        from .refine import Refiner, batches
 
     sources = given or TypeAdapter(list[Source]).validate_python(config["sources"])
     source = next(source for source in sources if source.name == unit.spec["source"])
