@@ -161,14 +161,15 @@ def measure(side: str, files: list[Path], cores: list[int]) -> dict[str, float]:
             command,
             env=os.environ | one_thread,
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             preexec_fn=lambda: os.sched_setaffinity(0, cores),
         )
         peak = [0.0]
         threading.Thread(target=_watch, args=(process, side == "ray", peak), daemon=True).start()
-        output, _ = process.communicate()
+        output, said = process.communicate()
     if process.returncode != 0:
-        sys.exit(f"the side {side} failed with exit code {process.returncode}")
+        sys.exit(f"{said}\nthe side {side} failed with exit code {process.returncode}")
     return {**json.loads(output.splitlines()[-1]), "peak_mb": peak[0]}
 
 
