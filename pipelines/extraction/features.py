@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .blocks import Page
+from .characters import characters
 from .hints import BITS, TAG_BITS
 
 Floats = NDArray[np.float32]
@@ -52,7 +53,7 @@ def features(pages: Sequence[Page]) -> Floats:
     names = np.stack([own[around[0]], own[around[1]], own[around[2]] | own[around[3]], inherited[around[0]]], axis=1)
     bits = np.unpackbits(names.view(np.uint8).reshape(-1, LEVELS, 8), axis=2, bitorder="little")[:, :, : len(BITS)]
 
-    counts, shape = _characters(b"".join(encoded), sizes)
+    counts, shape = characters(b"".join(encoded), sizes)
     density = linked / sizes
     prose = np.where((sizes >= PROSE_BYTES) & (density < 0.4) & (counts[:, 0] + counts[:, 1] > 0), sizes, 0)
     inside, shares = _surroundings(pages, spread, around, np.stack([sizes, linked, prose]))
@@ -98,37 +99,6 @@ class _Spread:
 
 def _joined(parts: Iterable[array[int]]) -> Ints:
     return np.concatenate([np.frombuffer(part, np.int64) for part in parts])
-
-
-def _packed(*classes: bytes) -> Ints:
-    """A table from a byte to up to four counters of 16 bits, so that one sum counts four classes of characters."""
-    table = np.zeros(256, np.int64)
-    for place, members in enumerate(classes):
-        table[np.frombuffer(members, np.uint8)] |= 1 << (16 * place)
-    return table
-
-
-_UPPER, _DIGITS, _IDEOGRAPHS = bytes(range(65, 91)), b"0123456789", bytes(range(0xE3, 0xEA))
-_COUNTS = (
-    _packed(b",;", b".!?\x82", _DIGITS, _UPPER),  # 0x82: the last byte of the ideographic full stop
-    _packed(b" \n", _IDEOGRAPHS, b"|/:\xbb\xb7\xa9@#>*", b"\"'()\x9c\x9d\x9e\x99"),
-)
-_FIRST = _packed(_UPPER, bytes(range(97, 123)), _DIGITS)
-_LAST = _packed(b".!?\x82", b":", b"\"')\x9c\x9d", b",-")
-_SHIFTS = np.arange(0, 64, 16)
-
-
-def _characters(data: bytes, sizes: Ints) -> tuple[Ints, Ints]:
-    """How many characters of some classes each block has, and of which class its first and its last are."""
-    codes = np.frombuffer(data, np.uint8)
-    ends = np.cumsum(sizes)
-    firsts = ends - sizes
-    packed = [np.add.reduceat(table[codes], firsts) for table in _COUNTS]
-    edges = [_FIRST[codes[firsts]], _LAST[codes[ends - 1]]]
-    counts, shape = (
-        np.concatenate([(one[:, None] >> _SHIFTS) & 0xFFFF for one in group], axis=1) for group in (packed, edges)
-    )
-    return counts, shape
 
 
 def _surroundings(pages: Sequence[Page], spread: _Spread, around: Ints, amounts: Ints) -> tuple[Ints, NDArray]:
