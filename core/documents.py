@@ -52,10 +52,11 @@ def uncut_batches(
     lost = [pq.read_table(folder / "dropped" / f"{unit}.parquet", columns=["doc_id"])["doc_id"] for folder in stages]
     gone = pa.chunked_array([chunk for column in lost for chunk in column.chunks], type=pa.string()).combine_chunks()
     with pq.ParquetFile(extract_folder / "documents" / f"{unit}.parquet") as file:
-        for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=list(columns)):
-            kept = batch.filter(pc.invert(pc.is_in(batch["doc_id"], value_set=gone)))
-            if kept.num_rows:
-                yield kept
+        for group in range(file.num_row_groups):  # which are of some MB: a batch across them could hold 1,024 books
+            for batch in file.iter_batches(batch_size=BATCH_ROWS, row_groups=[group], columns=list(columns)):
+                kept = batch.filter(pc.invert(pc.is_in(batch["doc_id"], value_set=gone)))
+                if kept.num_rows:
+                    yield kept
 
 
 def read_cuts(unit: str, stages: Sequence[Path]) -> dict[str, list[Span]]:

@@ -46,6 +46,16 @@ def test_ledgers_are_subtracted_by_doc_id(tmp_path: Path) -> None:
     assert batch.schema.names == DOCUMENT.names
 
 
+def test_a_batch_holds_rows_of_one_group_only(tmp_path: Path) -> None:
+    """Groups are bounded in bytes, batches in rows only: across groups a batch of books would have no bound."""
+    extract, ids = tmp_path / "extract", ["a", "b", "c", "d", "e"]
+    write_unit(extract, "books-00000", ids)
+    path = extract / "documents" / "books-00000.parquet"
+    pq.write_table(pq.read_table(path), path, row_group_size=2)
+    found = [batch["doc_id"].to_pylist() for batch in kept_batches("books-00000", extract)]
+    assert found == [["a", "b"], ["c", "d"], ["e"]]
+
+
 def write_cuts(folder: Path, unit: str, spans: dict[str, list[tuple[int, int]]]) -> Path:
     write_ledger(folder, unit, [])
     (folder / "cuts").mkdir(parents=True, exist_ok=True)
