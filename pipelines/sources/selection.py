@@ -9,6 +9,7 @@ The process that plans holds one row for each WARC file, not for each record.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from io import BytesIO
@@ -74,11 +75,12 @@ def _filter(select: IndexSelect, files: Sequence[str] | None) -> ds.Expression:
 
 def unit_specs(folder: Path, records_per_unit: int) -> Iterator[dict[str, Any]]:
     """Units of a selection: from the first to the last (file, offset), both included."""
-    counts = ds.dataset(folder).to_table(columns=["file"]).group_by("file").aggregate([([], "count_all")])
+    counts: Counter[str] = Counter()
+    for batch in ds.dataset(folder).to_batches(columns=["file"]):
+        counts.update({row["values"]: row["counts"] for row in batch["file"].value_counts().to_pylist()})
     pending: list[str] = []
     held = 0
-    for row in counts.sort_by("file").to_pylist():
-        file, count = row["file"], row["count_all"]
+    for file, count in sorted(counts.items()):
         if pending and held + count > records_per_unit:
             yield {"first": [pending[0], 0], "last": [pending[-1], None]}
             pending, held = [], 0
