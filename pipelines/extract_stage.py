@@ -28,6 +28,7 @@ from .reading import read, units
 from .refine_inputs import digests
 from .selecting import select_records
 from .sources.common_crawl import Mirror
+from .sources.multistream import index_stamps
 from .sources.paths import stamps
 from .sources.records import Other
 
@@ -96,7 +97,7 @@ def _work(context: StageContext) -> StageResult:
 
 
 def _external(recipe: Recipe) -> dict[str, str]:
-    return {**stamps(recipe), **digests(recipe)}
+    return {**stamps(recipe), **index_stamps(recipe), **digests(recipe)}
 
 
 EXTRACT = Stage("extract", inputs=("crawl",), config=_config, work=_work, version=4, external=_external)

@@ -16,8 +16,10 @@ from dataclasses import replace
 from typing import Any, BinaryIO
 
 from ...core.errors import InputError
+from ...core.recipe import Recipe
+from ...core.settings_sources import WikipediaSource
 from .dump_text import characters
-from .paths import open_binary, size_of
+from .paths import open_binary, size_of, source_files, stamp
 from .records import Item, Loss
 from .wikipedia import Info, article, pages
 from .wikitext import MEDIA
@@ -54,6 +56,12 @@ def index_name(file: str) -> str:
     if "multistream" not in name or ".xml" not in name or "multistream-index" in name:
         return ""
     return f"{folder}{slash}{name.replace('multistream', 'multistream-index', 1).replace('.xml', '.txt', 1)}"
+
+
+def index_stamps(recipe: Recipe) -> dict[str, str]:
+    """As paths.stamps, of the indexes beside the recipe's dumps: another index makes other units."""
+    dumps = [file for one in recipe.sources if isinstance(one, WikipediaSource) for file in source_files(one)]
+    return {index: stamp(index) for index in map(index_name, dumps) if index and _exists(index)}
 
 
 def _exists(file: str) -> bool:

@@ -39,7 +39,7 @@ def source_files(source: FileSource) -> list[str]:
 def rooted_files(source: FileSource) -> dict[str, str]:
     """Each file of a source, and its path below the folder or pattern of the recipe that it was found by."""
     key, here = f"sources.{source.name}.paths", str(Path.cwd())
-    found = {file: path for path in reversed(source.paths) for file in _expand(path, key, here, source.endings)}
+    found = {file: path for path in reversed(source.paths) for file in expand(path, key, here, source.endings)}
     files = {_absolute(file): (file, path) for file, path in sorted(found.items())}
     return {file: os.path.relpath(place, _root(path, file)) for place, (file, path) in files.items()}
 
@@ -94,7 +94,7 @@ def stamps(recipe: Recipe) -> dict[str, str]:
     An archived crawl of Common Crawl does not change: its settings stand for it.
     """
     sources = [source for source in recipe.sources if isinstance(source, FileSource)]
-    return {file: _stamp(file) for source in sources for file in source_files(source)}
+    return {file: stamp(file) for source in sources for file in source_files(source)}
 
 
 def open_binary(file: str) -> BinaryIO:
@@ -144,7 +144,7 @@ def _install(name: str) -> str:
 
 
 @functools.cache  # planning, checking and reading all ask; a glob over many files is listed once a command
-def _expand(path: str, key: str, here: str, endings: tuple[str, ...]) -> tuple[str, ...]:
+def expand(path: str, key: str, here: str, endings: tuple[str, ...]) -> tuple[str, ...]:
     """The files of one path of the recipe's `key`. `here`: the working directory, which a relative path depends on.
 
     endings: of the files that a folder stands for.
@@ -177,7 +177,8 @@ def _expand(path: str, key: str, here: str, endings: tuple[str, ...]) -> tuple[s
     return tuple(hit if Path(path).is_absolute() else os.path.relpath(hit) for hit in found)
 
 
-def _stamp(file: str) -> str:
+def stamp(file: str) -> str:
+    """`size:time` of a file; in place of the time what a remote place has instead."""
     fs, path = url_to_fs(resolve(file))
     info = fs.info(path)
     changed = next((info[key] for key in ("mtime", "ETag", "etag", "LastModified", "last_modified") if key in info), "")

@@ -16,7 +16,8 @@ from typing import Any
 import mwparserfromhell
 import pytest
 from crawl2chat.core.errors import InputError
-from crawl2chat.pipelines.sources.multistream import index_name, multistream_specs, read_streams
+from crawl2chat.core.recipe import Recipe
+from crawl2chat.pipelines.sources.multistream import index_name, index_stamps, multistream_specs, read_streams
 from crawl2chat.pipelines.sources.records import Item, Loss, Other, RawRecord
 from crawl2chat.pipelines.sources.wikipedia import read_wikipedia
 from crawl2chat.pipelines.sources.wikitext import DROPPED_TAGS, plain_text
@@ -375,3 +376,16 @@ def test_a_dump_names_the_namespaces_of_its_files_and_categories() -> None:
 )
 def test_more_wikitext(wikitext: str, text: str) -> None:
     assert plain_text(wikitext) == text
+
+
+def test_another_index_is_another_input(tmp_path: Path) -> None:
+    made, index = tmp_path / "x-multistream.xml.bz2", tmp_path / "x-multistream-index.txt.bz2"
+    made.write_bytes(bz2.compress(dump(page(1))))
+    sources = [{"kind": "wikipedia", "name": "wiki", "paths": [str(made)]}]
+    recipe = Recipe.model_validate({"name": "r", "sources": sources})
+    assert index_stamps(recipe) == {}
+    index.write_bytes(bz2.compress(b"0:1:Page 1?\n"))
+    before = index_stamps(recipe)
+    assert before.keys() == {str(index)}
+    index.write_bytes(bz2.compress(b"0:1:Page 1?\n0:2:Page 2?\n"))
+    assert index_stamps(recipe) != before
