@@ -10,19 +10,19 @@ import io
 import json
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import fsspec
 import pyarrow.parquet as pq
-from fsspec.core import url_to_fs
 
 from ..core.errors import InputError
 from ..core.recipe import Recipe
 from ..core.settings_cleaning import EvalSet
-from .sources.paths import resolve
+from .sources.paths import expand, resolve, stamp
 
 Item = list[str]
-ENDINGS = (".jsonl", ".parquet", ".txt")
+ENDINGS = (".jsonl", ".jsonl.gz", ".parquet", ".txt", ".txt.gz")
 
 
 def read_items(one: EvalSet) -> Iterator[Item]:
@@ -44,35 +44,21 @@ def check_sets(recipe: Recipe) -> None:
 def set_files(one: EvalSet) -> list[str]:
     """The set's files, in the order of the recipe, those of a pattern by name."""
     key = f"decontaminate.sets.{one.name}.paths"
-    found: list[str] = []
-    for path in one.paths:
-        fs, inside = url_to_fs(resolve(path))
-        hits = sorted(cast(list[str], fs.glob(inside))) if any(sign in path for sign in "*?[") else [inside]
-        hits = [hit for hit in hits if fs.isfile(hit)]
-        if not hits:
-            raise InputError(f"{key}: no file at {path!r}", "correct the path, or put the file there")
-        found += [fs.unstrip_protocol(hit) if "://" in path else hit for hit in hits]
+    found = [file for path in one.paths for file in sorted(expand(path, key, str(Path.cwd()), ()))]
     for file in found:
-        if not file.removesuffix(".gz").endswith(ENDINGS):
+        if not file.endswith(ENDINGS):
             raise InputError(f"{key}: {file} is none of {', '.join(ENDINGS)}", "convert it, or correct the path")
     return found
 
 
 def set_stamps(recipe: Recipe) -> dict[str, str]:
     """Path to `size:time` of every set's file: a changed file is looked for anew."""
-    stamps = {}
-    for one in recipe.decontaminate.sets:
-        for file in set_files(one):
-            fs, path = url_to_fs(file)
-            info = fs.info(path)
-            changed = next((info[key] for key in ("mtime", "ETag", "LastModified") if key in info), "")
-            stamps[file] = f"{info.get('size', '')}:{changed}"
-    return stamps
+    return {file: stamp(file) for one in recipe.decontaminate.sets for file in set_files(one)}
 
 
 def _rows(file: str) -> Iterator[dict[str, Any] | str]:
     """The rows of a file: objects, or the lines of a text file that are not blank."""
-    with fsspec.open(file, "rb", compression="infer") as opened:
+    with fsspec.open(resolve(file), "rb", compression="infer") as opened:
         handle = cast(BinaryIO, opened)
         if file.endswith(".parquet"):
             for batch in pq.ParquetFile(handle).iter_batches():
