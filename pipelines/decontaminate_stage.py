@@ -21,15 +21,17 @@ def _work(ctx: StageContext) -> StageResult:
     settings = sections("decontaminate")(ctx.recipe)
     names = {"units": [unit.name for unit in units]}
     before = [str(ctx.input_folder(name)) for name in ledger_stages(ctx.recipe) if name in ctx.inputs]
-    reads: dict[str, Any] = {"extract": str(ctx.input_folder("extract")), "stages": before}
+    # in all units' records: one that another attempt's worker still writes must not count
+    made_from: dict[str, Any] = settings | {"files": set_stamps(ctx.recipe)}
+    made_from["inputs"] = {name: manifest.digest for name, manifest in ctx.inputs.items()}
+    reads = made_from | {"extract": str(ctx.input_folder("extract")), "stages": before}
     index = ctx.folder / "index"
-    made_from = settings | {"files": set_stamps(ctx.recipe)}
     [indexed] = map_units(write_index, [Unit(name="index")], index, made_from, ctx.progress)
     map_units(match_unit, units, ctx.folder / "matches", reads | {"index": str(index)}, ctx.progress)
-    limit = names | {"max_documents": ctx.recipe.decontaminate.max_documents}
+    limit = made_from | names | {"max_documents": ctx.recipe.decontaminate.max_documents}
     map_units(find_common, [Unit(name="common")], ctx.folder, limit, ctx.progress)
-    reports = map_units(judge_unit, units, ctx.folder, reads | settings, ctx.progress)
-    [listed] = map_units(list_items, [Unit(name="items")], ctx.folder, names, ctx.progress)
+    reports = map_units(judge_unit, units, ctx.folder, reads, ctx.progress)
+    [listed] = map_units(list_items, [Unit(name="items")], ctx.folder, made_from | names, ctx.progress)
     for one in ctx.recipe.decontaminate.sets:
         if short := indexed.counters[f"items_short.{one.name}"]:
             log.warning(

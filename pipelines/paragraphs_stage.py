@@ -24,12 +24,15 @@ def _work(ctx: StageContext) -> StageResult:
     settings = ctx.recipe.paragraphs
     assert settings is not None, "without paragraphs the recipe has no such stage"
     units = extracted_units(ctx.inputs["extract"])
-    reads = {"extract": str(ctx.input_folder("extract")), "stages": [str(ctx.input_folder("dedup"))]}
+    # in all units' records: one that another attempt's worker still writes must not count
+    made_from = {"inputs": {name: manifest.digest for name, manifest in ctx.inputs.items()}}
+    folders = {"extract": str(ctx.input_folder("extract")), "stages": [str(ctx.input_folder("dedup"))]}
+    reads: dict[str, Any] = made_from | folders
     counts = ctx.folder / "counts"
     map_units(count_unit, units, counts, reads, ctx.progress)
-    layout = {"counts": str(counts), "units": [unit.name for unit in units], "parts": settings.partitions}
+    layout: dict[str, Any] = {"counts": str(counts), "units": [unit.name for unit in units]} | made_from
     parts = [Unit(name=part_name(number), spec={"part": number}) for number in range(settings.partitions)]
-    layout |= {"max_documents": settings.max_documents}
+    layout |= {"parts": settings.partitions, "max_documents": settings.max_documents}
     counted = map_units(add_part, parts, ctx.folder / "frequent", layout, ctx.progress, counting="paragraphs")
     [shown] = map_units(show, [Unit(name="frequent")], ctx.folder, layout | reads, ctx.progress)
     config = reads | {"parts": settings.partitions} | _config(ctx.recipe)
