@@ -21,7 +21,9 @@ import pyarrow.parquet as pq
 from ..core.documents import extracted_units, kept_batches, ledger_stages, strings
 from ..core.errors import InputError
 from ..core.run import Run
+from ..core.units import source_of
 from .extract import normalise
+from .stats import usable
 
 LINES = "lines"
 
@@ -57,8 +59,9 @@ def files_of(name: str, run: Run | None) -> list[tuple[Path, list[str]]]:
 def _of_source(run: Run, name: str) -> Iterator[str]:
     """The documents of a source that the run's stages kept, as far as they are finished."""
     extract = run.need("extract")
-    later = [run.stage(stage) for stage in ledger_stages(run.recipe) if run.manifest(stage) is not None]
-    units = [unit.name for unit in extracted_units(extract) if unit.name.rpartition("-")[0] == name]
+    found = usable(run, extract)
+    later = [run.stage(stage) for stage in ledger_stages(run.recipe) if stage in found]
+    units = [unit.name for unit in extracted_units(extract) if source_of(unit.name) == name]
     for unit in units:
         for batch in kept_batches(unit, run.stage("extract"), later, ["text"]):
             yield from strings(batch["text"])

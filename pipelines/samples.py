@@ -27,6 +27,7 @@ from ..core.schema import doc_id
 from ..core.settings_data import CrawlSource
 from ..core.units import Unit
 from .sources.records import Other, RawRecord
+from .stats import EXTRACT_STEPS, usable
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,10 @@ def run_inspect(run: Run, choice: Choice, chars: int) -> int:
 
 def kept_samples(run: Run, choice: Choice) -> list[dict[str, Any]]:
     """Documents that are left behind a stage: by default the last that the run has finished."""
-    ledgers = [name for name in ledger_stages(run.recipe) if run.manifest(name)]
+    ledgers = _ledgers(run)
+    if choice.stage not in (None, *EXTRACT_STEPS, *ledgers):
+        known = ", ".join((*EXTRACT_STEPS, *ledgers))
+        raise InputError(f"{run.folder}: no stage {choice.stage} that is up to date", f"name one of: {known}")
     if choice.stage is not None:  # behind a step of extract stands what extract left
         ledgers = ledgers[: ledgers.index(choice.stage) + 1] if choice.stage in ledgers else []
     extract, stages = run.stage("extract"), [run.stage(name) for name in ledgers]
@@ -83,7 +87,7 @@ def kept_samples(run: Run, choice: Choice) -> list[dict[str, Any]]:
 def dropped_samples(run: Run, choice: Choice) -> list[dict[str, Any]]:
     """Rows of the ledgers, each with its document's title and text."""
     extract = run.need("extract")
-    stages = ["extract", *(name for name in ledger_stages(run.recipe) if run.manifest(name))]
+    stages = ["extract", *_ledgers(run)]
     units = [unit.name for unit in extracted_units(extract)]
     seen: Counter[str] = Counter()
     ids = (found for stage in stages for unit in units for found in _dropped(run, stage, unit, choice, seen))
@@ -102,6 +106,12 @@ def dropped_samples(run: Run, choice: Choice) -> list[dict[str, Any]]:
         rows += [row | texts.get(row["doc_id"], {"title": "", "text": "(no text)"}) for row in found]
     order = {one: number for number, (one, _) in enumerate(chosen)}
     return sorted(rows, key=lambda row: order[row["doc_id"]])
+
+
+def _ledgers(run: Run) -> list[str]:
+    """The stages whose ledgers fit the documents that extract has now."""
+    found = usable(run, run.need("extract"))
+    return [name for name in ledger_stages(run.recipe) if name in found]
 
 
 def _dropped(

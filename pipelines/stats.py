@@ -45,7 +45,7 @@ class Stats:
 def collect(run: Run) -> Stats:
     """Read a run's manifests, ledgers, documents and shards. Stages that are not up to date are left out, and named."""
     extract = run.need("extract")
-    found = _usable(run, extract)
+    found = usable(run, extract)
     stages = [name for name in ledger_stages(run.recipe) if name in found]
     shards = found.get("shards")
     stats = Stats(["extract", *stages, *(SPLITS if shards else ())])
@@ -79,7 +79,7 @@ def as_json(stats: Stats) -> dict[str, Any]:
     return {"sources": sources, "languages": rows, "mixture": stats.mixture, "notes": stats.notes}
 
 
-def _usable(run: Run, extract: Manifest) -> dict[str, Manifest]:
+def usable(run: Run, extract: Manifest) -> dict[str, Manifest]:
     """Finished stages behind extract that were made from what their inputs hold now."""
     found = {"extract": extract}
     for name in (*ledger_stages(run.recipe), "tokenizer", "shards"):
