@@ -22,8 +22,8 @@ import pyarrow.parquet as pq
 from .. import __version__
 from ..core.documents import extracted_units, kept_batches, ledger_stages
 from ..core.errors import ContractError, InputError
-from ..core.files import atomic_path, digest
-from ..core.manifest import FILE_NAME, Manifest, file_entry, read_manifest, write_manifest
+from ..core.files import atomic_path, digest, write_json
+from ..core.manifest import Manifest, file_entry, read_manifest, write_manifest
 from ..core.progress import Progress, console
 from ..core.run import Run
 from ..core.session import ray_session
@@ -33,6 +33,7 @@ from ..core.units import Unit, UnitReport, total
 
 SUFFIXES = {"parquet": ".parquet", "jsonl": ".jsonl.gz"}
 EXPORT = "export"
+STARTED = "started.json"  # as in a stage's folder: what an unfinished export is of
 
 
 def run_export(run: Run, out: Path, kind: str) -> int:
@@ -41,9 +42,10 @@ def run_export(run: Run, out: Path, kind: str) -> int:
     Raises ContractError when the run's data is not up to date, InputError when `out` holds something else.
     """
     extract, config = _checked(run), _config(run, kind)
-    mark = digest(config)
+    mark = digest({key: config[key] for key in ("format", "inputs")})  # not where the run lies
     written = _already(out, mark)
     if written is None:
+        write_json(out / STARTED, mark)
         with run.lock(), ray_session(run.recipe.resources, run.folder / "logs"), Progress(EXPORT) as progress:
             reports = map_units(export_unit, extracted_units(extract), out, config, progress)
         files = sorted((entry for report in reports for entry in report.files), key=lambda entry: entry.path)
@@ -128,9 +130,9 @@ def _already(out: Path, mark: str) -> Manifest | None:
     """The finished export that lies there, None for an empty folder or one to continue."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return None
-    if not ((out / FILE_NAME).exists() or (out / "units").is_dir()):
+    if not (out / STARTED).is_file():
         raise InputError(f"{out} holds other files", "give a new folder with --out")
     found = read_manifest(out)
-    if found is not None and found.fingerprint != mark:
+    if json.loads((out / STARTED).read_text(encoding="utf-8")) != mark:
         raise InputError(f"{out} holds an export of another state of the run", "give a new folder with --out")
     return found
