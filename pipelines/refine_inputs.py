@@ -8,6 +8,7 @@ from ..core.errors import InputError
 from ..core.files import sha256_file
 from ..core.recipe import Recipe
 from . import classifier, toxicity
+from .extraction.model import FILE
 
 
 def check_refinement(recipe: Recipe) -> None:
@@ -23,10 +24,14 @@ def check_refinement(recipe: Recipe) -> None:
 
 
 def digests(recipe: Recipe) -> dict[str, str]:
-    """Path to SHA-256 of each: another file under the same name makes the stage run again."""
+    """Path to SHA-256 of each: another file under the same name makes the stage run again.
+
+    The cascade's weights are one of them, by their place in the package.
+    """
+    weights = {f"extraction/{FILE.name}": sha256_file(FILE)} if recipe.extract.engine == "cascade" else {}
     lists = recipe.filters.url.files().values() if recipe.filters.url is not None else ()
     blocked = {path: _digest(path) for paths in lists for path in paths}
-    return {**classifier.digests(recipe), **toxicity.digests(recipe.toxicity), **blocked}
+    return {**weights, **classifier.digests(recipe), **toxicity.digests(recipe.toxicity), **blocked}
 
 
 def _digest(path: str) -> str:
