@@ -32,7 +32,10 @@ def test_tiny_is_shipped_and_found_by_name() -> None:
         ("train.steps=many", ["train.steps", "'many'", "integer"]),
         ("train.steps=0", ["train.steps", "greater than or equal to 1"]),
         ("dedup=3", ["dedup = 3"]),
-        ("extract.motor=resiliparse", ["unknown key extract.motor", "engine, max_html_bytes, min_chars, page_mb, page_seconds"]),
+        (
+            "extract.motor=resiliparse",
+            ["unknown key extract.motor", "engine, max_html_bytes, min_chars, page_mb, page_seconds"],
+        ),
         ("model.heads=3", ["model.heads is 3", "model.width (128)", "model.heads=2"]),
         ("model.kv_heads=3", ["model.kv_heads is 3", "model.heads (4)"]),
         ("train.batch=15", ["resources.train_workers is 2", "train.batch (15)"]),
