@@ -96,8 +96,8 @@ def test_a_trial_that_raises_is_a_result(local_ray: None, shared_data: Path, tmp
 
 
 def test_a_killed_search_goes_on_without_repeating(local_ray: None, shared_data: Path, tmp_path: Path) -> None:
-    rates = [1e-2, 2e-2, 5e-3, 8e-3, 3e-3, 1.5e-2, 4e-3]  # Ray writes reports down some seconds late: go on for longer
-    run = make_run(shared_data, tmp_path, learning_rates=rates, steps=250, concurrent=1)
+    rates = [1e-3, 2e-3, 3e-3, 5e-3, 8e-3]  # better and better: ASHA stops none early, so that the search goes on
+    run = make_run(shared_data, tmp_path, learning_rates=rates, steps=250, report_every=25, concurrent=1)
     code = (
         "import sys; from crawl2chat.core.run import Run; from crawl2chat.core.stage import bring_up_to_date\n"
         "from crawl2chat.core.session import ray_session; from crawl2chat.tune.tune_stage import TUNE\n"
