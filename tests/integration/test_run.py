@@ -141,7 +141,7 @@ def test_one_process_a_run(finished: Workshop) -> None:
 
 
 def test_every_documented_command_runs(finished: Workshop, documented_commands: dict[str, list[str]]) -> None:
-    """Last in this file: some of the commands change the run. test_submit.py and test_walk_through.py run the others."""
+    """Last in this file: some commands change the run. test_submit.py and test_walk_through.py run the others."""
     commands = dict.fromkeys(command for page in documented_commands.values() for command in page)
     for command in commands:
         _, verb, *rest = shlex.split(command)
