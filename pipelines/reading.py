@@ -136,7 +136,8 @@ def _parts(source: FileSource, file: str) -> list[dict[str, Any]]:
             return specs
         if size_of(file) < DUMP_PARTS_BELOW:
             return [{"part": part, "parts": DUMP_PARTS} for part in range(DUMP_PARTS)]
-    if isinstance(source, TableSource) and source.kind == "parquet" and (size := size_of(file)) > PARQUET_PART:
+    splits = isinstance(source, TableSource) and source.kind == "parquet" and source.id is None  # ids: once in a file
+    if splits and (size := size_of(file)) > PARQUET_PART:
         with open_binary(file) as handle:
             return [{"groups": groups} for groups in row_groups(handle, -(-size // PARQUET_PART))] or [{}]
     return [{}]
