@@ -81,7 +81,8 @@ def export_unit(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
         for batch in kept_batches(unit.name, extract, ledgers, schema.names):
             write(batch)
             documents += batch.num_rows
-            size += pc.sum(pc.binary_length(batch["text"])).as_py()
+            texts: Any = batch["text"]
+            size += pc.sum(pc.binary_length(texts)).as_py()
     entry = file_entry(folder, target, documents)
     return UnitReport(name=unit.name, files=[entry], counters={"documents": documents, "bytes_text": size})
 

@@ -77,7 +77,8 @@ def unit_specs(folder: Path, records_per_unit: int) -> Iterator[dict[str, Any]]:
     """Units of a selection: from the first to the last (file, offset), both included."""
     counts: Counter[str] = Counter()
     for batch in ds.dataset(folder).to_batches(columns=["file"]):
-        counts.update({row["values"]: row["counts"] for row in batch["file"].value_counts().to_pylist()})
+        files: Any = batch["file"]
+        counts.update({row["values"]: row["counts"] for row in files.value_counts().to_pylist()})
     pending: list[str] = []
     held = 0
     for file, count in sorted(counts.items()):
