@@ -19,7 +19,6 @@ import copy
 import gzip
 import json
 import random
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -33,7 +32,7 @@ from extraction import half
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-HIDDEN, EPOCHS, BATCH, RATE, DECAY = 48, 20, 16, 2.5e-3, 0.2
+HIDDEN, EPOCHS, BATCH, RATE, DECAY = 32, 20, 16, 2.5e-3, 0.2
 LONGEST = 600  # blocks of a page seen in one step
 TRUST = 0.6  # in the teacher, when its label is mixed with the judgement of a model that has not seen the page
 
@@ -172,7 +171,7 @@ def main() -> None:
     gold = json.loads(gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data)
     lessons, held = [*pydoc_lessons(0.5)], []
     for source in options.pages:
-        path, weight = re.fullmatch(r"(.+?)(?:=([\d.]+))?", source).groups()
+        path, _, weight = source.partition("=")
         for url, html in read_pages(Path(path), options.each):
             aside = url in gold and half(url) == 1
             one = lesson(url, html, float(weight or 1), None if aside else gold.get(url))

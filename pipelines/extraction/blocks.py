@@ -183,5 +183,7 @@ def _clean(raw: str, around: int) -> str:
     """Blanks as HTML shows them: runs of them are one, but no-break spaces count; all count in <pre>."""
     if around & TAG_BITS["pre"]:
         return raw.replace(LINE_BREAK, "\n").strip("\r\n").rstrip()
+    if "\n" not in raw and "  " not in raw and "\xa0" not in raw and "\t" not in raw and LINE_BREAK not in raw:
+        return raw.strip()  # many a paragraph; the way below costs a split into words
     text = " ".join((raw.replace("\xa0", KEPT_BLANK) if "\xa0" in raw else raw).split()).replace(KEPT_BLANK, " ")
     return BREAKS.sub("\n", text) if LINE_BREAK in text else text

@@ -27,7 +27,8 @@ Ints = NDArray[np.int64]
 LEVELS = 4
 FLAGS = LEVELS * len(BITS)
 PROSE_BYTES = 80
-PHRASE_LIMIT = 120  # characters: longer blocks are prose
+TITLE_LIMIT = 150
+PHRASE_LIMIT = 40  # characters: a longer block is no button, link or heading of one
 PHRASES = (  # words of page furniture, in short blocks
     "share teilen tweet facebook twitter whatsapp pinterest linkedin email e-mail print drucken partager compartir",
     "comment comments kommentar kommentare reply replies antworten commentaire commentaires comentarios respond",
@@ -37,7 +38,8 @@ PHRASES = (  # words of page furniture, in short blocks
     "advertisement anzeige sponsored ad werbung advertise shop buy cart",
 )
 PHRASE_OF = {word + end: group for group, words in enumerate(PHRASES) for word in words.split() for end in ("", ":")}
-PHRASE_WORDS = frozenset(PHRASE_OF)
+BORDER, NEXT_BLOCK = "\0", -1  # no parser leaves a NUL in a text
+PHRASE_OF[BORDER] = NEXT_BLOCK
 
 
 def features(pages: Sequence[Page]) -> Floats:
@@ -164,13 +166,14 @@ def _words(pages: Sequence[Page]) -> NDArray[np.uint8]:
         if len(set(texts)) < len(texts):
             seen = Counter(texts)
             found[row : row + len(texts), 0] = [seen[text] > 1 for text in texts]
-        for text in texts:
-            if len(text) < PHRASE_LIMIT:
-                if not PHRASE_WORDS.isdisjoint(words := text.lower().split()):
-                    found[row, [2 + PHRASE_OF[word] for word in words if word in PHRASE_OF]] = 1
-                if len(text) > 8 and text in title:
-                    found[row, 1] = 1
-            row += 1
+        found[row : row + len(texts), 1] = [8 < len(text) < TITLE_LIMIT and text in title for text in texts]
+        short = f" {BORDER} ".join([text if len(text) < PHRASE_LIMIT else "" for text in texts])
+        for group in map(PHRASE_OF.get, short.lower().split()):
+            if group == NEXT_BLOCK:
+                row += 1
+            elif group is not None:
+                found[row, 2 + group] = 1
+        row += 1
     return found
 
 

@@ -72,6 +72,11 @@ class Fence:
         with self._lock:
             return [one for group in _groups(pages) for one in self._group(group)]
 
+    @property
+    def child(self) -> int | None:
+        """The child's process id, once it runs."""
+        return self._child.pid if self._child is not None else None
+
     def close(self) -> None:
         """End the child."""
         if self._child is not None:

@@ -32,71 +32,83 @@ TAGS = {  # bit groups: elements that mean the same share one
     **dict.fromkeys(("details", "summary"), "details"),
     **dict.fromkeys(("dialog", "marquee", "blink"), "dialog"),
 }
-HINTS = {
-    "article_body": r"(article|post|entry|story|page|news|main|blog|single)[-_ ]?(body|content|text|copy)|e-content",
+HINTS = {  # patterns for one word of a name, in lower case
     "content": r"content|inhalt|contenu|contenido|document",
     "article": r"article|artikel|hentry|blogposting",
-    "body": r"body|text|copy\b|prose|markdown|richtext",
+    "body": r"body|text|^copy$|prose|markdown|richtext",
     "post": r"post|entry|blog",
     "story": r"story|news",
-    "main": r"\bmain|primary|haupt|center",
+    "main": r"^main|primary|haupt|center",
     "title": r"title|headline|heading|titre|titel",
-    "lead": r"\blead|intro|summary|excerpt|abstract|standfirst|deck|subtitle|dek\b",
+    "lead": r"^lead|intro|summary|excerpt|abstract|standfirst|deck|subtitle|^dek$",
     "comment": r"comment|kommentar|disqus|respond|repl(y|ies)|discuss",
     "share": r"shar(e|ing)|social|twitter|facebook|addthis|follow|whatsapp",
-    "nav": r"nav|menu|breadcrumb|paginat|pager|\btoc|sitemap|skip|prev|next",
+    "nav": r"nav|menu|breadcrumb|paginat|pager|^toc|sitemap|skip|prev|next",
     "footer": r"foot|bottom|colophon|copyright|imp?ressum|legal|license",
     "header": r"header|masthead|topbar|banner|logo|branding",
-    "sidebar": r"side|aside|rail\b|right|left|widget|secondary|complementary",
-    "related": r"relat|recommend|similar|\bmore|also|popular|trending|most[-_]?|latest|recent|outbrain|taboola|archive",
-    "author": r"author|byline|\bbio|profile|avatar|vcard|autor|contributor",
-    "date": r"date|time|meta|publi|\binfo|datum|posted",
-    "tags": r"\btags?|categor|topic|label|keyword",
-    "ad": r"\bads?\b|advert|sponsor|promo|commercial|dfp|affiliate|anzeige|werbung|\bad[-_]",
-    "subscribe": r"newsletter|subscri|sign[-_]?up|donat|\babo|regist|paywall|premium",
+    "sidebar": r"side|aside|rail$|right|left|widget|secondary|complementary",
+    "related": r"relat|recommend|similar|^more|also|popular|trending|^most|latest|recent|outbrain|taboola|archive",
+    "author": r"author|byline|^bio|profile|avatar|vcard|autor|contributor",
+    "date": r"date|time|meta|publi|^info|datum|posted",
+    "tags": r"^tags?|categor|topic|label|keyword",
+    "ad": r"^ads?$|advert|sponsor|promo|commercial|dfp|affiliate|anzeige|werbung",
+    "subscribe": r"newsletter|subscri|^sign$|signup|donat|^abo|regist|paywall|premium",
     "cookie": r"cookie|consent|gdpr|privacy|notice|alert|warning|message",
     "teaser": r"teaser|card|tile|grid|thumb|carousel|slide|gallery|swiper|feed",
-    "item": r"item|list|row\b|col\b|col-",
+    "item": r"item|list|^row$|^col",
     "caption": r"caption|credit|figure|image|img|photo|media|video|embed|player|bild",
     "login": r"login|account|user|member|search|form|input",
-    "hidden": r"hidden|modal|popup|overlay|\bhide|print|screen-reader|sr-only|visually|invisible|display: ?none",
+    "hidden": r"hidden|modal|popup|overlay|^hide|print|^sr$|reader|visually|invisible",
     "rating": r"rating|vote|review|score|price|cart|shop|product|buy",
     "tools": r"tools|toolbar|button|btn|icon|action|control|edit|permalink|download",
     "note": r"footnote|reference|citation|source|note|quote|pull|box",
-    "code": r"highlight|code|source|syntax|literal|signature|\bsig\b|\bpre\b",
+    "code": r"highlight|code|source|syntax|literal|signature|^sig$|^pre$",
+    "article_body": r"(article|post|entry|story|page|news|main|blog|single)(body|content|text|copy)",
 }
-GROUPS = [*dict.fromkeys(TAGS.values()), *HINTS]
-BITS = {name: 1 << place for place, name in enumerate([*dict.fromkeys(TAGS.values()), *(f".{hint}" for hint in HINTS)])}
+WHOSE = frozenset(("article", "post", "entry", "story", "page", "news", "main", "blog", "single"))
+WHAT = frozenset(("body", "content", "text", "copy"))  # behind one of the above: an article_body too
+GROUPS = [*dict.fromkeys(TAGS.values()), *(f".{hint}" for hint in HINTS)]
+BITS = {name: 1 << place for place, name in enumerate(GROUPS)}
 TAG_BITS = {tag: BITS[group] for tag, group in TAGS.items()}
 
+_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 _PATTERNS = [(re.compile(pattern), BITS[f".{name}"]) for name, pattern in HINTS.items()]
-NAMES = ("class", "id", "role", "itemprop")
-_ANY = re.compile("|".join(f"(?:{pattern})" for pattern in HINTS.values()))
-_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_ANY = re.compile("|".join(HINTS.values()))
 _KNOWN_LIMIT = 50_000
-_known: dict[str, int] = {}
+_names: dict[str, int] = {}
+_words: dict[str, int] = {}
 
 
 def hint_bits(attributes: dict[str, str | None]) -> int:
-    """The bits of an element's names. Names repeat within a site: they are remembered."""
+    """The bits of an element's names. Names repeat within a site, and their words everywhere: both are remembered."""
     get = attributes.get
-    if len(attributes) == 1 and (names := get("class")) and (found := _known.get(names)) is not None:
-        return found  # most elements
-    names = " ".join([value for name in NAMES if (value := get(name))])
-    if "style" in attributes:
-        names += " " + (get("style") or "")
-    if "hidden" in attributes or get("aria-hidden") == "true":
-        names += " hidden"
-    found = _known.get(names)
+    if len(attributes) == 1:
+        names = get("class") or get("id") or ""
+    else:
+        names = " ".join([value for name in ("class", "id", "role", "itemprop") if (value := get(name))])
+    found = _names.get(names)
     if found is None:
-        if len(_known) >= _KNOWN_LIMIT:
-            _known.clear()
-        found = _known[names] = _match(names[:500])
+        if len(_names) >= _KNOWN_LIMIT:
+            _names.clear()
+        found = _names[names] = _match(names[:500])
+    if "hidden" in attributes or get("aria-hidden") == "true" or "none" in (get("style") or ""):
+        found |= BITS[".hidden"]
     return found
 
 
 def _match(names: str) -> int:
-    names = _CAMEL.sub("-", names).lower()
-    if not _ANY.search(names):
-        return 0
-    return sum(bit for pattern, bit in _PATTERNS if pattern.search(names))
+    """Word by word; capitals begin words too."""
+    found, before = 0, ""
+    for word in _WORDS.findall(names):
+        word = word.lower()
+        bits = _words.get(word)
+        if bits is None:
+            if len(_words) >= _KNOWN_LIMIT:
+                _words.clear()
+            bits = sum(bit for pattern, bit in _PATTERNS if pattern.search(word)) if _ANY.search(word) else 0
+            _words[word] = bits
+        found |= bits
+        if word in WHAT and before in WHOSE:
+            found |= BITS[".article_body"]
+        before = word
+    return found

@@ -71,6 +71,8 @@ def test_a_page_as_a_tree() -> None:
         ({"class": "widget", "role": "navigation"}, {".sidebar", ".nav"}),
         ({"style": "color: red; display:none"}, {".hidden"}),
         ({"hidden": None}, {".hidden"}),
+        ({"style": "text-align: center"}, set()),
+        ({"class": "loading", "id": "x"}, set()),
         ({"class": "qwertz"}, set()),
         ({"class": None}, set()),
     ],

@@ -67,9 +67,8 @@ def test_a_page_within_wider_limits_gets_through() -> None:
 
 def test_a_child_that_was_killed_is_replaced(narrow: Fence) -> None:
     narrow.extract(GOOD[:1])
-    child = narrow._child
-    assert child is not None
-    os.kill(child.pid, signal.SIGKILL)
+    assert narrow.child is not None
+    os.kill(narrow.child, signal.SIGKILL)
     assert narrow.extract(GOOD[:3]) == extract_all(GOOD[:3], "cascade")
 
 
@@ -95,7 +94,7 @@ def test_the_child_ends_when_its_parent_is_killed(page: bytes, tmp_path: Path) -
         "from crawl2chat.pipelines.extraction.fence import Fence\n"
         "fence = Fence('cascade', 3.0, 500)\n"
         "fence.extract([(b'<p>first', None)])\n"
-        "print(fence._child.pid, flush=True)\n"
+        "print(fence.child, flush=True)\n"
         "fence.extract([(pathlib.Path(sys.argv[1]).read_bytes(), None)])\n"
         "time.sleep(60)\n"
     )
