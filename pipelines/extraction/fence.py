@@ -22,12 +22,15 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 
 from ...core.errors import StageError
 
 GROUP_PAGES = 32
 GROUP_BYTES = 2 << 20
 READY = b"ready\n"  # what a child says first: an engine that cannot start is no page's fault
+
+OPTIONAL = "trafilatura"  # an extra of the package; the other engines come with it
 
 Html = tuple[bytes, str | None]  # and the charset of the HTTP header
 
@@ -52,6 +55,8 @@ class Refused:
 @cache
 def fence(engine: str, page_seconds: float, page_mb: int) -> Fence:
     """This process's fence for an engine: one child serves all units that a worker does."""
+    if engine == OPTIONAL and find_spec(OPTIONAL) is None:
+        raise StageError(f"extract.engine is {engine}, which is not installed", 'pip install "crawl2chat[trafilatura]"')
     made = Fence(engine, page_seconds, page_mb)
     atexit.register(made.close)
     return made

@@ -15,6 +15,7 @@ from crawl2chat.core.errors import StageError
 from crawl2chat.core.settings_data import Extract, Filters, Language, WarcSource
 from crawl2chat.pipelines.extract import extract, extract_all
 from crawl2chat.pipelines.extraction.fence import Extracted, Fence, Html, Refused
+from crawl2chat.pipelines.extraction.fence import fence as open_fence
 from crawl2chat.pipelines.refine import Refiner
 from crawl2chat.pipelines.sources.records import RawRecord
 
@@ -131,3 +132,9 @@ def test_the_ledger_names_the_limit() -> None:
     assert kept.kept
     assert other.kept
     assert (dropped.row["stage"], dropped.row["reason"], dropped.row["value"]) == ("extract", "extract_timeout", 0.5)
+
+
+def test_an_engine_that_is_not_installed_is_named_with_its_fix(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crawl2chat.pipelines.extraction.fence.OPTIONAL", "no_such_package")
+    with pytest.raises(StageError, match=r"no_such_package, which is not installed\n.*crawl2chat\[trafilatura\]"):
+        open_fence("no_such_package", 1.0, 200)
