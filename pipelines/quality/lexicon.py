@@ -73,6 +73,9 @@ class Lexicon:
         """The words of texts, as datatrove's tokenizer for each language cuts them. May forget older words."""
         if len(self) > self._limit:
             self._forget()
+        return self._read(texts, languages)
+
+    def _read(self, texts: Sequence[str], languages: Sequence[str]) -> Words:
         tokenizers = [tokenizer_for(language) for language in languages]
         whole = np.array([self._known(one) is None for one in tokenizers], dtype=np.bool_)
         found = cut(["" if apart else text for text, apart in zip(texts, whole, strict=True)])
@@ -85,24 +88,45 @@ class Lexicon:
         if whole.any():
             parts = np.split(ids, np.cumsum(counts)[:-1])
             for at in np.flatnonzero(whole).tolist():
-                parts[at] = self._ids(tokenizers[at].word_tokenize(texts[at]))
+                parts[at] = self._read_whole(texts[at], languages[at], tokenizers[at])
                 counts[at] = len(parts[at])
             ids = np.concatenate(parts)
         return Words(ids, counts, whole)
 
+    def _read_whole(self, text: str, language: str, tokenizer: WordTokenizer) -> np.ndarray:
+        """The words of a text that is more than its chunks. Words that hold a blank stand within a line."""
+        lines = text.split("\n")
+        if self._known(tokenizer) is None or len(lines) == 1:
+            return self._ids(tokenizer.word_tokenize(text))
+        return self._read(lines, [language] * len(lines)).ids
+
     def read_lines(
         self, texts: Sequence[Sequence[str]], languages: Sequence[str], whole: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Of texts given as lines: how many sentences the lines hold, each line by itself, and how many words."""
+        """Of texts given as lines: how many sentences the lines hold, each line by itself, and how many words.
+
+        whole: of the texts that the lines are from, as `read` found it.
+        """
         tokenizers = [tokenizer_for(language) for language in languages]
-        lines = [line for text, apart in zip(texts, whole, strict=True) if not apart for line in text]
-        sizes = [0 if apart else len(text) for text, apart in zip(texts, whole, strict=True)]
-        owner = np.repeat(np.arange(len(texts)), sizes)
-        counted = self._count(lines, [tokenizers[at] for at in owner.tolist()])
-        sentences, words = (np.bincount(owner, per_line, minlength=len(texts)) for per_line in counted)
-        for at in np.flatnonzero(whole).tolist():
-            sentences[at] = sum(max(1, len(tokenizers[at].span_tokenize(line))) for line in texts[at])
-            words[at] = len(tokenizers[at].word_tokenize("\n".join(texts[at])))
+        owner = np.repeat(np.arange(len(texts)), [len(text) for text in texts])
+        lines = [line for text in texts for line in text]
+        apart = whole[owner]
+        doubtful = [at for at in np.flatnonzero(apart).tolist() if self._known(tokenizers[owner[at]]) is not None]
+        if doubtful:  # of most texts that are more than their chunks, few lines are
+            apart[doubtful] = self._read(
+                [lines[at] for at in doubtful], [languages[owner.item(at)] for at in doubtful]
+            ).whole
+        rest = np.flatnonzero(~apart)
+        counted = self._count([lines[at] for at in rest.tolist()], [tokenizers[at] for at in owner[rest].tolist()])
+        sentences, words = (np.bincount(owner[rest], per_line, minlength=len(texts)) for per_line in counted)
+        for place in np.flatnonzero(apart).tolist():
+            tokenizer = tokenizers[owner[place]]
+            sentences[owner[place]] += max(1, len(tokenizer.span_tokenize(lines[place])))
+            if self._known(tokenizer) is not None:
+                words[owner[place]] += len(tokenizer.word_tokenize(lines[place]))
+        for at, tokenizer in enumerate(tokenizers):
+            if self._known(tokenizer) is None:
+                words[at] = len(tokenizer.word_tokenize("\n".join(texts[at])))
         return sentences, words
 
     def _count(self, lines: list[str], tokenizers: list[WordTokenizer]) -> tuple[np.ndarray, np.ndarray]:

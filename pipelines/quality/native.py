@@ -23,7 +23,7 @@ from .lexicon import Lexicon, Words
 from .repetition import repeated_characters, top_characters
 from .rules import Rule, custom_rules, first_broken, rules_of
 
-GROUP = 1 << 17  # characters that are worked on at a time, so that the arrays stay in the processor's cache
+GROUP = 1 << 19  # characters that are worked on at a time: enough that NumPy's calls cost little, some 50 MB of arrays
 Columns = dict[str, np.ndarray]
 
 
