@@ -12,8 +12,8 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 def test_export_holds_what_the_stages_left(finished) -> None:
-    run, out = finished.folder / "runs" / "tiny", finished.folder / "corpus"
-    code, said = finished.run("data", "export", "--run", "runs/tiny", "--out", "corpus", "--format", "jsonl")
+    run, out = finished.folder / "runs" / "tiny", finished.folder / "exported"
+    code, said = finished.run("data", "export", "--run", "runs/tiny", "--out", "exported", "--format", "jsonl")
     assert code == 0, said
     kept = {row["doc_id"] for row in pq.read_table(run / "extract" / "documents").to_pylist()}
     lost = {row["doc_id"] for row in pq.read_table(run / "dedup" / "dropped").to_pylist()}
@@ -26,10 +26,10 @@ def test_export_holds_what_the_stages_left(finished) -> None:
     assert counters["documents"] == len(rows)
     assert counters["bytes_text"] == sum(len(row["text"].encode()) for row in rows)
 
-    again, said = finished.run("data", "export", "--run", "runs/tiny", "--out", "corpus", "--format", "jsonl")
+    again, said = finished.run("data", "export", "--run", "runs/tiny", "--out", "exported", "--format", "jsonl")
     assert again == 0, said
     for attempt in ("finished", "unfinished"):
-        other, said = finished.run("data", "export", "--run", "runs/tiny", "--out", "corpus")
+        other, said = finished.run("data", "export", "--run", "runs/tiny", "--out", "exported")
         assert other == 2, attempt
         assert "another state" in said
         (out / "manifest.json").unlink(missing_ok=True)  # what a kill leaves must not be mixed with other files either
