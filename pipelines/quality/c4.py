@@ -35,7 +35,9 @@ def kept_lines(lines: list[str], text: str, settings: C4Quality) -> Lines:
     script, policy = sought(settings.filter_javascript, SCRIPT), sought(settings.filter_policy, *POLICY_SUBSTRINGS)
     least, longest = settings.min_words_per_line, settings.max_word_length
     if not (cited or lorem or curly or script or policy or settings.filter_no_terminal_punct):
-        return Lines([line for line in lines if _fits(line, least, longest)])
+        if longest != -1 and any(map(longest.__lt__, map(len, lines))):
+            return Lines([line for line in lines if _fits(line, least, longest)])
+        return Lines([line for line in lines if len(line.split(None, max(0, least - 1))) >= least])
     kept: list[str] = []
     lorems = curlies = 0
     for whole in lines:  # in datatrove's order of rules; but it stops at the line that condemns, and here all are seen

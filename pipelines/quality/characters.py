@@ -36,7 +36,10 @@ def points(text: str) -> np.ndarray:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
 
 
-def shares(texts: Sequence[str], kind: int) -> np.ndarray:
-    """The share of each text's characters that are of a class; 0 for an empty text."""
-    found = np.array([np.count_nonzero(table()[points(text)] & kind) for text in texts], dtype=np.float64)
-    return found / np.maximum(1, [len(text) for text in texts])
+def shares(texts: Sequence[str], kinds: Sequence[int]) -> list[np.ndarray]:
+    """For each class, the share of each text's characters that are of it; 0 for an empty text."""
+    bits = table()[points("".join(texts))]
+    sizes = np.array([len(text) for text in texts], dtype=np.int64)
+    ends = np.cumsum(sizes)
+    before = [np.concatenate([[0], np.cumsum(bits & kind != 0)]) for kind in kinds]
+    return [(counted[ends] - counted[ends - sizes]) / np.maximum(1, sizes) for counted in before]

@@ -35,6 +35,7 @@ class Group:
     languages: list[str]
     values: Columns = field(default_factory=dict)
     broken: list[Rule | None] = field(default_factory=list)  # the first rule that each text breaks
+    lines: dict[int, list[str]] = field(default_factory=dict)  # of a text, stripped
     left: list[str] = field(default_factory=list)  # the text that each leaves
     removed: list[int] = field(default_factory=list)  # lines that C4 took from it
     here: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))  # texts that take the next step
@@ -114,8 +115,11 @@ class Measures:
             yield {name.format(n): found / size for n, found in measure(group.words, self._lexicon, sizes).items()}
 
         texts = group.of(group.texts)
-        lines = [[line.strip() for line in text.splitlines()] for text in texts]
-        found = _named(surface.MARKS, [surface.marks(*one) for one in zip(texts, lines, strict=True)])
+        group.lines = {
+            place: [line.strip() for line in text.splitlines()]
+            for place, text in zip(group.here.tolist(), texts, strict=True)
+        }
+        found = _named(surface.MARKS, [surface.marks(*one) for one in zip(texts, group.lines.values(), strict=True)])
         for name in surface.MARKS[:2]:
             found[name] /= np.maximum(1, group.words.counts)
         yield {**found, **self._of_words(group.words)}
@@ -126,9 +130,10 @@ class Measures:
         patterns = [
             (rule.column, re.compile(rule.pattern)) for rule in self._settings.rules if rule.pattern is not None
         ]
+        digits, capitals = shares(texts, (DIGIT, UPPER))
         yield {
-            "digit_share": shares(texts, DIGIT),
-            "upper_share": shares(texts, UPPER),
+            "digit_share": digits,
+            "upper_share": capitals,
             **{name: np.array([len(one.findall(text)) for text in texts]) for name, one in patterns},
         }
 
@@ -153,7 +158,7 @@ class Measures:
         counts = words.counts
         if (c4 := self._settings.c4) is not None:
             texts = group.of(group.texts)
-            split = [[line.strip() for line in text.splitlines()] for text in texts]
+            split = [group.lines[place] for place in group.here.tolist()]
             kept = [kept_lines(lines, text, c4) for lines, text in zip(split, texts, strict=True)]
             for place, one, lines in zip(group.here.tolist(), kept, split, strict=True):
                 group.left[place] = "\n".join(one.kept).strip()

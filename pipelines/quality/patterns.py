@@ -24,8 +24,8 @@ def needs_more_than_letters(pattern: re.Pattern[str]) -> bool:
     return _sequence_needs(parser.parse(pattern.pattern, pattern.flags))
 
 
-def quicker(pattern: re.Pattern[str], pieces: Sequence[str]) -> re.Pattern[str]:
-    """A pattern with the same matches as `pattern`, which is made of pieces joined by |.
+def quicker(pattern: re.Pattern[str], pieces: Sequence[str], top: int = 0x110000) -> re.Pattern[str]:
+    """A pattern with the same matches as `pattern`, which is made of pieces joined by |, in texts below `top`.
 
     Pieces are sorted into those that begin at letters and the others, and each group is tried only where one of its
     pieces can begin. No piece of one group can begin where one of the other does, so that their order does not matter.
@@ -33,25 +33,30 @@ def quicker(pattern: re.Pattern[str], pieces: Sequence[str]) -> re.Pattern[str]:
     if pattern.flags != re.UNICODE or pattern.pattern != "|".join(pieces):
         return pattern
     try:
-        begins = {piece: _first(parser.parse(piece)) for piece in pieces}
+        begins = {piece: _begins(piece, top) for piece in pieces}
     except Unclear:
         return pattern
-    if any(empty for _, empty in begins.values()):
-        return pattern
-    at_letters = {piece for piece, (ranges, _) in begins.items() if any(chr(point).isalpha() for point in _all(ranges))}
+    at_letters = {piece for piece, ranges in begins.items() if any(chr(point).isalpha() for point in _all(ranges))}
     while True:  # a piece that may begin where one of these does joins them
-        letters = {point for piece in at_letters for point in _all(begins[piece][0])}
-        more = {piece for piece in begins if piece not in at_letters and letters & set(_all(begins[piece][0]))}
+        letters = {point for piece in at_letters for point in _all(begins[piece])}
+        more = {piece for piece in begins if piece not in at_letters and not letters.isdisjoint(_all(begins[piece]))}
         if not more:
             break
         at_letters |= more
-    groups = ([one for one in pieces if one in at_letters], [one for one in pieces if one not in at_letters])
-    guarded = [
-        f"(?={_class([pair for piece in group for pair in begins[piece][0]])})(?:{'|'.join(group)})"
-        for group in groups
-        if group
-    ]
-    return re.compile("|".join(guarded))
+    guarded = []
+    for group in (at_letters, begins.keys() - at_letters):
+        tried = [piece for piece in pieces if piece in group and begins[piece]]
+        if tried:
+            guarded.append(f"(?={_class([pair for one in tried for pair in begins[one]])})(?:{'|'.join(tried)})")
+    return re.compile("|".join(guarded) or "(?!)")
+
+
+def _begins(piece: str, top: int) -> Ranges:
+    """The characters below `top` that a match can begin with. Raises Unclear if a match can be empty."""
+    ranges, empty = _first(parser.parse(piece))
+    if empty:
+        raise Unclear
+    return [(low, min(high, top - 1)) for low, high in ranges if low < top]
 
 
 def _sequence_needs(parts: Iterable[tuple[Any, Any]]) -> bool:

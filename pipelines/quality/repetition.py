@@ -36,10 +36,9 @@ def top_characters(words: Words, lexicon: Lexicon, sizes: Sequence[int]) -> dict
         if n not in sizes:
             continue
         times, at = np.ones(texts, dtype=np.int64), begins.copy()  # where nothing repeats: the first n-gram, once
-        _, count = _equal(_within_texts(keys, owner, words.counts, n))
-        again = np.flatnonzero(count > 1)
-        np.maximum.at(times, owner[again], count[again])
-        best = again[count[again] == times[owner[again]]]
+        again, _, count = _repeated(_within_texts(keys, owner, words.counts, n))
+        np.maximum.at(times, owner[again], count)
+        best = again[count == times[owner[again]]]
         whose, first = np.unique(owner[best], return_index=True)
         at[whose] = best[first]
         long_enough = np.flatnonzero(words.counts >= n)
@@ -59,8 +58,8 @@ def repeated_characters(words: Words, lexicon: Lexicon, sizes: Sequence[int]) ->
     for n in range(1, max(sizes, default=0) + 1):
         keys = keys[: len(hashes) - n + 1] * steps[n - 1 :] + hashes[n - 1 :]
         if n in sizes:
-            group, count = _equal(_within_texts(keys, owner, words.counts, n))
-            hits = _hits(group, np.flatnonzero(count > 1), n)
+            again, number, _ = _repeated(_within_texts(keys, owner, words.counts, n))
+            hits = _hits(again, number, n)
             found[n] = totals(owner[hits], reach[hits + n] - reach[hits], len(words.counts))
     return found
 
@@ -80,28 +79,53 @@ def _within_texts(keys: np.ndarray, owner: np.ndarray, counts: np.ndarray, n: in
     return salted
 
 
+def _repeated(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The places of keys that stand at least twice, in order; a number that equal ones share; how many these are."""
+    here = np.arange(len(keys), dtype=np.int32)
+    slots = _slots(keys, SPREAD)
+    last = np.empty(1 << _bits(keys), dtype=np.int32)  # not filled: only what is written next is read
+    last[slots] = here
+    shown = last[slots]
+    earlier = np.flatnonzero(shown != here)
+    maybe = np.zeros(len(keys), dtype=np.bool_)  # those that share a slot: most keys do not, and stand once
+    maybe[earlier] = maybe[shown[earlier]] = True
+    places = np.flatnonzero(maybe)
+    number, count = _equal(keys[places])
+    twice = count > 1
+    return places[twice], number[twice], count[twice]
+
+
 def _equal(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each key: the number of its group of equal keys, and how many there are."""
-    group = np.empty(len(keys), dtype=np.int64)
+    """For each key a number that equal keys share, and how many there are."""
+    number = np.empty(len(keys), dtype=np.int64)
     left, factor = np.arange(len(keys)), SPREAD
     while len(left):
-        bits = max(4, len(left).bit_length() + 2)
-        slots = ((keys[left] * np.uint64(factor)) >> np.uint64(64 - bits)).astype(np.int64)
-        last = np.empty(1 << bits, dtype=np.int64)  # not filled: only what is written next is read
+        factor = factor * SPREAD & 0xFFFFFFFFFFFFFFFF
+        slots = _slots(keys[left], factor)
+        last = np.empty(1 << _bits(left), dtype=np.int64)
         last[slots] = left
         shown = last[slots]
         same = keys[shown] == keys[left]
-        group[left[same]] = shown[same]
-        left, factor = left[~same], factor * SPREAD & 0xFFFFFFFFFFFFFFFF
-    return group, np.bincount(group, minlength=1)[group]
+        number[left[same]] = shown[same]
+        left = left[~same]
+    return number, np.bincount(number, minlength=1)[number]
 
 
-def _hits(group: np.ndarray, repeated: np.ndarray, n: int) -> np.ndarray:
+def _bits(keys: np.ndarray) -> int:
+    """A table of so many bits has at least four places for a key."""
+    return max(4, len(keys).bit_length() + 2)
+
+
+def _slots(keys: np.ndarray, factor: int) -> np.ndarray:
+    return ((keys * np.uint64(factor)) >> np.uint64(64 - _bits(keys))).astype(np.int64)
+
+
+def _hits(again: np.ndarray, number: np.ndarray, n: int) -> np.ndarray:
     """Positions at which an n-gram counts as repeated, going through the texts from left to right."""
     seen: set[int] = set()
     hits: list[int] = []
     free = 0
-    for at, one in zip(repeated.tolist(), group[repeated].tolist(), strict=True):
+    for at, one in zip(again.tolist(), number.tolist(), strict=True):
         if at < free:
             continue
         if one in seen:

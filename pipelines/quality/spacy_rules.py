@@ -8,8 +8,9 @@ among the words that came out: where one may stand there, the chunk is left to s
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from spacy.attrs import ORTH
 from spacy.language import Language
@@ -19,6 +20,14 @@ from ..words import QUIRK
 from .patterns import needs_more_than_letters, quicker
 
 NOTHING = re.compile(r"(?!)")
+
+
+class Patterns(NamedTuple):
+    """What finds the affixes and infixes of a string."""
+
+    prefix: Callable[[str], re.Match[str] | None]
+    suffix: Callable[[str], re.Match[str] | None]
+    infix: Callable[[str], Iterator[re.Match[str]]]
 
 
 class SpaCyRules:
@@ -31,9 +40,16 @@ class SpaCyRules:
             for search in (self._spacy.prefix_search, self._spacy.suffix_search, self._spacy.infix_finditer)
         )
         self._leaves_letters = all(map(needs_more_than_letters, (prefix, suffix, infix)))
-        self._prefix = quicker(prefix, [f"^{one}" for one in _filled(nlp.Defaults.prefixes)]).search
-        self._suffix = quicker(suffix, [f"{one}$" for one in _filled(nlp.Defaults.suffixes)]).search
-        self._infix = quicker(infix, _filled(nlp.Defaults.infixes)).finditer
+        pieces = [_filled(one) for one in (nlp.Defaults.prefixes, nlp.Defaults.suffixes, nlp.Defaults.infixes)]
+        prefixes, suffixes, infixes = [f"^{one}" for one in pieces[0]], [f"{one}$" for one in pieces[1]], pieces[2]
+        self._ascii, self._any = (
+            Patterns(
+                quicker(prefix, prefixes, top).search,
+                quicker(suffix, suffixes, top).search,
+                quicker(infix, infixes, top).finditer,
+            )
+            for top in (0x80, 0x110000)
+        )
         self._whole, self._url = (
             search or NOTHING.match for search in (self._spacy.token_match, self._spacy.url_match)
         )
@@ -52,17 +68,18 @@ class SpaCyRules:
             return list(self.special[chunk])
         if self._leaves_letters and chunk.isalpha():
             return [chunk]
-        words, core, after = self._without_affixes(chunk)
+        patterns = self._ascii if chunk.isascii() else self._any
+        words, core, after = self._without_affixes(chunk, patterns)
         if core in self.special:
             words += self.special[core]
         elif core:
-            words += self._at_infixes(core)
+            words += self._at_infixes(core, patterns)
         words += reversed(after)
         if len(words) > 1 and not (self._single.isdisjoint(words) and self._pairs.isdisjoint(pairwise(words))):
             return None
         return words
 
-    def _without_affixes(self, rest: str) -> tuple[list[str], str, list[str]]:
+    def _without_affixes(self, rest: str, patterns: Patterns) -> tuple[list[str], str, list[str]]:
         """The prefixes, what is left, and the suffixes, the outermost first."""
         before: list[str] = []
         after: list[str] = []
@@ -71,12 +88,12 @@ class SpaCyRules:
             if self._leaves_letters and rest.isalpha():
                 break
             length = len(rest)
-            found = self._prefix(rest)
+            found = patterns.prefix(rest)
             start = found.end() - found.start() if found else 0
             if start and rest[start:] in special:
                 before.append(rest[:start])
                 return before, rest[start:], after
-            found = self._suffix(rest[start:] if start else rest)
+            found = patterns.suffix(rest[start:] if start else rest)
             end = length - (found.end() - found.start() if found else 0)
             if end < length and rest[:end] in special:
                 after.append(rest[end:])
@@ -88,12 +105,12 @@ class SpaCyRules:
             rest = rest[start:end]
         return before, rest, after
 
-    def _at_infixes(self, core: str) -> list[str]:
+    def _at_infixes(self, core: str, patterns: Patterns) -> list[str]:
         if (self._leaves_letters and core.isalpha()) or self._whole(core) or self._url(core):
             return [core]
         words: list[str] = []
         start = 0
-        for found in self._infix(core):
+        for found in patterns.infix(core):
             begin, end = found.span()
             if begin:  # spaCy leaves an infix at the very start alone
                 words += filter(None, (core[start:begin], core[begin:end]))

@@ -56,11 +56,12 @@ def repetition(text: str) -> tuple[float, ...]:
 def marks(text: str, stripped: Sequence[str]) -> tuple[float, ...]:
     """Gopher quality: hashes and ellipses in the text; of its stripped lines, those with a bullet or trailing off."""
     size = max(1, len(stripped))
+    lines = "\n".join(["", *stripped, ""])
     return (
         text.count("#"),
         text.count("...") + text.count("…"),
-        sum(line.startswith(BULLETS) for line in stripped) / size,
-        sum(line.endswith(ELLIPSES) for line in stripped) / size,
+        sum(lines.count(f"\n{bullet}") for bullet in BULLETS) / size,
+        sum(lines.count(f"{ellipsis}\n") for ellipsis in ELLIPSES) / size,
     )
 
 
@@ -72,8 +73,8 @@ def fineweb(text: str, short: int) -> tuple[float, ...]:
     feeds = text.count("\n")
     return (
         len(filled),
-        sum(line[-1] in TERMINAL_PUNCTUATION for line in filled) / size,
-        sum(len(line) <= short for line in filled) / size,
+        sum(map(TERMINAL_PUNCTUATION.__contains__, [line[-1] for line in filled])) / size,
+        sum(map(short.__ge__, map(len, filled))) / size,
         repeated(filled)[1] / max(1, len(text) - feeds),
         feeds,
     )
