@@ -4,8 +4,8 @@
 
 The chain is Gopher repetition, Gopher quality, C4 (lines may end without a mark) and FineWeb, with datatrove's default
 thresholds; datatrove runs as it comes, its filters with the language's own tokenizer (English where it has none).
-Twice: every document through all four filters (datatrove: each asked in turn; ours: all measures, as the stage stores them),
-and each document until the first objection.
+Twice: every document through all four filters (datatrove: each asked in turn; ours: all measures, as the stage stores
+them), and each document until the first objection.
 
 Texts are what our extraction finds on pages: some stretches of each WARC file, in the file's order. Ours tokenises a
 word when it first meets it: it is timed as in a worker that has read the 400 pages before each stretch, and fresh.
