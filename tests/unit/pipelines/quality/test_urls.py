@@ -8,10 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from crawl2chat.core.errors import InputError
-from crawl2chat.core.settings_filters import UrlFilter
+from crawl2chat.core.recipe import Recipe, load_recipe
+from crawl2chat.core.settings_data import Extract, Language, WarcSource
+from crawl2chat.core.settings_filters import Filters, UrlFilter
 from crawl2chat.pipelines.quality import url_lists
 from crawl2chat.pipelines.quality.urls import UrlBlocks
+from crawl2chat.pipelines.refine import Refiner
+from crawl2chat.pipelines.refine_inputs import check_refinement, digests
+from crawl2chat.pipelines.sources.records import RawRecord
 from datatrove.data import Document
 from datatrove.pipeline.filters import URLFilter
 from datatrove.utils._import_utils import ASSETS_PATH
@@ -131,3 +137,38 @@ def test_without_a_place_to_write_the_lists_stay_in_memory(small_archive: Path) 
 def test_a_missing_list_is_named() -> None:
     with pytest.raises(InputError, match=r"filters.url: the list /nowhere/list cannot be read"):
         UrlBlocks(UrlFilter(integrated=False, words=["/nowhere/list"]))
+
+
+def test_a_blocked_page_leaves_before_it_is_extracted(lists: dict[str, list[str]]) -> None:
+    source = WarcSource(kind="warc", name="s", paths=["x"])
+    filters = Filters(url=UrlFilter(integrated=False, domains=lists["domains"]), scores=False)
+    refiner = Refiner(source, "in/x.warc.gz", "x.warc.gz", Extract(), Language(), filters)
+    pages = [RawRecord(3, "3", "http://www.bad.com/a", html=b""), RawRecord(4, "4", "http://good.org/", html=b"")]
+    blocked, other = refiner.refine(pages)
+    names = ("stage", "reason", "value", "url", "origin_offset")
+    assert [blocked.row[name] for name in names] == ["url", "url_blocked_domain", None, "http://www.bad.com/a", 3]
+    assert other.row["stage"] == "extract"
+
+
+def test_lists_are_found_and_checked_before_anything_starts(
+    lists: dict[str, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = {"kind": "jsonl", "name": "web", "paths": [str(tmp_path / "pages.jsonl")]}
+    (tmp_path / "list").write_text("bad.com\n")
+    monkeypatch.chdir(tmp_path)
+
+    def recipe(file: str) -> Recipe:
+        filters = {"url": {"integrated": False, "domains": [file]}}
+        (tmp_path / "r.yaml").write_text(yaml.safe_dump({"name": "r", "sources": [source], "filters": filters}))
+        return load_recipe(tmp_path / "r.yaml")
+
+    found = recipe("list")
+    assert found.filters.url is not None
+    assert found.filters.url.domains == [str(tmp_path / "list")]
+    check_refinement(found)
+    before = digests(found)[str(tmp_path / "list")]
+    (tmp_path / "list").write_text("other.com\n")
+    assert digests(found)[str(tmp_path / "list")] != before
+    for needs in (check_refinement, digests):
+        with pytest.raises(InputError, match=r"filters.url: the list .*missing cannot be read"):
+            needs(recipe("missing"))
