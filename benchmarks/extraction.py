@@ -113,8 +113,7 @@ def engines() -> dict[str, tuple[Work, Callable[[], float]]]:
     """What is compared, by the name it has in the table: the work, and a clock of the processor time it takes."""
 
     def plain(engine: str, pages: Sequence[Html]) -> list[str]:
-        groups = (pages[start : start + GROUP_PAGES] for start in range(0, len(pages), GROUP_PAGES))
-        return [one.text for group in groups for one in extract_all(group, engine)]
+        return [one.text for one in extract_all(pages, engine)]
 
     fence = Fence("cascade", 60.0, 4096)
 
@@ -123,27 +122,31 @@ def engines() -> dict[str, tuple[Work, Callable[[], float]]]:
 
     def clock() -> float:
         """Of this process and the fence's child."""
-        child = Path(f"/proc/{fence.child}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        return time.process_time() + (int(child[11]) + int(child[12])) / os.sysconf("SC_CLK_TCK")
+        on_cpu = Path(f"/proc/{fence.child}/schedstat").read_text(encoding="ascii").split()[0]  # nanoseconds
+        return time.process_time() + int(on_cpu) / 1e9
 
     named = {name: (partial(plain, name), time.process_time) for name in ("trafilatura", "resiliparse", "cascade")}
     return {**named, "cascade, fenced": (fenced, clock)}
 
 
 def measure(pages: Sequence[Html], repeats: int = 3) -> dict[str, tuple[list[str], float]]:
-    """Each engine's texts, and its pages a second: the best of some turns, in which the engines follow one another."""
+    """Each engine's texts, and its pages a second: for each group of pages the best of some turns of all engines."""
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     compared = engines()
     for work, _ in compared.values():
         work(pages[:3])
-    found: dict[str, tuple[list[str], float]] = {}
-    for _ in range(repeats):
-        for name, (work, clock) in compared.items():
-            began = clock()
-            texts = work(pages)
-            rate = len(pages) / (clock() - began)
-            found[name] = texts, max(rate, found[name][1] if name in found else 0.0)
-    return found
+    texts: dict[str, list[str]] = {name: [] for name in compared}
+    seconds = dict.fromkeys(compared, 0.0)
+    for start in range(0, len(pages), GROUP_PAGES):
+        best = dict.fromkeys(compared, float("inf"))
+        for turn in range(repeats):
+            for name, (work, clock) in compared.items():
+                began = clock()
+                found = work(pages[start : start + GROUP_PAGES])
+                best[name] = min(best[name], clock() - began)
+                texts[name] += [] if turn else found
+        seconds = {name: seconds[name] + best[name] for name in compared}
+    return {name: (texts[name], len(pages) / seconds[name]) for name in compared}
 
 
 def figures(found: dict[str, tuple[list[str], float]], gold: Sequence[Gold]) -> dict[str, float | None]:
@@ -171,7 +174,7 @@ def main() -> None:
         pages, gold = pages[:60], gold[:60]
     size = sum(len(html) for html, _ in pages) / len(pages)
     print(f"{len(pages)} pages of {size / 1000:,.0f} kB on average")
-    found = measure(pages, 1 if options.quick else 5)
+    found = measure(pages, 1 if options.quick else 3)
     slow = found["trafilatura"]
     rows = []
     for name, (texts, rate) in found.items():

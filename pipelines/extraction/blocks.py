@@ -139,6 +139,7 @@ def _enter(node: LexborNode, places: dict[int, int], page: Page, blocks: int) ->
         chain.append((node, address))
         node = node.parent  # type: ignore[assignment]  # the document has its place
         address = node.mem_id
+    parents, own, inherited, starts = page.parents, page.own, page.inherited, page.starts
     for element, address in reversed(chain):
         kind = _kinds.get(element.tag_id)
         if kind is None:
@@ -151,11 +152,11 @@ def _enter(node: LexborNode, places: dict[int, int], page: Page, blocks: int) ->
             outer = place >> 1
             attributes = element.attributes
             mine = kind | hint_bits(attributes) if attributes else kind
-            place = len(page.parents) << 1 | (place & 1)
-            page.parents.append(outer)
-            page.own.append(mine)
-            page.inherited.append(page.inherited[outer] | mine)
-            page.starts.append(blocks)
+            place = len(parents) << 1 | (place & 1)
+            parents.append(outer)
+            own.append(mine)
+            inherited.append(inherited[outer] | mine)
+            starts.append(blocks)
         places[address] = place
     return place
 

@@ -35,7 +35,7 @@ def characters(data: bytes, sizes: Ints) -> tuple[Ints, Ints]:
     codes = np.frombuffer(data, np.uint8)
     ends = np.cumsum(sizes)
     firsts = ends - sizes
-    packed = [np.add.reduceat(table[codes], firsts) for table in _COUNTS]
+    packed = [np.add.reduceat(table.take(codes), firsts) for table in _COUNTS]
     edges = [_FIRST[codes[firsts]], _LAST[codes[ends - 1]]]
     counts, shape = (
         np.concatenate([(one[:, None] >> _SHIFTS) & 0xFFFF for one in group], axis=1) for group in (packed, edges)

@@ -54,7 +54,7 @@ def _around(hidden: Floats, slots: NDArray[np.int64], gap: int) -> Floats:
     spaced = np.zeros((slots[-1] + 1 + REACH, hidden.shape[1]), np.float32)  # REACH empty rows around each page
     spaced[slots] = hidden
     steps = gap * (np.arange(WINDOW) - WINDOW // 2)
-    return spaced[slots[:, None] + steps].reshape(len(slots), -1)
+    return spaced.take(slots[:, None] + steps, axis=0).reshape(len(slots), -1)
 
 
 def _times(rows: Floats, weights: Floats) -> Floats:
