@@ -54,7 +54,7 @@ def lesson(url: str, html: str, weight: float = 1.0, gold: dict[str, Any] | None
     page = read_page(html)
     if not page.texts:
         return None
-    teacher = normalise(trafilatura([html])[0][1])
+    teacher = normalise(trafilatura([html.encode(errors="replace")])[0][1])
     labels = taught(page.texts, teacher)
     counts = np.array([len(WORD.findall(text)) + 2.0 for text in page.texts])
     if gold:

@@ -130,23 +130,22 @@ def engines() -> dict[str, tuple[Work, Callable[[], float]]]:
 
 
 def measure(pages: Sequence[Html], repeats: int = 3) -> dict[str, tuple[list[str], float]]:
-    """Each engine's texts, and its pages a second: for each group of pages the best of some turns of all engines."""
+    """Each engine's texts, and its pages a second: for each group of pages the best of some turns through all."""
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     compared = engines()
     for work, _ in compared.values():
         work(pages[:3])
-    texts: dict[str, list[str]] = {name: [] for name in compared}
-    seconds = dict.fromkeys(compared, 0.0)
-    for start in range(0, len(pages), GROUP_PAGES):
-        best = dict.fromkeys(compared, float("inf"))
-        for turn in range(repeats):
-            for name, (work, clock) in compared.items():
+    groups = [pages[start : start + GROUP_PAGES] for start in range(0, len(pages), GROUP_PAGES)]
+    found: dict[str, list[str]] = {}
+    best = {name: [float("inf")] * len(groups) for name in compared}
+    for _ in range(repeats):
+        for name, (work, clock) in compared.items():
+            found[name] = []
+            for place, group in enumerate(groups):
                 began = clock()
-                found = work(pages[start : start + GROUP_PAGES])
-                best[name] = min(best[name], clock() - began)
-                texts[name] += [] if turn else found
-        seconds = {name: seconds[name] + best[name] for name in compared}
-    return {name: (texts[name], len(pages) / seconds[name]) for name in compared}
+                found[name] += work(group)
+                best[name][place] = min(best[name][place], clock() - began)
+    return {name: (found[name], len(pages) / sum(best[name])) for name in compared}
 
 
 def figures(found: dict[str, tuple[list[str], float]], gold: Sequence[Gold]) -> dict[str, float | None]:

@@ -17,7 +17,7 @@ from .extraction.fence import Extracted as Extracted
 from .extraction.fence import Html
 from .extraction.peers import resiliparse, trafilatura
 
-ENGINES: dict[str, Callable[[Sequence[str]], list[tuple[str, str]]]] = {
+ENGINES: dict[str, Callable[[Sequence[bytes]], list[tuple[str, str]]]] = {  # pages in UTF-8
     "cascade": cascade,
     "resiliparse": resiliparse,
     "trafilatura": trafilatura,
@@ -37,20 +37,26 @@ def extract(html: bytes, charset: str | None, engine: str = "cascade") -> Extrac
 
 def extract_all(pages: Sequence[Html], engine: str) -> list[Extracted]:
     """The same of some pages, in this process: a page may break it. extraction/fence.py is what the stage uses."""
-    found = ENGINES[engine]([decode(html, charset) for html, charset in pages])
+    found = ENGINES[engine]([in_utf8(html, charset) for html, charset in pages])
     return [Extracted(" ".join(normalise(title).split()), normalise(text)) for title, text in found]
 
 
 def decode(html: bytes, charset: str | None) -> str:
     """The page's characters. A wrong charset never fails: undecodable bytes are read as UTF-8 or Windows-1252."""
+    return in_utf8(html, charset).decode()
+
+
+def in_utf8(html: bytes, charset: str | None) -> bytes:
+    """The page in valid UTF-8. Most pages are that already, and are returned as they are."""
     for bom, encoding in BOMS:
         if html.startswith(bom):
-            return html[len(bom) :].decode(encoding, errors="replace")
+            return html[len(bom) :].decode(encoding, errors="replace").encode(errors="replace")
     named = map_encoding_to_html5(charset, fallback_utf8=False) if charset else None
     encoding = named or detect_encoding(html, from_html_meta=True) or "utf-8"
-    if codecs.lookup(encoding).name == "cp1252" and _is_utf8(html):
-        encoding = "utf-8"
-    return bytes_to_str(html, encoding, errors="replace", fallback_encodings=("utf-8", "windows-1252"))
+    if codecs.lookup(encoding).name in ("utf-8", "cp1252") and _is_utf8(html):
+        return html
+    text = bytes_to_str(html, encoding, errors="replace", fallback_encodings=("utf-8", "windows-1252"))
+    return text.encode(errors="replace")
 
 
 def _is_utf8(html: bytes) -> bool:

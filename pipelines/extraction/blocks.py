@@ -1,6 +1,6 @@
 """A page as blocks: runs of text between the borders of block elements, with the elements around them.
 
-In: the page's characters. Out: `Page`: its title, the blocks in their order, and the tree of the block elements that
+In: a page. Out: `Page`: its title, the blocks in their order, and the tree of the block elements that
 hold text, as flat arrays that NumPy takes over in features.py. Inline elements (b, span, em …) leave no trace but
 links, whose characters are counted. The text of elements that never hold main text (script, nav …) is left out.
 
@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import re
 from array import array
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from selectolax.lexbor import LexborHTMLParser, LexborNode
+from selectolax.lexbor import LexborDocumentOptions, LexborHTMLParser, LexborNode
 
 from .hints import TAG_BITS, hint_bits
 
@@ -69,9 +70,9 @@ class Page:
         self.linked.append(linked)
 
 
-def read_page(html: str) -> Page:
-    """Parse a page, and walk through it once."""
-    tree = LexborHTMLParser(html)
+def read_page(html: bytes | str) -> Page:
+    """Parse a page (bytes: valid UTF-8), and walk through it once."""
+    tree = LexborHTMLParser(html, options=LexborDocumentOptions.WO_EVENTS)  # no mirrors of chosen options
     title = tree.css_first("head title")
     page = Page(title.text() if title is not None else "")
     tree.strip_tags(STRIPPED)
@@ -87,7 +88,7 @@ def _walk(body: LexborNode, page: Page) -> None:
     assert root is not None
     assert root.parent is not None
     places = {root.parent.mem_id: 0}  # of elements by address: the block element's number, doubled, + 1 inside a link
-    kinds = _kinds
+    place_of, kind_of, enter = places.get, _kinds.get, _entrance(places, page)
     parts: list[str] = []
     current, links, breaks = NOWHERE, 0, 0
     for node in body.traverse(include_text=True):
@@ -99,9 +100,9 @@ def _walk(body: LexborNode, page: Page) -> None:
                 continue
             around = node.parent
             assert around is not None
-            place = places.get(around.mem_id)
+            place = place_of(around.mem_id)
             if place is None:
-                place = _enter(around, places, page, len(page.texts) + bool(parts))
+                place = enter(around, len(page.texts) + bool(parts))
             if place == NOWHERE:
                 continue
             owner = place >> 1
@@ -117,7 +118,7 @@ def _walk(body: LexborNode, page: Page) -> None:
             if place & 1:
                 links += len(text)
             continue
-        kind = kinds.get(node.tag_id)
+        kind = kind_of(node.tag_id)
         if kind is None:
             kind = _learn(node)
         if kind >= 0:
@@ -131,34 +132,43 @@ def _walk(body: LexborNode, page: Page) -> None:
         page.add(current, parts, links)
 
 
-def _enter(node: LexborNode, places: dict[int, int], page: Page, blocks: int) -> int:
-    """The place of an element that no text asked for yet; elements around it get theirs first."""
-    address = node.mem_id
-    chain = []
-    while (place := places.get(address)) is None:
-        chain.append((node, address))
-        node = node.parent  # type: ignore[assignment]  # the document has its place
+def _entrance(places: dict[int, int], page: Page) -> Callable[[LexborNode, int], int]:
+    """The function that gives an element its place when a text first asks for it; elements around it get theirs first.
+
+    Its second argument is the number of blocks before the element. A closure, as it runs for all elements around texts.
+    """
+    place_of, kind_of, inherited = places.get, _kinds.get, page.inherited
+    parents, own, inherit, starts = page.parents.append, page.own.append, inherited.append, page.starts.append
+
+    def enter(node: LexborNode, blocks: int) -> int:
         address = node.mem_id
-    parents, own, inherited, starts = page.parents, page.own, page.inherited, page.starts
-    for element, address in reversed(chain):
-        kind = _kinds.get(element.tag_id)
-        if kind is None:
-            kind = _learn(element)
-        if place == NOWHERE or kind == KIND_LEFT_OUT:
-            place = NOWHERE
-        elif kind == KIND_LINK:
-            place |= 1
-        elif kind >= 0:
-            outer = place >> 1
-            attributes = element.attributes
-            mine = kind | hint_bits(attributes) if attributes else kind
-            place = len(parents) << 1 | (place & 1)
-            parents.append(outer)
-            own.append(mine)
-            inherited.append(inherited[outer] | mine)
-            starts.append(blocks)
-        places[address] = place
-    return place
+        chain = []
+        while (place := place_of(address)) is None:
+            chain.append((node, address))
+            node = node.parent  # type: ignore[assignment]  # the document has its place
+            address = node.mem_id
+        for element, address in reversed(chain):
+            kind = kind_of(element.tag_id)
+            if kind is None:
+                kind = _learn(element)
+            if place == NOWHERE or kind == KIND_LEFT_OUT:
+                place = NOWHERE
+            elif kind == KIND_LINK:
+                place |= 1
+            elif kind >= 0:
+                outer = place >> 1
+                attributes = element.attributes
+                if attributes:
+                    kind |= hint_bits(attributes)
+                place = len(inherited) << 1 | (place & 1)
+                parents(outer)
+                own(kind)
+                inherit(inherited[outer] | kind)
+                starts(blocks)
+            places[address] = place
+        return place
+
+    return enter
 
 
 _kinds: dict[int, int] = {}  # of lexbor's tag numbers, which stand for names

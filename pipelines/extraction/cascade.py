@@ -1,6 +1,6 @@
 """The default engine: blocks, and a small model that keeps or drops each; dearer ways where it keeps next to nothing.
 
-In: characters of pages. Out: titles and texts, not yet normalised. Paragraphs are parted by a blank line, list items,
+In: pages in UTF-8. Out: titles and texts, not yet normalised. Paragraphs are parted by a blank line, list items,
 table rows and line breaks by a line end, cells by a tab; <pre> keeps its lines.
 """
 
@@ -22,7 +22,7 @@ LITTLE = 200  # characters: an article that the page's metadata states is asked 
 LINES = TAG_BITS["li"] | TAG_BITS["dt"] | TAG_BITS["dd"] | TAG_BITS["td"]
 
 
-def cascade(pages: Sequence[str]) -> list[tuple[str, str]]:
+def cascade(pages: Sequence[bytes]) -> list[tuple[str, str]]:
     """Title and main content of each page. More pages at a time cost less; what is kept of one does not change."""
     read = [read_page(html) for html in pages]
     filled = [page for page in read if page.texts]
@@ -34,7 +34,7 @@ def cascade(pages: Sequence[str]) -> list[tuple[str, str]]:
     ]
 
 
-def _again(html: str, title: str, text: str) -> tuple[str, str]:
+def _again(html: bytes, title: str, text: str) -> tuple[str, str]:
     """For a page of which little was kept: the article that it states, else that little, else resiliparse's choice."""
     stated = stated_body(html)
     if len(stated) > 2 * len(text):

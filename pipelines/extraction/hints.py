@@ -82,10 +82,9 @@ _words: dict[str, int] = {}
 def hint_bits(attributes: dict[str, str | None]) -> int:
     """The bits of an element's names. Names repeat within a site, and their words everywhere: both are remembered."""
     get = attributes.get
-    if len(attributes) == 1:
-        names = get("class") or get("id") or ""
-    else:
-        names = " ".join([value for name in ("class", "id", "role", "itemprop") if (value := get(name))])
+    if len(attributes) == 1 and (found := _names.get(get("class") or "")):
+        return found  # most elements have a class only
+    names = " ".join([value for name in ("class", "id", "role", "itemprop") if (value := get(name))])
     found = _names.get(names)
     if found is None:
         if len(_names) >= _KNOWN_LIMIT:

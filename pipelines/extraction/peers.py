@@ -1,19 +1,23 @@
 """The engines of others: resiliparse's heuristics in C++, and trafilatura's, thorough and slow.
 
-In: characters of pages. Out: titles and main contents, not yet normalised.
+In: pages in UTF-8. Out: titles and main contents, not yet normalised.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from html import unescape
 
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.html import HTMLTree
 
+TITLE = re.compile(r"<title[^>]{0,200}>([^<]*)", re.IGNORECASE)
 
-def resiliparse(pages: Sequence[str]) -> list[tuple[str, str]]:
+
+def resiliparse(pages: Sequence[bytes]) -> list[tuple[str, str]]:
     """Without alternative texts, form fields and list bullets: so it came out best on pages with gold text."""
-    return [(tree.title or "", _main_content(tree)) for tree in map(HTMLTree.parse, pages)]
+    return [(tree.title or "", _main_content(tree)) for tree in (HTMLTree.parse(html.decode()) for html in pages)]
 
 
 def _main_content(tree: HTMLTree) -> str:
@@ -22,10 +26,11 @@ def _main_content(tree: HTMLTree) -> str:
     )
 
 
-def trafilatura(pages: Sequence[str]) -> list[tuple[str, str]]:
+def trafilatura(pages: Sequence[bytes]) -> list[tuple[str, str]]:
     """Its fast mode (no second opinions from other packages), without comments."""
     from trafilatura import extract  # here: it takes a second to import
 
-    titles = (HTMLTree.parse(html).title or "" for html in pages)
-    texts = (extract(html, fast=True, include_comments=False) or "" for html in pages)
+    whole = [html.decode() for html in pages]
+    titles = (unescape(found.group(1)) if (found := TITLE.search(html)) else "" for html in whole)
+    texts = (extract(html, fast=True, include_comments=False) or "" for html in whole)
     return list(zip(titles, texts, strict=True))

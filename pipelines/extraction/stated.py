@@ -1,6 +1,6 @@
 """The article that a page states in its metadata (articleBody in JSON-LD), for pages that show it by script.
 
-In: a page's characters. Out: the longest articleBody as text, or "".
+In: a page in UTF-8. Out: the longest articleBody as text, or "".
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from .blocks import read_page
 SCRIPT = re.compile(r"<script[^>]{0,200}application/ld\+json[^>]{0,200}>(.*?)</script", re.DOTALL | re.IGNORECASE)
 
 
-def stated_body(html: str) -> str:
+def stated_body(html: bytes) -> str:
     """Bodies that hold markup themselves are read as pages; what is not JSON is passed over."""
-    if '"articleBody"' not in html:
+    if b'"articleBody"' not in html:
         return ""
-    bodies = [body for script in SCRIPT.findall(html) for body in _bodies(script)]
+    bodies = [body for script in SCRIPT.findall(html.decode(errors="replace")) for body in _bodies(script)]
     body = max(bodies, key=len, default="")
     return "\n\n".join(read_page(body).texts) if "</" in body else body
 

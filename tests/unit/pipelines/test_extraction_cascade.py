@@ -134,8 +134,8 @@ def test_furniture_goes_and_the_article_stays() -> None:
 
 
 def test_where_no_block_is_kept_resiliparse_chooses() -> None:
-    assert cascade(["<title>t</title><body><noscript></noscript>"]) == [("t", "")]
-    assert cascade(["<menu><p>Nothing but this stands here, a sentence."])[0][1] == (
+    assert cascade([b"<title>t</title><body><noscript></noscript>"]) == [("t", "")]
+    assert cascade([b"<menu><p>Nothing but this stands here, a sentence."])[0][1] == (
         "Nothing but this stands here, a sentence."
     )
 
@@ -144,8 +144,8 @@ def test_an_article_that_only_the_metadata_states() -> None:
     body = "A long article that a script would show. " * 20
     data = {"@graph": [{"@type": "NewsArticle", "articleBody": body}, {"articleBody": "short"}]}
     script = f'<script type="application/ld+json">{json.dumps(data)}</script>'
-    assert cascade([f"<head>{script}<body><div id=app></div>"])[0][1] == body
-    assert cascade(['<script type="application/ld+json">{"articleBody": </script><p>A text.'])[0][1] == "A text."
+    assert cascade([f"<head>{script}<body><div id=app></div>".encode()])[0][1] == body
+    assert cascade([b'<script type="application/ld+json">{"articleBody": </script><p>A text.'])[0][1] == "A text."
 
 
 def test_no_page_is_empty_that_another_engine_finds_text_in(shared_data: Path) -> None:
