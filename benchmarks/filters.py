@@ -122,11 +122,12 @@ def _timed(work: Callable[[], list[Decision]]) -> tuple[float, list[Decision]]:
 def our_run(
     documents: Documents, before: Documents | None = None, scores: bool = False
 ) -> Callable[[], list[Decision]]:
-    """Ours on all documents, after having seen others."""
+    """Ours on all documents, with a lexicon of its own that has seen others."""
     from crawl2chat.core.settings_filters import Filters
     from crawl2chat.pipelines.filters import QualityFilters
+    from crawl2chat.pipelines.quality.lexicon import Lexicon
 
-    filters = QualityFilters(Filters(scores=scores))
+    filters = QualityFilters(Filters(scores=scores), Lexicon())
 
     def run(documents: Documents = documents) -> list[Decision]:
         found = []

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ..core.settings_filters import Filters
+from .quality.lexicon import Lexicon
 from .quality.native import Group, Measures
 from .quality.rules import custom_rules, rules_of
 from .quality.verdict import Objection, Verdict
@@ -19,7 +20,8 @@ __all__ = ["Objection", "QualityFilters", "Verdict"]
 class QualityFilters:
     """The filters that the recipe has switched on, in the recipe's order."""
 
-    def __init__(self, settings: Filters) -> None:
+    def __init__(self, settings: Filters, words: Lexicon | None = None) -> None:
+        """words: the lexicon to use, the process's if left out."""
         self._reference = None
         rules = custom_rules(settings)
         if settings.engine == "datatrove":
@@ -28,7 +30,7 @@ class QualityFilters:
             self._reference = Reference(settings)
         else:
             rules = [*rules_of(settings), *rules]
-        self._measures = Measures(settings, rules) if rules or settings.scores else None
+        self._measures = Measures(settings, rules, words) if rules or settings.scores else None
         self.columns = settings.measures() if settings.scores else []
 
     def judge(self, texts: Sequence[str], languages: Sequence[str]) -> list[Verdict]:

@@ -13,6 +13,7 @@ Memory: some 100 bytes a remembered chunk. Beyond LIMIT of them everything is fo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import chain
 from typing import NamedTuple
 
@@ -54,7 +55,7 @@ class Lexicon:
 
     def __init__(self, limit: int = LIMIT) -> None:
         self._limit = limit
-        self._tokenizers: dict[WordTokenizer, SpaCyWords | None] = {}
+        self._tokenizers: dict[WordTokenizer, int] = {}  # numbered as they come
         self._forget()
 
     def _forget(self) -> None:
@@ -77,7 +78,7 @@ class Lexicon:
 
     def _read(self, texts: Sequence[str], languages: Sequence[str]) -> Words:
         tokenizers = [tokenizer_for(language) for language in languages]
-        whole = np.array([self._known(one) is None for one in tokenizers], dtype=np.bool_)
+        whole = np.array([_cuts_chunks(one) is None for one in tokenizers], dtype=np.bool_)
         found = cut(["" if apart else text for text, apart in zip(texts, whole, strict=True)])
         rows = self._rows(found, tokenizers)
         joins = self._joins[rows]
@@ -96,7 +97,7 @@ class Lexicon:
     def _read_whole(self, text: str, language: str, tokenizer: WordTokenizer) -> np.ndarray:
         """The words of a text that is more than its chunks. Words that hold a blank stand within a line."""
         lines = text.split("\n")
-        if self._known(tokenizer) is None or len(lines) == 1:
+        if _cuts_chunks(tokenizer) is None or len(lines) == 1:
             return self._ids(tokenizer.word_tokenize(text))
         return self._read(lines, [language] * len(lines)).ids
 
@@ -111,7 +112,7 @@ class Lexicon:
         owner = np.repeat(np.arange(len(texts)), [len(text) for text in texts])
         lines = [line for text in texts for line in text]
         apart = whole[owner]
-        doubtful = [at for at in np.flatnonzero(apart).tolist() if self._known(tokenizers[owner[at]]) is not None]
+        doubtful = [at for at in np.flatnonzero(apart).tolist() if _cuts_chunks(tokenizers[owner[at]]) is not None]
         if doubtful:  # of most texts that are more than their chunks, few lines are
             apart[doubtful] = self._read(
                 [lines[at] for at in doubtful], [languages[owner.item(at)] for at in doubtful]
@@ -122,10 +123,10 @@ class Lexicon:
         for place in np.flatnonzero(apart).tolist():
             tokenizer = tokenizers[owner[place]]
             sentences[owner[place]] += max(1, len(tokenizer.span_tokenize(lines[place])))
-            if self._known(tokenizer) is not None:
+            if _cuts_chunks(tokenizer) is not None:
                 words[owner[place]] += len(tokenizer.word_tokenize(lines[place]))
         for at, tokenizer in enumerate(tokenizers):
-            if self._known(tokenizer) is None:
+            if _cuts_chunks(tokenizer) is None:
                 words[at] = len(tokenizer.word_tokenize("\n".join(texts[at])))
         return sentences, words
 
@@ -151,16 +152,10 @@ class Lexicon:
         sentences[ended] += found.tail[ended]
         return sentences, np.bincount(found.owner, counts, minlength=len(lines))
 
-    def _known(self, tokenizer: WordTokenizer) -> SpaCyWords | None:
-        """A tokenizer that cuts chunks; None for one that looks at the whole text."""
-        if tokenizer not in self._tokenizers:
-            self._tokenizers[tokenizer] = SpaCyWords(tokenizer) if isinstance(tokenizer, RememberingSpaCy) else None
-        return self._tokenizers[tokenizer]
-
     def _rows(self, found: Cut, tokenizers: Sequence[WordTokenizer]) -> np.ndarray:
         """The rows of chunks; new ones are tokenised. tokenizers: one for each string."""
-        numbers = {tokenizer: number for number, tokenizer in enumerate(self._tokenizers, 1)}
-        spoken = np.array([numbers[one] for one in tokenizers], dtype=np.uint64)
+        numbers = self._tokenizers
+        spoken = np.array([numbers.setdefault(one, len(numbers) + 1) for one in tokenizers], dtype=np.uint64)
         keys = np.maximum(1, mix(found.hashes + spoken[found.owner] * SALT))
         rows = self._chunks.look_up(keys)
         missing = np.flatnonzero(rows < 0)
@@ -173,7 +168,7 @@ class Lexicon:
 
     def _learn(self, tokenizer: WordTokenizer, keys: np.ndarray, found: Cut, at: np.ndarray) -> None:
         """Enter chunks that were not met before: those at places `at` of what was cut."""
-        speaks = self._known(tokenizer)
+        speaks = _cuts_chunks(tokenizer)
         assert speaks is not None, "a chunk of a text that is read as a whole"
         borders = zip(found.starts[at].tolist(), found.ends[at].tolist(), strict=True)
         chunks = [found.joined[start:end] for start, end in borders]
@@ -214,6 +209,18 @@ class Lexicon:
         self.stop.extend(np.array([STOP_BITS.get(word, 0) for word in words], dtype=np.uint8))
         closes = np.array([word in CLOSING for word in words])
         self.sentence.extend(np.where(closes, CLOSES, np.where(every & PUNCT != 0, INSIDE, OPENS)))
+
+
+@cache
+def _cuts_chunks(tokenizer: WordTokenizer) -> SpaCyWords | None:
+    """A tokenizer that cuts chunks; None for one that reads whole texts. Made once, as it takes tenths of a second."""
+    return SpaCyWords(tokenizer) if isinstance(tokenizer, RememberingSpaCy) else None
+
+
+@cache
+def lexicon() -> Lexicon:
+    """This process's: what a word is depends on no setting, and units of a worker share what they learned."""
+    return Lexicon()
 
 
 def _groups(tokenizers: Sequence[WordTokenizer], owners: np.ndarray) -> dict[WordTokenizer, list[int]]:

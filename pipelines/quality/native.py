@@ -19,7 +19,7 @@ from . import surface
 from .c4 import kept_lines
 from .characters import DIGIT, UPPER, shares
 from .columns import owners, totals
-from .lexicon import Lexicon, Words
+from .lexicon import Lexicon, Words, lexicon
 from .repetition import repeated_characters, top_characters
 from .rules import Rule, custom_rules, first_broken, rules_of
 
@@ -67,13 +67,13 @@ class Group:
 
 
 class Measures:
-    """Measures batches with the recipe's settings. Holds the words that it met."""
+    """Measures batches with the recipe's settings."""
 
-    def __init__(self, settings: Filters, rules: Sequence[Rule] | None = None) -> None:
-        """rules: those that are asked; all of the settings, if left out."""
+    def __init__(self, settings: Filters, rules: Sequence[Rule] | None = None, words: Lexicon | None = None) -> None:
+        """rules: those that are asked, all of the settings if left out; words: the process's, if left out."""
         self._settings = settings
         self._rules = [*rules_of(settings), *custom_rules(settings)] if rules is None else list(rules)
-        self._lexicon = Lexicon()
+        self._lexicon = lexicon() if words is None else words
         runs = settings.gopher_repetition or GopherRepetition()
         self._tops = sorted({n for n, _ in runs.top_n_grams})
         self._again = sorted({n for n, _ in runs.dup_n_grams})
@@ -138,17 +138,17 @@ class Measures:
         }
 
     def _of_words(self, words: Words) -> Columns:
-        lexicon, texts, owner = self._lexicon, len(words.counts), owners(words.counts)
-        real = ~lexicon.symbol[words.ids]
+        known, texts, owner = self._lexicon, len(words.counts), owners(words.counts)
+        real = ~known.symbol[words.ids]
         count = totals(owner, real, texts)
         stops = np.zeros(texts, dtype=np.uint8)
-        bits = lexicon.stop[words.ids]
+        bits = known.stop[words.ids]
         some = np.flatnonzero(bits)
         np.bitwise_or.at(stops, owner[some], bits[some])
         return {
             "word_count": count,
-            "mean_word_length": totals(owner, real * lexicon.lengths[words.ids], texts) / np.maximum(1, count),
-            "alpha_words_ratio": totals(owner, lexicon.alpha[words.ids], texts) / np.maximum(1, words.counts),
+            "mean_word_length": totals(owner, real * known.lengths[words.ids], texts) / np.maximum(1, count),
+            "alpha_words_ratio": totals(owner, known.alpha[words.ids], texts) / np.maximum(1, words.counts),
             "stop_words": np.bitwise_count(stops).astype(np.float64),
         }
 
