@@ -34,7 +34,7 @@ INLINE = frozenset(
         *("samp", "small", "span", "strike", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr", "-comment"),
     ]
 )
-KIND_INLINE, KIND_LINK, KIND_LEFT_OUT, KIND_BREAK = -1, -2, -3, -4  # a block element's are its bits
+KIND_INLINE, KIND_LINK, KIND_LEFT_OUT, KIND_BREAK, KIND_TEXT = -1, -2, -3, -4, -5  # a block element's are its bits
 KNOWN_TAGS = 512  # beyond: addresses of names that lexbor does not know, which mean nothing to the next page
 NOWHERE = -1
 LINE_BREAK = "\x01"
@@ -92,17 +92,19 @@ def _walk(body: LexborNode, page: Page) -> None:
     parts: list[str] = []
     current, links, breaks = NOWHERE, 0, 0
     for node in body.traverse(include_text=True):
-        text = node.text_content
-        if text is not None:
-            if text.isspace() or not text:
-                if parts:
+        kind = kind_of(node.tag_id)
+        if kind is None:
+            kind = _learn(node)
+        if kind == KIND_TEXT:
+            text = node.text_content
+            if not text or text.isspace():
+                if parts and text:
                     parts.append(text)
                 continue
             around = node.parent
-            assert around is not None
-            place = place_of(around.mem_id)
+            place = place_of(around.mem_id)  # type: ignore[union-attr]  # a text stands in an element
             if place is None:
-                place = enter(around, len(page.texts) + bool(parts))
+                place = enter(around, len(page.texts) + bool(parts))  # type: ignore[arg-type]
             if place == NOWHERE:
                 continue
             owner = place >> 1
@@ -117,15 +119,12 @@ def _walk(body: LexborNode, page: Page) -> None:
             parts.append(text)
             if place & 1:
                 links += len(text)
-            continue
-        kind = kind_of(node.tag_id)
-        if kind is None:
-            kind = _learn(node)
-        if kind >= 0:
+        elif kind >= 0:
             if parts:
                 page.add(current, parts, links)
                 parts = []
-            current, links, breaks = NOWHERE, 0, 0
+            current = NOWHERE
+            links = breaks = 0
         elif kind == KIND_BREAK:
             breaks += 1
     if parts:
@@ -177,7 +176,9 @@ _kinds: dict[int, int] = {}  # of lexbor's tag numbers, which stand for names
 def _learn(node: LexborNode) -> int:
     """The kind of a node whose tag number was not seen yet."""
     name = node.tag or ""
-    if name == "br":
+    if node.is_text_node:
+        kind = KIND_TEXT
+    elif name == "br":
         kind = KIND_BREAK
     elif name == "a":
         kind = KIND_LINK
