@@ -1,7 +1,7 @@
-"""WARC to filtered documents: ours against a datatrove pipeline of the same steps; ours on one core and on two.
+"""WARC to filtered documents: ours against a datatrove pipeline of the same steps; ours on Ray, on one core and on two.
 
-    python benchmarks/pipeline.py [--warcs FOLDER] [--pages N] [--json] [--quick]
-    python benchmarks/pipeline.py --warcs FOLDER --scale [--json]      Ray against a plain loop, memory, on all pages
+    python benchmarks/pipeline.py [--warcs FOLDER] [--pages N] [--json] [--quick]      against datatrove
+    python benchmarks/pipeline.py [--warcs FOLDER] --scale [--json] [--quick]          Ray, two cores, memory; all pages
 
 Both sides read the same WARC files, extract with the accuracy of trafilatura (theirs: trafilatura itself, fast=True),
 keep English at 0.65 with the same lid.176 model, run Gopher repetition, Gopher quality, C4 and FineWeb with the same
@@ -20,6 +20,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -137,19 +138,33 @@ def _warm_up(folder: Path) -> Path:
 # ── measuring ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def write_sample(files: list[Path], target: Path, every: int) -> int:
-    """Every n-th record of the files, as a WARC file. Returns the number of records."""
+def write_sample(files: list[Path], target: Path, every: int) -> None:
+    """Every n-th record of the files, as a WARC file."""
+    with gzip.open(target, "wb", compresslevel=1) as out:
+        for number, record in enumerate(_responses(files)):
+            if number % every == 0:
+                record.write(out)
+
+
+def deal(files: list[Path], folder: Path, at_least: int, parts: int = 8) -> list[Path]:
+    """All records, dealt out to WARC files of like size; again from the beginning, until there are enough of them."""
+    paths = [folder / f"part-{part}.warc.gz" for part in range(parts)]
+    number = 0
+    with ExitStack() as stack:
+        outs = [stack.enter_context(gzip.open(path, "wb", compresslevel=1)) for path in paths]
+        while number < at_least:
+            for record in _responses(files):
+                record.write(outs[number % parts])
+                number += 1
+    return paths
+
+
+def _responses(files: list[Path]) -> Iterator[Any]:
     from fastwarc.warc import ArchiveIterator, WarcRecordType
 
-    count = 0
-    with gzip.open(target, "wb", compresslevel=1) as out:
-        for file in files:
-            with file.open("rb") as handle:
-                for number, record in enumerate(ArchiveIterator(handle, record_types=WarcRecordType.response)):
-                    if number % every == 0:
-                        record.write(out)
-                        count += 1
-    return count
+    for file in files:
+        with file.open("rb") as handle:
+            yield from ArchiveIterator(handle, record_types=WarcRecordType.response)
 
 
 def measure(side: str, files: list[Path], cores: list[int]) -> dict[str, float]:
@@ -210,39 +225,33 @@ def _family(root: int, processes: dict[int, tuple[int, str, float]]) -> Iterator
 
 
 def against_datatrove(files: list[Path], every: int) -> dict[str, float]:
-    """One core each, in one run, on the same pages; then ours with two workers on two cores."""
+    """One core each, in one run, on the same pages."""
     with tempfile.TemporaryDirectory() as folder:
-        halves = [Path(folder) / "a.warc.gz", Path(folder) / "b.warc.gz"]
-        for path in halves:
-            write_sample(files, path, every)  # both hold the same pages: two equal units for two workers
-        theirs, ours = measure("datatrove", halves[:1], [0]), measure("plain", halves[:1], [0])
-        one, two = measure("ray", halves, [0]), measure("ray", halves, [0, 1])
-    rows = [
-        ("datatrove, one core", theirs),
-        ("crawl2chat, one core", ours),
-        ("crawl2chat on Ray, one core", one),
-        ("crawl2chat on Ray, two cores", two),
-    ]
-    _print(rows)
+        sample = Path(folder) / "sample.warc.gz"
+        write_sample(files, sample, every)
+        theirs, ours = measure("datatrove", [sample], [0]), measure("plain", [sample], [0])
+    _print([("datatrove, one core", theirs), ("crawl2chat, one core", ours)])
     return {
         "pipeline_speedup": _rate(ours) / _rate(theirs),
-        "two_core_gain": _rate(two) / _rate(one),
         "pipeline_documents_per_s": _rate(ours),
         "datatrove_documents_per_s": _rate(theirs),
     }
 
 
-def at_scale(files: list[Path]) -> dict[str, float]:
-    """All pages on one core: Ray against the plain loop; and a worker's memory on a twelfth of them beside all."""
+def at_scale(files: list[Path], at_least: int) -> dict[str, float]:
+    """All pages: Ray against the plain loop on one core, two cores against one, and memory for a twelfth beside all."""
     with tempfile.TemporaryDirectory() as folder:
-        part = Path(folder) / "part.warc.gz"
-        write_sample(files, part, every=12)
-        few = measure("plain", [part], [0])
-        loop, ray = measure("plain", files, [0]), measure("ray", files, [0])
-    _print([("plain loop, a twelfth", few), ("plain loop, all", loop), ("on Ray, all", ray)])
+        parts = deal(files, Path(folder), at_least)
+        twelfth = Path(folder) / "twelfth.warc.gz"
+        write_sample(parts, twelfth, every=12)
+        few, loop = measure("plain", [twelfth], [0]), measure("plain", parts, [0])
+        one, two = measure("ray", parts, [0]), measure("ray", parts, [0, 1])
+    named = ("plain loop, one core", "on Ray, one core", "on Ray, two cores", "plain loop, a twelfth")
+    _print([*zip(named, (loop, one, two, few), strict=True)])
     return {
-        "ray_overhead": ray["seconds"] / loop["seconds"],
-        "peak_worker_mb": max(few["peak_mb"], loop["peak_mb"], ray["peak_mb"]),
+        "two_core_gain": _rate(two) / _rate(one),
+        "ray_overhead": one["seconds"] / loop["seconds"],
+        "peak_worker_mb": max(side["peak_mb"] for side in (few, loop, one, two)),
         "peak_worker_mb_twelfth": few["peak_mb"],
         "documents_per_s": _rate(loop),
     }
@@ -270,27 +279,17 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--warcs", type=Path, help="folder of .warc.gz files (default: pages of ../shared/data)")
     parser.add_argument("--pages", type=int, default=1500, help="compare on about so many (default: %(default)s)")
-    parser.add_argument("--scale", action="store_true", help="on all pages: Ray against the plain loop, and memory")
+    parser.add_argument("--scale", action="store_true", help="on all pages: Ray, two cores, memory")
     options = parser.parse_args()
     files = sorted(options.warcs.glob("*.warc.gz")) if options.warcs else WARCS
     if not files:
         sys.exit(f"no .warc.gz files in {options.warcs}")
     if options.scale:
-        finish(at_scale(files), options.json)
+        finish(at_scale(files, 1000 if options.quick else 10_000), options.json)
         return
-    pages = count_pages(files)
+    pages = sum(1 for _ in _responses(files))
     wanted = 200 if options.quick else options.pages
     finish(against_datatrove(files, max(1, round(pages / wanted))), options.json)
-
-
-def count_pages(files: list[Path]) -> int:
-    from fastwarc.warc import ArchiveIterator, WarcRecordType
-
-    total = 0
-    for file in files:
-        with file.open("rb") as handle:
-            total += sum(1 for _ in ArchiveIterator(handle, record_types=WarcRecordType.response, parse_http=False))
-    return total
 
 
 if __name__ == "__main__":
