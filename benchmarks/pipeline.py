@@ -131,7 +131,7 @@ def _warm_up(folder: Path) -> Path:
     """A WARC of a few pages, so that libraries and models are loaded before the clock starts."""
     path = folder / "warm_up.warc.gz"
     if not path.exists():
-        write_sample(WARCS[:1], path, every=100)
+        write_sample(WARCS[:1], path, every=20)
     return path
 
 
