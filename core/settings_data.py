@@ -29,7 +29,9 @@ class Extract(Section):
         default="cascade", description="what finds a page's main content: docs/extraction.md compares them"
     )
     max_html_bytes: int = Field(default=10 << 20, ge=1)
-    page_seconds: float = Field(default=10.0, ge=0.01, le=3600, description="a page that takes longer is dropped")
+    page_seconds: float = Field(
+        default=10.0, ge=0.01, le=3600, description="a page that takes more processor time is dropped"
+    )
     page_mb: int = Field(default=1024, ge=16, le=1 << 20, description="a page that needs more memory is dropped")
     min_chars: int = Field(default=1, ge=1, description="shorter texts are dropped as empty")
 

@@ -1,10 +1,11 @@
 """Extraction behind a fence: in a child process that a page may break, and only a page's own outcome with it.
 
 In: pages as bytes. Out, in their order, what each says, or why it was refused: extract_timeout (value: the seconds
-allowed), extract_memory (value: the MB allowed), extract_error (the engine raised, or its process died).
+of processor time allowed), extract_memory (value: the MB allowed), extract_error (the engine raised, or its process
+died).
 
 C code that does not return hears no Python, and memory that C++ cannot get ends the process: so the engine runs in a
-child that has a clock and a memory limit of the operating system's. Pages go to it in groups over a pipe. A group that
+child that has clocks and a memory limit of the operating system's. Pages go to it in groups over a pipe. A group that
 breaks it is done again page by page in a new child; a page that breaks a used child is judged by a new one, so that
 what other pages left behind never decides. The child ends when the pipe closes, also when its parent was killed; one
 that hangs then is ended by its own clock.
@@ -28,6 +29,7 @@ from ...core.errors import StageError
 
 GROUP_PAGES = 32
 GROUP_BYTES = 2 << 20
+TIMES_UP = (signal.SIGPROF, signal.SIGALRM)  # of the processor's clock, and of the one on the wall
 READY = b"ready\n"  # what a child says first: an engine that cannot start is no page's fault
 
 OPTIONAL = "trafilatura"  # an extra of the package; the other engines come with it
@@ -148,7 +150,7 @@ class Fence:
         """end: the reason that the child gave, or its exit status: minus the signal that ended it."""
         if isinstance(end, str):
             return Refused(end, self._limits[end])
-        if end == -signal.SIGALRM:
+        if -end in TIMES_UP:
             return Refused("extract_timeout", self._limits["extract_timeout"])
         said = f"signal {signal.Signals(-end).name}" if end < 0 else f"status {end}"
         return Refused("extract_error", None, f"the extracting process ended with {said}")

@@ -4,6 +4,9 @@
 
 In, on standard input: pickled lists of (bytes, charset). Out, on standard output: for each list, a pickled list of
 Extracted or Refused; or, last, the reason for which this process gives up.
+
+SECONDS are of processor time, so that a loaded machine drops no page that a quiet one keeps. A group that uses none,
+and waits, is ended by the clock on the wall after PATIENCE times as long.
 """
 
 from __future__ import annotations
@@ -18,7 +21,9 @@ import sys
 from pathlib import Path
 
 from ..extract import extract_all
-from .fence import READY, Extracted, Html, Refused
+from .fence import READY, TIMES_UP, Extracted, Html, Refused
+
+PATIENCE = 10.0  # times the processor time that a group may take on the wall
 
 
 def answer(group: list[Html], engine: str) -> list[Extracted | Refused]:
@@ -46,6 +51,12 @@ def limit_memory(megabytes: int) -> None:
 _base = 0
 
 
+def set_clocks(seconds: float) -> None:
+    """End this process when it has used that much processor time, or a multiple has gone by; 0 stops both clocks."""
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds * PATIENCE)
+
+
 def _peak() -> int:
     """The most address space that this process had, in bytes."""
     found = re.search(r"VmPeak:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii", errors="replace"))
@@ -57,8 +68,9 @@ def main() -> None:
     engine, seconds, megabytes = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints must not stand among the answers
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the process, also in C code
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
+    for one in TIMES_UP:
+        signal.signal(one, signal.SIG_DFL)  # ends the process, also in C code
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, TIMES_UP)
     extract_all([(b"<title>t</title><p>Loads what the engine needs.</p>", None)], engine)
     gc.freeze()
     limit_memory(megabytes)
@@ -69,12 +81,12 @@ def main() -> None:
             group = pickle.load(requests)
         except EOFError:
             return
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        set_clocks(seconds)
         try:
             found = answer(group, engine)
         except MemoryError:
             found = "extract_memory"
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        set_clocks(0)
         pickle.dump(found, answers, protocol=5)
         answers.flush()
 

@@ -14,6 +14,7 @@ import pytest
 from crawl2chat.core.errors import StageError
 from crawl2chat.core.settings_data import Extract, Filters, Language, WarcSource
 from crawl2chat.pipelines.extract import extract, extract_all
+from crawl2chat.pipelines.extraction import fence_child
 from crawl2chat.pipelines.extraction.fence import Extracted, Fence, Html, Refused
 from crawl2chat.pipelines.extraction.fence import fence as open_fence
 from crawl2chat.pipelines.refine import Refiner
@@ -64,6 +65,42 @@ def test_a_page_within_wider_limits_gets_through() -> None:
     fence.close()
     assert isinstance(found, Extracted)
     assert len(found.text) > 500_000
+
+
+def test_other_work_on_the_processor_drops_no_page(narrow: Fence) -> None:
+    page: Html = (b"<p>" + b"many <b>small</b> tags " * 40_000, None)
+    began = time.process_time()
+    extract_all([page], "cascade")
+    limit = 3 * (time.process_time() - began)
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})  # what starts from here shares one core
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(7)]
+    fence = Fence("cascade", limit, 2048)
+    try:
+        fence.extract(GOOD[:1])
+        began = time.monotonic()
+        (found,) = fence.extract([page])
+        waited = time.monotonic() - began
+    finally:
+        fence.close()
+        for one in others:
+            one.kill()
+            one.wait()
+        os.sched_setaffinity(0, cores)
+    assert isinstance(found, Extracted)
+    assert waited > limit
+
+
+@pytest.mark.parametrize(
+    ("work", "ends_with"),
+    [("while True: pass", signal.SIGPROF), ("time.sleep(60)", signal.SIGALRM)],
+    ids=["computing", "waiting"],
+)
+def test_a_child_that_computes_and_one_that_waits_are_ended(narrow: Fence, work: str, ends_with: int) -> None:
+    program = f"import time\nfrom {fence_child.__name__} import set_clocks\nset_clocks(0.1)\n{work}"
+    done = subprocess.run([sys.executable, "-c", program], check=False, timeout=30)
+    assert done.returncode == -ends_with
+    assert narrow._verdict(done.returncode) == Refused("extract_timeout", 1.0)
 
 
 def test_a_child_that_was_killed_is_replaced(narrow: Fence) -> None:
