@@ -21,6 +21,8 @@ from .records import Item, Loss, RawRecord
 from .wikitext import MEDIA, plain_text
 
 OPEN, CLOSE = "<page>", "</page>"
+WHOLE, END = "<mediawiki", "</mediawiki>"
+TAIL = 64  # characters in which the dump's end is looked for
 NAMESPACE = re.compile(r'<namespace key="(-2|6|14)"[^<>]*>([^<>]+)</namespace>')  # media, files, categories
 INFO_LIMIT = 1 << 20  # characters before the first page
 
@@ -43,7 +45,7 @@ class Page:
 def read_wikipedia(handle: BinaryIO, site: str, max_bytes: int, part: int = 0, parts: int = 1) -> Iterator[Item]:
     """Items of the pages whose number modulo `parts` is `part`; damage of the file belongs to part 0."""
     media: Collection[str] = MEDIA
-    for piece in pages(characters(handle), max_bytes):
+    for piece in pages(characters(handle), max_bytes, whole=True):
         if isinstance(piece, Info):
             media = piece.media
         elif isinstance(piece, Loss):
@@ -76,12 +78,17 @@ def article(xml: str, number: int, place: str, site: str, media: Collection[str]
     return RawRecord(offset, place, url, title, date, text=plain_text(page.findtext("revision/text", ""), media))
 
 
-def pages(pieces: Iterable[str | Loss], max_bytes: int, first: int = 0) -> Iterator[Page | Loss | Info]:
+def pages(
+    pieces: Iterable[str | Loss], max_bytes: int, first: int = 0, whole: bool = False
+) -> Iterator[Page | Loss | Info]:
     """The <page> elements in order, numbered from `first`. One above max_bytes characters is skipped, not held.
 
-    Where a Loss cuts the text, the page that it cuts is lost too: its halves are never joined to others.
+    Where a Loss cuts the text, the page that it cuts is lost too: its halves are never joined to others. An end of a
+    page without its beginning is a lost page. whole: a dump that begins as one must end as one; where it is cut between
+    two bz2 streams nothing else shows that pages are gone.
     """
     window, number, skipping, informed = "", first, False, False
+    opened, piece = False, ""
     for piece in pieces:
         if isinstance(piece, Loss):
             yield piece
@@ -98,14 +105,17 @@ def pages(pieces: Iterable[str | Loss], max_bytes: int, first: int = 0) -> Itera
                     window = window[-len(CLOSE) :]
                     break
                 window, skipping = window[end + len(CLOSE) :], False
-            start = window.find(OPEN)
+            start, end = window.find(OPEN), window.find(CLOSE)
+            if 0 <= end and (start < 0 or end < start):
+                yield Loss(number, f"page{number}!", "bad_xml", detail=f"page {number} of the file has no beginning")
+                window, number = window[end + len(CLOSE) :], number + 1
+                continue
             if start < 0:
-                window = window[-(len(OPEN) if informed else INFO_LIMIT) :]
+                window = window[-(TAIL if informed else INFO_LIMIT) :]
                 break
             if not informed:
-                informed = True
+                informed, opened = True, WHOLE in window[:start]
                 yield Info(MEDIA | {name.strip().lower() for _, name in NAMESPACE.findall(window[:start])})
-            end = window.find(CLOSE, start)
             broken = window.find(OPEN, start + len(OPEN), end if end >= 0 else len(window))
             if broken >= 0:  # a page that never closes: the next one is whole again
                 end = broken - len(CLOSE)
@@ -120,3 +130,5 @@ def pages(pieces: Iterable[str | Loss], max_bytes: int, first: int = 0) -> Itera
             window, number = window[end + len(CLOSE) :], number + 1
     if OPEN in window or skipping:
         yield Loss(number, f"page{number}!", "bad_xml", detail=f"the file ends inside page {number}")
+    elif whole and opened and END not in window and not isinstance(piece, Loss):
+        yield Loss(number, f"page{number}!", "bad_xml", detail=f"the file ends without {END}: pages are missing")

@@ -94,6 +94,33 @@ def test_broken_pages_cost_only_themselves() -> None:
     assert reasons(read(dump(page(1), page(2))[:-40])) == {"bad_xml": 1}
 
 
+def test_a_broken_tag_of_a_page_is_a_row_and_costs_one_page() -> None:
+    whole = dump(*(page(number) for number in range(1, 9))).decode()
+    for tag in ("<page>", "</page>"):
+        for number, found in enumerate(re.finditer(tag, whole)):
+            broken = whole[: found.start() + 3] + "#" + whole[found.start() + 4 :]
+            items = read(broken.encode())
+            assert reasons(items) == {"bad_xml": 1}, (tag, number)
+            assert [item.offset for item in items if isinstance(item, RawRecord)] == [
+                one for one in range(1, 9) if one != number + 1
+            ]
+            assert len({item.place for item in items}) == 8
+
+
+def test_pages_behind_the_last_whole_stream_are_missed() -> None:
+    """Cut between two streams, every stream is sound: only the end of the dump shows that pages are gone."""
+    pages = [page(number) for number in range(1, 7)]
+    streams = [bz2.compress(one.encode()) for one in ("<mediawiki>", *pages, "</mediawiki>\n")]
+    assert reasons(read(b"".join(streams))) == {}
+    for number in range(2, len(streams)):
+        found = read(b"".join(streams[:number]))
+        (loss,) = [item for item in found if isinstance(item, Loss)]
+        assert (loss.reason, len(found)) == ("bad_xml", number)
+        assert "ends without </mediawiki>: pages are missing" in loss.detail
+    part = read(b"".join(streams[:4]), part=1, parts=2)
+    assert reasons(part) == {}, "damage of the file is a row of part 0 alone"
+
+
 def test_namespaces_redirects_and_urls() -> None:
     found = read(dump(page(1, extra="<ns>4</ns>"), page(2, extra='<ns>0</ns><redirect title="B" />'), page(3)))
     assert [(item.reason, item.value, item.offset) for item in found if isinstance(item, Loss)] == [
