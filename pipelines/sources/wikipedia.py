@@ -106,7 +106,7 @@ def pages(
                     break
                 window, skipping = window[end + len(CLOSE) :], False
             start, end = window.find(OPEN), window.find(CLOSE)
-            if 0 <= end and (start < 0 or end < start):
+            if end >= 0 and (start < 0 or end < start):
                 yield Loss(number, f"page{number}!", "bad_xml", detail=f"page {number} of the file has no beginning")
                 window, number = window[end + len(CLOSE) :], number + 1
                 continue

@@ -104,7 +104,7 @@ def test_a_broken_tag_of_a_page_is_a_row_and_costs_one_page() -> None:
             assert [item.offset for item in items if isinstance(item, RawRecord)] == [
                 one for one in range(1, 9) if one != number + 1
             ]
-            assert len({item.place for item in items}) == 8
+            assert len({item.place for item in items if not isinstance(item, Other)}) == 8
 
 
 def test_pages_behind_the_last_whole_stream_are_missed() -> None:
