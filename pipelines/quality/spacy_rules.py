@@ -8,26 +8,17 @@ among the words that came out: where one may stand there, the chunk is left to s
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 from spacy.attrs import ORTH
 from spacy.language import Language
 from spacy.tokenizer import Tokenizer
 
 from ..words import QUIRK
-from .patterns import needs_more_than_letters, quicker
+from .patterns import BEGIN, END, by_character, finder, needs_more_than_letters
 
 NOTHING = re.compile(r"(?!)")
-
-
-class Patterns(NamedTuple):
-    """What finds the affixes and infixes of a string."""
-
-    prefix: Callable[[str], re.Match[str] | None]
-    suffix: Callable[[str], re.Match[str] | None]
-    infix: Callable[[str], Iterator[re.Match[str]]]
 
 
 class SpaCyRules:
@@ -41,18 +32,10 @@ class SpaCyRules:
         )
         self._leaves_letters = all(map(needs_more_than_letters, (prefix, suffix, infix)))
         pieces = [_filled(one) for one in (nlp.Defaults.prefixes, nlp.Defaults.suffixes, nlp.Defaults.infixes)]
-        prefixes, suffixes, infixes = [f"^{one}" for one in pieces[0]], [f"{one}$" for one in pieces[1]], pieces[2]
-        self._ascii, self._any = (
-            Patterns(
-                quicker(prefix, prefixes, top).search,
-                quicker(suffix, suffixes, top).search,
-                quicker(infix, infixes, top).finditer,
-            )
-            for top in (0x80, 0x110000)
-        )
-        self._whole, self._url = (
-            search or NOTHING.match for search in (self._spacy.token_match, self._spacy.url_match)
-        )
+        self._prefixes = by_character(prefix, [f"^{one}" for one in pieces[0]], BEGIN)
+        self._suffixes = by_character(suffix, [f"{one}$" for one in pieces[1]], END)
+        self._infixes = finder(infix, pieces[2])
+        self._whole, self._url = self._spacy.token_match, self._spacy.url_match or NOTHING.match
         strings: Any = nlp.vocab.strings
         self.special = {
             rule: [one[ORTH] if isinstance(one[ORTH], str) else strings[one[ORTH]] for one in words]
@@ -68,36 +51,39 @@ class SpaCyRules:
             return list(self.special[chunk])
         if self._leaves_letters and chunk.isalpha():
             return [chunk]
-        patterns = self._ascii if chunk.isascii() else self._any
-        words, core, after = self._without_affixes(chunk, patterns)
+        words, core, after = self._without_affixes(chunk)
         if core in self.special:
             words += self.special[core]
         elif core:
-            words += self._at_infixes(core, patterns)
-        words += reversed(after)
+            words += self._at_infixes(core)
+        if after:
+            words += reversed(after)
         if len(words) > 1 and not (self._single.isdisjoint(words) and self._pairs.isdisjoint(pairwise(words))):
             return None
         return words
 
-    def _without_affixes(self, rest: str, patterns: Patterns) -> tuple[list[str], str, list[str]]:
+    def _without_affixes(self, rest: str) -> tuple[list[str], str, list[str]]:
         """The prefixes, what is left, and the suffixes, the outermost first."""
         before: list[str] = []
         after: list[str] = []
-        special, length = self.special, -1
-        while rest and len(rest) != length and rest not in special and not self._whole(rest):
+        special, whole, length = self.special, self._whole, -1
+        while rest and len(rest) != length and rest not in special and not (whole and whole(rest)):
             if self._leaves_letters and rest.isalpha():
                 break
-            length = len(rest)
-            found = patterns.prefix(rest)
-            start = found.end() - found.start() if found else 0
-            if start and rest[start:] in special:
-                before.append(rest[:start])
-                return before, rest[start:], after
-            found = patterns.suffix(rest[start:] if start else rest)
-            end = length - (found.end() - found.start() if found else 0)
-            if end < length and rest[:end] in special:
-                after.append(rest[end:])
-                return before, rest[:end], after
+            start, end = 0, len(rest)
+            length = end
+            if (prefix := self._prefixes[rest[0]]) and (found := prefix.find(rest)):
+                start = found.end() - found.start()
+                if rest[start:] in special:
+                    before.append(rest[:start])
+                    return before, rest[start:], after
+            if start < length and (suffix := self._suffixes[rest[-1]]):
+                inner = rest[start:] if start else rest
+                if found := suffix.find(inner, max(0, len(inner) - suffix.width)):
+                    end = length - (found.end() - found.start())
+                    if rest[:end] in special:
+                        after.append(rest[end:])
+                        return before, rest[:end], after
             if start:
                 before.append(rest[:start])
             if end < length:
@@ -105,12 +91,13 @@ class SpaCyRules:
             rest = rest[start:end]
         return before, rest, after
 
-    def _at_infixes(self, core: str, patterns: Patterns) -> list[str]:
-        if (self._leaves_letters and core.isalpha()) or self._whole(core) or self._url(core):
+    def _at_infixes(self, core: str) -> list[str]:
+        infixes = list(self._infixes(core))
+        if not infixes or (self._whole and self._whole(core)) or self._url(core):
             return [core]
         words: list[str] = []
         start = 0
-        for found in patterns.infix(core):
+        for found in infixes:
             begin, end = found.span()
             if begin:  # spaCy leaves an infix at the very start alone
                 words += filter(None, (core[start:begin], core[begin:end]))
