@@ -1,7 +1,8 @@
 """The tables that stages hand to each other, and the identity of a document.
 
     documents/UNIT.parquet   DOCUMENT   what extraction and filters kept; behind it score_NAME for each classifier
-    dropped/UNIT.parquet     DROPPED    the ledger: one row per document or broken record that left, with the reason
+    dropped/UNIT.parquet     DROPPED    the ledger: one row per document or broken record that left, with the reason;
+                                        of extract DROPPED_EARLY, with language and size
     clusters/UNIT.parquet    CLUSTER    duplicate groups with more than one member
     cuts/UNIT.parquet        CUTS       spans that a stage took out of texts that it kept
     {train,validation}/UNIT.arrow       SHARD: doc_id and tokens, see tokenize/shards.py
@@ -53,6 +54,14 @@ DROPPED = pa.schema(
         pa.field("detail", pa.string(), nullable=False),  # what a number cannot say: a language, an error message
         pa.field("origin_file", pa.string(), nullable=False),
         pa.field("origin_offset", pa.int64(), nullable=False),
+    ]
+)
+
+DROPPED_EARLY = pa.schema(  # of the stage extract, whose documents stand nowhere else
+    [
+        *DROPPED,
+        pa.field("lang", pa.string()),  # null where it left before its language was known ...
+        pa.field("bytes_text", pa.int64()),  # ... or its text; else that of the text when it left, in UTF-8
     ]
 )
 

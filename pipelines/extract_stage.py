@@ -100,4 +100,4 @@ def _external(recipe: Recipe) -> dict[str, str]:
     return {**stamps(recipe), **index_stamps(recipe), **digests(recipe)}
 
 
-EXTRACT = Stage("extract", inputs=("crawl",), config=_config, work=_work, version=4, external=_external)
+EXTRACT = Stage("extract", inputs=("crawl",), config=_config, work=_work, version=5, external=_external)

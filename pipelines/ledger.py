@@ -1,7 +1,7 @@
 """Writing one unit's documents and its ledger, so that every record ends in exactly one of the two.
 
-    documents/UNIT.parquet   DOCUMENT   kept, with the classifiers' scores
-    dropped/UNIT.parquet     DROPPED    one row for each document or broken record that left
+    documents/UNIT.parquet   DOCUMENT        kept, with the classifiers' scores
+    dropped/UNIT.parquet     DROPPED_EARLY   one row for each document or broken record that left
 
 Rows are flushed in groups of some hundred rows or some megabytes: memory stays bounded however large a unit is.
 """
@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from ..core.errors import StageError
 from ..core.files import atomic_path
 from ..core.manifest import file_entry
-from ..core.schema import DROPPED, document_schema
+from ..core.schema import DROPPED_EARLY, document_schema
 from ..core.units import UnitReport
 
 GROUP_ROWS = 512
@@ -69,7 +69,7 @@ class UnitWriter:
     def __enter__(self) -> UnitWriter:
         partials = [self._stack.enter_context(atomic_path(path)) for path in self._paths]
         self._documents = TableWriter(partials[0], self._schema)
-        self._dropped = TableWriter(partials[1], DROPPED)
+        self._dropped = TableWriter(partials[1], DROPPED_EARLY)
         return self
 
     def __exit__(

@@ -65,8 +65,10 @@ class Rows:
         reason: str,
         value: float | None = None,
         detail: str = "",
+        lang: str | None = None,
+        bytes_text: int | None = None,
     ) -> Outcome:
-        """The row of the ledger: DROPPED."""
+        """The row of the ledger: DROPPED_EARLY."""
         row = {
             "doc_id": identity,
             "url": _clean(item.url),
@@ -77,8 +79,15 @@ class Rows:
             "detail": _clean(detail),
             "origin_file": _clean(item.file or self._origin),
             "origin_offset": item.offset,
+            "lang": lang,
+            "bytes_text": bytes_text,
         }
         return Outcome(False, row)
+
+    def left(self, one: Candidate, stage: str, reason: str, value: float | None = None, detail: str = "") -> Outcome:
+        """As `dropped`, of a record that has become a text, with what is known of it."""
+        size = len(one.text.encode("utf-8", "surrogatepass")) if one.text else None
+        return self.dropped(one.record, one.identity, stage, reason, value, detail, one.lang or None, size)
 
 
 def _clean(text: str) -> str:

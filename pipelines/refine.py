@@ -118,7 +118,7 @@ class Refiner:
             if blocked is None:
                 left.append(one)
                 continue
-            outcomes[one.place] = self._rows.dropped(one.record, one.identity, "url", blocked.reason, blocked.value)
+            outcomes[one.place] = self._rows.left(one, "url", blocked.reason, blocked.value)
         return left
 
     def _extracted(self, here: list[Candidate], outcomes: list[Outcome | None]) -> list[Candidate]:
@@ -130,15 +130,11 @@ class Refiner:
             if one.record.html is not None:
                 page = next(found)
                 if isinstance(page, Refused):
-                    outcomes[one.place] = self._rows.dropped(
-                        one.record, one.identity, "extract", page.reason, page.value, page.detail
-                    )
+                    outcomes[one.place] = self._rows.left(one, "extract", page.reason, page.value, page.detail)
                     continue
                 one.title, one.text = page.title, page.text
             if len(one.text) < self._extract.min_chars:
-                outcomes[one.place] = self._rows.dropped(
-                    one.record, one.identity, "extract", "empty_text", float(len(one.text))
-                )
+                outcomes[one.place] = self._rows.left(one, "extract", "empty_text", float(len(one.text)))
                 continue
             left.append(one)
         return left
@@ -149,9 +145,7 @@ class Refiner:
             one.lang, one.lang_score = found
             foreign = bool(self._language.keep) and one.lang not in self._language.keep
             if foreign or one.lang_score < self._language.threshold:
-                outcomes[one.place] = self._rows.dropped(
-                    one.record, one.identity, "language", "language", one.lang_score, one.lang
-                )
+                outcomes[one.place] = self._rows.left(one, "language", "language", one.lang_score, one.lang)
                 continue
             left.append(one)
         return left
@@ -167,7 +161,7 @@ class Refiner:
         for one, verdict in zip(here, verdicts, strict=True):
             if verdict.objection is not None:
                 reason, value = verdict.objection
-                outcomes[one.place] = self._rows.dropped(one.record, one.identity, "filter", reason, value)
+                outcomes[one.place] = self._rows.left(one, "filter", reason, value)
                 continue
             one.text, one.lines_removed = verdict.text, verdict.lines_removed
             left.append(one)
@@ -182,9 +176,7 @@ class Refiner:
             if toxic is None:
                 left.append(one)
                 continue
-            outcomes[one.place] = self._rows.dropped(
-                one.record, one.identity, "filter", "toxic_words", toxic.value, toxic.limit
-            )
+            outcomes[one.place] = self._rows.left(one, "filter", "toxic_words", toxic.value, toxic.limit)
         return left
 
     def _scored(self, here: list[Candidate], outcomes: list[Outcome | None]) -> list[Candidate]:
@@ -196,7 +188,7 @@ class Refiner:
                     left.append(one)
                     continue
                 reason = f"classifier_{model.name}"
-                outcomes[one.place] = self._rows.dropped(one.record, one.identity, "classifier", reason, score)
+                outcomes[one.place] = self._rows.left(one, "classifier", reason, score)
             here = left
         return here
 

@@ -1,8 +1,9 @@
 """`crawl2chat data stats`: what each step left of each source and language, from a run's files.
 
-Records that did not become documents are known by source and by the step that dropped them, not by language or size:
-the ledger holds no text. From extraction on, documents are counted with their language and the bytes of their text,
-cuts applied; from the shards on, in tokens. Memory: the doc_ids of one unit.
+Records that never became a text are known by source and by the step that dropped them. From extraction on, documents
+are counted with their language and the bytes of their text: those that a step of extract dropped as the ledger says,
+those that were kept as extract wrote them, also before it cut lines and masked; behind extract with the cuts applied.
+From the shards on, in tokens. Memory: the doc_ids of one unit.
 """
 
 from __future__ import annotations
@@ -23,8 +24,14 @@ from ..core.documents import extracted_units, ledger_stages, read_cuts, strings
 from ..core.manifest import Manifest
 from ..core.run import Run
 from ..core.units import source_of
+from .stats_tokens import estimate_tokens
 
 SPLITS = ("train", "validation")
+BEFORE = {
+    "before language": "language",
+    "before filter": "filter",
+    "before classifier": "classifier",
+}
 EXTRACT_STEPS = ("read", "url", "extract", "language", "filter", "classifier")  # of the stage extract, in their order
 
 
@@ -48,22 +55,26 @@ def collect(run: Run) -> Stats:
     found = usable(run, extract)
     stages = [name for name in ledger_stages(run.recipe) if name in found]
     shards = found.get("shards")
-    stats = Stats(["extract", *stages, *(SPLITS if shards else ())])
+    inner = [name for name, step in BEFORE.items() if step != "classifier" or run.recipe.classifiers]
+    stats = Stats([*inner, "extract", *stages, *(SPLITS if shards else ())])
     stats.notes += [f"{name} is not up to date with the run's files, and not counted" for name in _missing(run, found)]
     for unit in extracted_units(extract):
         source = source_of(unit.name)
-        _count_ledger(run.stage("extract") / "dropped" / f"{unit.name}.parquet", stats.dropped[source])
+        _count_ledger(run.stage("extract") / "dropped" / f"{unit.name}.parquet", source, inner, stats)
         ids, langs = _count_unit(unit.name, source, run, stages, stats)
         for split in SPLITS if shards else ():
             path = run.stage("shards") / split / f"{unit.name}.arrow"
             if path.exists():
                 _count_tokens(path, split, source, ids, langs, stats)
     for (source, _), steps in stats.left.items():
+        for name in inner:
+            steps[name].update(steps["extract"])
         stats.records[source] += steps["extract"]["documents"]
     for source, steps in stats.dropped.items():
         stats.records[source] += sum(steps.values())
     if shards:
         stats.mixture = _mixture(run, shards, stats)
+        estimate_tokens(stats.left.values(), [*inner, "extract", *stages], SPLITS)
     return stats
 
 
@@ -95,9 +106,16 @@ def _missing(run: Run, found: dict[str, Manifest]) -> Iterator[str]:
             yield name
 
 
-def _count_ledger(path: Path, dropped: Counter[str]) -> None:
-    for batch in pq.ParquetFile(path).iter_batches(columns=["stage"]):
-        dropped.update(strings(batch["stage"]))
+def _count_ledger(path: Path, source: str, inner: list[str], stats: Stats) -> None:
+    """Count what extract dropped: by step, and with its language at each step from there on that it reached."""
+    for batch in pq.ParquetFile(path).iter_batches(columns=["stage", "lang", "bytes_text"]):
+        stages = np.array(strings(batch["stage"]), dtype=object)
+        stats.dropped[source].update(stages.tolist())
+        langs = np.array([lang or "" for lang in batch["lang"].to_pylist()], dtype=object)
+        sizes = np.array([size or 0 for size in batch["bytes_text"].to_pylist()], dtype=np.int64)
+        for number, name in enumerate(inner):
+            reached = np.isin(stages, [BEFORE[later] for later in inner[number:]])
+            _add(stats, source, name, langs, reached, sizes)
 
 
 def _count_unit(unit: str, source: str, run: Run, stages: list[str], stats: Stats) -> tuple[pa.Array, np.ndarray]:

@@ -23,8 +23,9 @@ def run_stats(run: Run, json_only: bool) -> int:
         print(json.dumps(as_json(stats), ensure_ascii=False))
         return 0
     console.print(_records(stats))
-    console.print("  dropped records have no language and no size: the ledger holds no text\n", soft_wrap=True)
     console.print(_documents(stats))
+    if stats.mixture:
+        console.print("  ~ estimated by the tokens to a byte in the shards\n", soft_wrap=True)
     if stats.mixture:
         console.print(_mixture(stats, run.recipe.mixture is not None))
     for note in stats.notes:
@@ -56,11 +57,13 @@ def _records(stats: Stats) -> Table:
 
 def _documents(stats: Stats) -> Table:
     """Documents, and bytes or tokens, of each source and language after each stage: the largest languages, and all."""
-    names = ["source", "language", "left by", "documents", "bytes", "tokens"]
-    table = _table("documents left by the stages", names, 3)
+    names = ["source", "language", "stage", "documents", "bytes", "tokens"]
+    table = _table("documents before the steps of extract, and left by the stages", names, 3)
     for source in sorted({source for source, _ in stats.left}):
         langs = {lang: steps for (name, lang), steps in stats.left.items() if name == source}
-        largest = sorted(langs, key=lambda lang: (-langs[lang]["extract"]["bytes"], lang))
+        largest = sorted(
+            langs, key=lambda lang: (-langs[lang]["extract"]["bytes"], -langs[lang]["before language"]["bytes"], lang)
+        )
         for lang in largest[:LANGUAGES]:
             _add(table, stats.steps, source, lang, [langs[lang]])
         if rest := largest[LANGUAGES:]:
@@ -75,7 +78,8 @@ def _add(table: Table, steps: list[str], source: str, lang: str, parts: list[dic
         total: Counter[str] = Counter()
         for part in parts:
             total.update(part[step])
-        sizes = ("", _short(total["tokens"])) if step in SPLITS else (_short(total["bytes"]), "")
+        about = f"~{_short(total['tokens_estimated'])}" if total["tokens_estimated"] else ""
+        sizes = ("", _short(total["tokens"])) if step in SPLITS else (_short(total["bytes"]), about)
         table.add_row(*((source, lang) if number == 0 else ("", "")), step, f"{total['documents']:,}", *sizes)
     table.add_section()
 

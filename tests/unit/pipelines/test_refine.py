@@ -13,7 +13,7 @@ import pytest
 from crawl2chat.core.errors import StageError
 from crawl2chat.core.manifest import FileEntry, Manifest
 from crawl2chat.core.recipe import Recipe
-from crawl2chat.core.schema import DOCUMENT, DROPPED, doc_id, document_schema
+from crawl2chat.core.schema import DOCUMENT, DROPPED_EARLY, doc_id, document_schema
 from crawl2chat.core.settings_data import CrawlSource, Extract, Filters, Language, WarcSource
 from crawl2chat.core.settings_quality import Classifier, Pii, Toxicity
 from crawl2chat.core.units import Unit
@@ -70,7 +70,7 @@ def test_each_drop_has_stage_reason_value(item: Any, stage: str, reason: str, va
     row = refiner(filters=filters).refine([item])[0].row
     assert (row["stage"], row["reason"], row["detail"], row["origin_offset"]) == (stage, reason, detail, 3)
     assert row["value"] == pytest.approx(value, abs=0.2)
-    assert set(row) == set(DROPPED.names)
+    assert set(row) == set(DROPPED_EARLY.names)
 
 
 def test_language_threshold_and_keep_list() -> None:
@@ -205,6 +205,6 @@ def test_behind_the_filters_come_words_scores_and_masks(tmp_path: Path) -> None:
     ]
     assert [poor.row[name] for name in ("stage", "reason", "detail")] == ["classifier", "classifier_quality", ""]
     assert 0 <= poor.row["value"] < 0.5
-    assert set(poor.row) == set(DROPPED.names)
+    assert set(poor.row) == set(DROPPED_EARLY.names)
     one_by_one = [refiner(language=Language(keep=[], threshold=0), **steps).refine([record])[0] for record in records]
     assert one_by_one == [kept, toxic, poor]
