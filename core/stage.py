@@ -56,8 +56,9 @@ class Stage:
     """One step of a run.
 
     config(recipe) is the slice of the recipe that its output depends on; version grows when the same slice gives other
-    output; external(recipe) identifies input files outside the run (path -> size and time); check(context) raises what
-    can be known to be wrong before a worker starts and before anything of an earlier attempt is removed.
+    output; external(recipe) identifies what it uses outside the run (path -> size and time, library -> version);
+    check(context) raises what can be known to be wrong before a worker starts and before anything of an earlier attempt
+    is removed.
     """
 
     name: str
@@ -123,7 +124,7 @@ def _judge(stage: Stage, run: Run) -> Planned:
         if manifest.version != stage.version:
             changed.append(f"the stage's version, {manifest.version} to {stage.version}")
         changed += [f"output of {name}" for name, value in inputs.items() if manifest.inputs.get(name) != value]
-        return Planned(stage, mark, True, f"changed: {', '.join(changed) or 'input files'}")
+        return Planned(stage, mark, True, f"changed: {', '.join(changed) or 'input files or libraries'}")
     lost = missing(run.stage(stage.name), manifest.files)
     if lost:
         return Planned(stage, mark, True, f"missing or cut: {lost[0]}")

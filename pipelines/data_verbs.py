@@ -71,9 +71,14 @@ def _inspect(verb: Verb) -> None:
 
 
 def _run_inspect(options: argparse.Namespace) -> int:
+    from ..core.errors import InputError
     from ..core.run import Run
     from .samples import Choice, run_inspect
 
+    if options.kept and options.reason is not None:
+        raise InputError(
+            f"--kept and --reason {options.reason}: what is kept has no reason", "leave out one of the two"
+        )
     choice = Choice(options.stage, options.reason, options.kept, options.n, options.seed)
     return run_inspect(Run.open(options.run), choice, options.chars)
 

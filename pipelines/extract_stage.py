@@ -23,6 +23,7 @@ from ..core.settings_sources import CommonCrawlSource, Source
 from ..core.stage import Stage, StageContext, StageResult, sections
 from ..core.unit_map import map_units
 from ..core.units import Unit, UnitReport, total
+from .library_versions import library_versions
 from .light_import import without_torch
 from .reading import read, units
 from .refine_inputs import digests
@@ -97,7 +98,7 @@ def _work(context: StageContext) -> StageResult:
 
 
 def _external(recipe: Recipe) -> dict[str, str]:
-    return {**stamps(recipe), **index_stamps(recipe), **digests(recipe)}
+    return {**stamps(recipe), **index_stamps(recipe), **digests(recipe), **library_versions(recipe)}
 
 
 EXTRACT = Stage("extract", inputs=("crawl",), config=_config, work=_work, version=5, external=_external)

@@ -9,6 +9,7 @@ The process that plans holds one row for each WARC file, not for each record.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -63,7 +64,8 @@ def _filter(select: IndexSelect, files: Sequence[str] | None) -> ds.Expression:
     if select.domains:
         keep &= pc.field("url_host_registered_domain").isin(select.domains)
     if select.languages:  # "eng,deu": the page's languages, the main one first
-        keep &= pc.match_substring_regex(pc.field("content_languages"), f"^({'|'.join(select.languages)})(,|$)")
+        names = "|".join(re.escape(language) for language in select.languages)
+        keep &= pc.match_substring_regex(pc.field("content_languages"), f"^({names})(,|$)")
     if select.mimes:
         keep &= pc.field("content_mime_detected").isin(select.mimes)
     if select.status:

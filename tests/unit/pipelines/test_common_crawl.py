@@ -192,6 +192,7 @@ def test_all_records_of_the_index_are_what_the_whole_files_give(crawl_mirror: An
     ("chosen", "holds"),
     [
         ({"domains": ["creativecommons.org"]}, lambda row: row["url_host_registered_domain"] == "creativecommons.org"),
+        ({"languages": ["e.g", "en", "eng|deu", "deu"]}, lambda row: row["content_languages"].startswith("deu")),
         ({"languages": ["deu"]}, lambda row: row["content_languages"].startswith("deu")),
         ({"mimes": ["text/html"]}, lambda row: row["content_mime_detected"] == "text/html"),
         ({"status": [200]}, lambda row: row["fetch_status"] == 200),
