@@ -17,7 +17,9 @@ class Paragraphs(Section):
         default=30, ge=1, description="of a run of frequent lines; a shorter one (a heading, a list item) stays"
     )
     min_chars: int = Field(default=200, ge=1, description="a document of which cuts leave less is dropped")
-    partitions: int = Field(default=8, ge=1, le=4096, description="of the counts; they change no result")
+    partitions: int | None = Field(
+        default=None, ge=1, le=4096, description="of the counts; by default as the corpus needs; they change no result"
+    )
 
 
 class EvalSet(Section):

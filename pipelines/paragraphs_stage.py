@@ -12,7 +12,7 @@ from ..core.recipe import Recipe
 from ..core.stage import Stage, StageContext, StageResult
 from ..core.unit_map import map_units
 from ..core.units import Unit, total
-from .paragraphs_units import add_part, count_unit, cut_unit, part_name, show
+from .paragraphs_units import add_part, count_unit, cut_unit, part_name, parts_for, show
 
 
 def _config(recipe: Recipe) -> dict[str, Any]:
@@ -29,16 +29,17 @@ def _work(ctx: StageContext) -> StageResult:
     folders = {"extract": str(ctx.input_folder("extract")), "stages": [str(ctx.input_folder("dedup"))]}
     reads: dict[str, Any] = made_from | folders
     counts = ctx.folder / "counts"
-    map_units(count_unit, units, counts, reads, ctx.progress)
+    lines = total(map_units(count_unit, units, counts, reads, ctx.progress)).get("lines", 0)
+    number_of_parts = settings.partitions or parts_for(lines)
     layout: dict[str, Any] = {"counts": str(counts), "units": [unit.name for unit in units]} | made_from
-    parts = [Unit(name=part_name(number), spec={"part": number}) for number in range(settings.partitions)]
-    layout |= {"parts": settings.partitions, "max_documents": settings.max_documents}
+    parts = [Unit(name=part_name(number), spec={"part": number}) for number in range(number_of_parts)]
+    layout |= {"parts": number_of_parts, "max_documents": settings.max_documents}
     counted = map_units(add_part, parts, ctx.folder / "frequent", layout, ctx.progress, counting="paragraphs")
     [shown] = map_units(show, [Unit(name="frequent")], ctx.folder, layout | reads, ctx.progress)
-    config = reads | {"parts": settings.partitions} | _config(ctx.recipe)
+    config = reads | _config(ctx.recipe)
     reports = map_units(cut_unit, units, ctx.folder, config, ctx.progress)
     files = [*shown.files, *(entry for report in reports for entry in report.files)]
     return StageResult(files, {**total(reports), **total(counted)})
 
 
-PARAGRAPHS = Stage("paragraphs", ("extract", "dedup"), _config, _work)
+PARAGRAPHS = Stage("paragraphs", ("extract", "dedup"), _config, _work, version=2)

@@ -2,11 +2,12 @@
 
     1  count_unit    counts/UNIT.arrow        COUNT: each line of the unit, and how many of its documents have it
     2  add_part      frequent/part-00000.arrow    FREQUENT, of the hashes in one range: the lines above the limit
-    3  show          frequent.jsonl           the most frequent lines, to be read
+    3  show          frequent.npy             the hashes of all parts, which the workers of pass 4 map
+                     frequent.jsonl           the most frequent lines, to be read
     4  cut_unit      cuts/UNIT.parquet (CUTS), dropped/UNIT.parquet (DROPPED)
 
 The counts of a unit are sorted by hash, and a part takes one range of hashes from each unit's file: a shuffle by files,
-whose parts one behind the other are sorted. Workers map them; what is above the limit is a small part of all lines.
+whose parts one behind the other are sorted. Workers map files; what is above the limit is a small part of all lines.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ SHORT = "paragraphs_short"
 SHOWN = 100
 _IDENTITY = ["doc_id", "url", "source", "origin_file", "origin_offset"]
 _FOLD = 1 << 22  # rows that counting holds before it adds up
+_LEAST_PARTS, _MOST_PARTS = 8, 4096
+_PART_LINES = 1 << 24  # counts in a part: 0.3 GB of columns, and some copies while they are sorted
 
 COUNT = pa.schema([pa.field("hash", pa.uint64(), False), pa.field("documents", pa.int64(), False)])
 FREQUENT = pa.schema([*COUNT, pa.field("unit", pa.int32(), False)])  # the first unit, by its place, with this line
@@ -62,6 +65,11 @@ def count_unit(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
 def _folded(hashes: list[np.ndarray], counts: list[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
     lines, number, _ = add_counts(np.concatenate(hashes), np.concatenate(counts))
     return [lines], [number]
+
+
+def parts_for(lines: int) -> int:
+    """In how many parts the counts of all units are added up: a worker's memory does not grow with the corpus."""
+    return min(max(_LEAST_PARTS, -(-lines // _PART_LINES)), _MOST_PARTS)
 
 
 def add_part(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
@@ -94,8 +102,14 @@ def _border(part: int, parts: int) -> int:
 
 
 def show(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
-    """Pass 3: frequent.jsonl, {documents, doc_id, url, paragraph} a line, of the SHOWN most frequent. config: units."""
+    """Pass 3: frequent.npy; frequent.jsonl, {documents, doc_id, url, paragraph} a line, of the SHOWN most frequent.
+
+    config: units, parts.
+    """
     table = pa.concat_tables([FREQUENT.empty_table(), *(read_arrow(path) for path in _parts(folder, config["parts"]))])
+    hashes = folder / "frequent.npy"
+    with atomic_path(hashes) as partial, partial.open("wb") as handle:
+        np.save(handle, numbers(table["hash"]))
     top = table.take(np.lexsort((numbers(table["hash"]), -numbers(table["documents"])))[:SHOWN])
     rows = {row["hash"]: row for row in top.to_pylist()}
     for place in sorted({row["unit"] for row in rows.values()}):
@@ -110,7 +124,8 @@ def show(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
     text = "".join(json.dumps({key: row[key] for key in keys}, ensure_ascii=False) + "\n" for row in rows.values())
     path = folder / "frequent.jsonl"
     write_text(path, text)
-    return UnitReport(name=unit.name, files=[file_entry(folder, path, len(rows))], counters={})
+    files = [file_entry(folder, hashes, table.num_rows), file_entry(folder, path, len(rows))]
+    return UnitReport(name=unit.name, files=files, counters={})
 
 
 def _examples(batch: pa.RecordBatch, wanted: set[int]) -> list[dict[str, Any]]:
@@ -131,9 +146,9 @@ def _examples(batch: pa.RecordBatch, wanted: set[int]) -> list[dict[str, Any]]:
 
 
 def cut_unit(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
-    """Pass 4. config: extract, stages; parts; paragraphs: the recipe's section."""
+    """Pass 4. config: extract, stages; paragraphs: the recipe's section."""
     settings = Paragraphs.model_validate(config["paragraphs"])
-    frequent = np.concatenate([numbers(read_arrow(path)["hash"]) for path in _parts(folder, config["parts"])])
+    frequent = np.load(folder / "frequent.npy", mmap_mode="r")
     cuts: list[dict[str, Any]] = []
     dropped: list[dict[str, Any]] = []
     counters = dict.fromkeys(("documents_in", "documents_cut", "paragraphs_removed", "chars_removed"), 0)

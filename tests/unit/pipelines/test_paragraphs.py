@@ -15,8 +15,9 @@ from crawl2chat.core.cuts import cut
 from crawl2chat.core.documents import kept_batches
 from crawl2chat.core.schema import CUTS, DOCUMENT, DROPPED, doc_id
 from crawl2chat.core.units import Unit
+from crawl2chat.dedup.tables import numbers, read_arrow, write_arrow
 from crawl2chat.pipelines.paragraphs import BLANK, add_counts, count_documents, is_frequent, lines_of, repeated
-from crawl2chat.pipelines.paragraphs_units import add_part, count_unit, cut_unit, part_name, show
+from crawl2chat.pipelines.paragraphs_units import add_part, count_unit, cut_unit, part_name, parts_for, show
 
 MENU = "Home\nAbout us\nOur products\nPrivacy policy"
 COOKIES = "We use cookies to give you the best experience on our site."
@@ -94,7 +95,7 @@ def run_passes(folder: Path, units: dict[str, list[str]], parts: int, **settings
     show(Unit(name="frequent"), stage, config | layout)
     total: Counter[str] = Counter()
     for name in sorted(units):
-        total.update(cut_unit(Unit(name=name), stage, config | {"parts": parts, "paragraphs": settings}).counters)
+        total.update(cut_unit(Unit(name=name), stage, config | {"paragraphs": settings}).counters)
     return total, stage
 
 
@@ -125,6 +126,30 @@ def test_the_passes_agree_with_counting_by_hand_for_any_partitions(tmp_path: Pat
         assert [line["documents"] for line in shown] == [13, 13, 13, 13, 7]
         assert shown[-1]["paragraph"] == COOKIES.lower() and shown[-1]["url"] == "http://web-00000/1"
     assert results[0] == results[1] and len(results[0]) == 3
+
+
+def test_partitions_grow_with_the_lines() -> None:
+    assert [parts_for(lines) for lines in (0, 10**6, 8 << 24, (8 << 24) + 1, 10**9, 10**12)] == [8, 8, 8, 9, 60, 4096]
+
+
+def test_a_column_of_a_mapped_file_is_not_copied(tmp_path: Path) -> None:
+    """Parts hold slices of every unit's columns: were these copies, each part would hold all counts."""
+    values = np.arange(1_000_000, dtype=np.uint64)
+    write_arrow(tmp_path / "a.arrow", pa.Table.from_pydict({"hash": values}))
+    before = pa.total_allocated_bytes()
+    column = numbers(read_arrow(tmp_path / "a.arrow")["hash"])
+    assert pa.total_allocated_bytes() - before < 100_000
+    assert np.array_equal(column, values)
+
+
+def test_workers_map_the_hashes_of_all_partitions(tmp_path: Path) -> None:
+    units = {f"web-0000{n}": [f"{COOKIES}\nshared by all {line}\nalone {n} {line}" for line in "abc"] for n in range(3)}
+    _, stage = run_passes(tmp_path, units, 5, max_documents=2, min_paragraph_chars=30, min_chars=1)
+    frequent = np.load(stage / "frequent.npy", mmap_mode="r")
+    parts = [read_arrow(stage / "frequent" / f"{part_name(number)}.arrow") for number in range(5)]
+    assert np.array_equal(frequent, np.sort(np.concatenate([numbers(part["hash"]) for part in parts])))
+    assert len(frequent) == 4 and sum(part.num_rows > 0 for part in parts) > 1
+    assert is_frequent(lines_of([COOKIES, "alone 0 a"]).hashes, frequent).tolist() == [True, False]
 
 
 def test_a_line_at_the_limit_stays(tmp_path: Path) -> None:
