@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import compress
 from typing import NamedTuple
 
+import numpy as np
 from datatrove.pipeline.filters.c4_filters import CITATION_REGEX, ELLIPSIS, END_PUNCTUATION, POLICY_SUBSTRINGS
 
 from ...core.settings_filters import C4Quality
+from .lexicon import Lexicon
+from .tokens import Words
 
 LOREM = "lorem ipsum"
 SCRIPT = "javascript"
@@ -18,14 +23,61 @@ class Lines(NamedTuple):
     kept: list[str]
     lorem_ipsum: int = 0
     curly_bracket: int = 0
+    dropped: Sequence[int] = ()  # places of lines that had the right words
 
 
-def kept_lines(lines: list[str], text: str, settings: C4Quality) -> Lines:
-    """What is left of a text. lines: its lines, stripped.
+class Remains(NamedTuple):
+    """What is left of a batch of texts: lines, sentences in these (each line by itself), words."""
+
+    lines: list[Lines]
+    sentences: np.ndarray
+    words: np.ndarray
+
+
+def remains(
+    texts: Sequence[str],
+    languages: Sequence[str],
+    lines: Sequence[list[str]],
+    words: Words,
+    lexicon: Lexicon,
+    settings: C4Quality,
+) -> Remains:
+    """What C4 leaves of texts. lines: those of each text, stripped; words: of the texts, as the lexicon read them.
+
+    Words and sentences of lines come from the chunks that were read. A text is read again, line by line, if its words
+    depend on more than chunks, if citations are cut out of it, or if lines without a word may stay.
+    """
+    found, least, most = lexicon.lines(words.chunks), settings.min_words_per_line, settings.max_word_length
+    fits = (found.chunks >= least) & ((found.longest <= most) | (most == -1))
+    borders = np.searchsorted(found.owner, np.arange(len(texts) + 1)).tolist()
+    kept: list[Lines] = []
+    again: list[int] = []
+    for place, text in enumerate(texts):
+        begin, end = borders[place : place + 2]
+        cited = settings.remove_citations and "[" in text and CITATION_REGEX.search(text) is not None
+        if words.whole[place] or cited or least < 1:
+            again.append(place)
+            kept.append(kept_lines(lines[place], text, settings, [_fits(x, least, most) for x in lines[place]], cited))
+            fits[begin:end] = False
+        else:
+            filled = list(filter(None, lines[place]))
+            kept.append(kept_lines(filled, text, settings, fits[begin:end].tolist()))
+            fits[[begin + dropped for dropped in kept[-1].dropped]] = False
+    sentences, counts = (
+        np.bincount(found.owner[fits], column[fits], minlength=len(texts)) for column in (found.sentences, found.words)
+    )
+    if again:
+        sentences[again], counts[again] = lexicon.read_lines(
+            [kept[place].kept for place in again], [languages[place] for place in again], words.whole[again]
+        )
+    return Remains(kept, sentences, counts)
+
+
+def kept_lines(lines: list[str], text: str, settings: C4Quality, fits: list[bool], cited: bool = False) -> Lines:
+    """What is left of a text. fits: the lines that have words enough, and none too long; cited: it holds citations.
 
     Most texts hold nothing of what most rules look for: what does not stand in the text is not looked for in its lines.
     """
-    cited = settings.remove_citations and "[" in text and CITATION_REGEX.search(text) is not None
     lowered = text.lower()
 
     def sought(wanted: bool, *phrases: str) -> tuple[str, ...]:  # a removed citation may leave a phrase that was none
@@ -33,30 +85,29 @@ def kept_lines(lines: list[str], text: str, settings: C4Quality) -> Lines:
 
     lorem, curly = sought(settings.filter_lorem_ipsum, LOREM), sought(settings.filter_curly_bracket, "{")
     script, policy = sought(settings.filter_javascript, SCRIPT), sought(settings.filter_policy, *POLICY_SUBSTRINGS)
-    least, longest = settings.min_words_per_line, settings.max_word_length
     if not (cited or lorem or curly or script or policy or settings.filter_no_terminal_punct):
-        if longest != -1 and any(map(longest.__lt__, map(len, lines))):
-            return Lines([line for line in lines if _fits(line, least, longest)])
-        return Lines([line for line in lines if len(line.split(None, max(0, least - 1))) >= least])
+        return Lines(list(compress(lines, fits)))
     kept: list[str] = []
+    dropped: list[int] = []
     lorems = curlies = 0
-    for whole in lines:  # in datatrove's order of rules; but it stops at the line that condemns, and here all are seen
-        line = CITATION_REGEX.sub("", whole) if cited and "[" in whole else whole
+    for place in compress(range(len(lines)), fits):  # in datatrove's order of rules; but it stops at the line that
+        line = CITATION_REGEX.sub("", lines[place]) if cited else lines[place]  # condemns, and here all are seen
+        small = line.lower() if lorem or script or policy else ""
         if settings.filter_no_terminal_punct and (not line.endswith(END_PUNCTUATION) or line.endswith(ELLIPSIS)):
+            dropped.append(place)
             continue
-        if not _fits(whole, least, longest):
-            continue
-        small = line.lower()
         if lorem and LOREM in small:
             lorems += not curlies  # the first line of either kind gives the reason
         elif script and SCRIPT in small:
+            dropped.append(place)
             continue
         elif curly and "{" in line:
             curlies += not lorems
-        if policy and any(phrase in small for phrase in policy):
-            continue
-        kept.append(line)
-    return Lines(kept, lorems, curlies)
+        if policy and any(map(small.__contains__, policy)):
+            dropped.append(place)
+        else:
+            kept.append(line)
+    return Lines(kept, lorems, curlies, dropped)
 
 
 def _fits(line: str, least: int, longest: int) -> bool:

@@ -15,6 +15,7 @@ PUNCT = 4  # Unicode category P…, spaCy's is_punct
 DIGIT = 8  # str.isdigit
 UPPER = 16  # str.isupper
 SPACE = 32  # str.isspace
+BREAK = 64  # str.splitlines ends a line there; each is a space as well
 ASSIGNED = 0x40000  # above it: no letters, digits or punctuation
 
 
@@ -28,6 +29,7 @@ def table() -> np.ndarray:
         punctuation = not letter and unicodedata.category(char)[0] == "P"
         bits[point] = ALPHA * letter | PUNCT * punctuation | DIGIT * digit | UPPER * char.isupper() | SPACE * space
     bits[[ord(char) for char in PUNCTUATION_SET]] |= SYMBOL
+    bits[[point for point in np.flatnonzero(bits & SPACE).tolist() if len(f"a{chr(point)}b".splitlines()) > 1]] |= BREAK
     return bits
 
 

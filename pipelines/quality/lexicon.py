@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from itertools import chain
-from typing import NamedTuple
 
 import numpy as np
 from datatrove.pipeline.filters.gopher_quality_filter import STOP_WORDS
@@ -25,29 +24,17 @@ from spacy.pipeline import Sentencizer
 from ...dedup.hashing import mix, powers
 from ..words import RememberingSpaCy, tokenizer_for
 from .characters import ALPHA, PUNCT, SYMBOL, points, table
-from .columns import Column, spread
+from .columns import Column, owners, spread
 from .cutting import BASE, Cut, cut, polynomial
 from .hash_table import HashTable
 from .spacy_words import SpaCyWords
+from .tokens import Chunks, LineCounts, Words
 
 LIMIT = 1_000_000  # chunks, of all languages together
 SALT = np.uint64(0xBF58476D1CE4E5B9)
 STOP_BITS = {word: 1 << number for number, word in enumerate(STOP_WORDS)}
 CLOSING = frozenset(Sentencizer.default_punct_chars)
 CLOSES, INSIDE, OPENS = 0, 1, 2  # what a word is to spaCy's sentencizer: ends a sentence, goes on, may begin one
-
-
-class Words(NamedTuple):
-    """The words of a batch of texts, one after another."""
-
-    ids: np.ndarray  # int32 [words], rows of the lexicon's columns
-    counts: np.ndarray  # int64 [texts]
-    whole: np.ndarray  # bool [texts]: the words depend on more than the chunks
-
-    def of(self, places: np.ndarray) -> Words:
-        """The words of some of the texts."""
-        ids = self.ids[spread((np.cumsum(self.counts) - self.counts)[places], self.counts[places])]
-        return Words(ids, self.counts[places], self.whole[places])
 
 
 class Lexicon:
@@ -92,7 +79,7 @@ class Lexicon:
                 parts[at] = self._read_whole(texts[at], languages[at], tokenizers[at])
                 counts[at] = len(parts[at])
             ids = np.concatenate(parts)
-        return Words(ids, counts, whole)
+        return Words(ids, counts, whole, Chunks.of_cut(found, rows, len(texts)))
 
     def _read_whole(self, text: str, language: str, tokenizer: WordTokenizer) -> np.ndarray:
         """The words of a text that is more than its chunks. Words that hold a blank stand within a line."""
@@ -100,6 +87,15 @@ class Lexicon:
         if _cuts_chunks(tokenizer) is None or len(lines) == 1:
             return self._ids(tokenizer.word_tokenize(text))
         return self._read(lines, [language] * len(lines)).ids
+
+    def lines(self, chunks: Chunks) -> LineCounts:
+        """The lines of texts whose words depend on the chunks alone, without reading them again."""
+        starts = np.flatnonzero(chunks.first)
+        line = np.cumsum(chunks.first) - 1
+        sentences, words = self._count(chunks.rows, line, chunks.gap, len(starts))
+        sizes = np.diff(starts, append=len(line))
+        longest = np.maximum.reduceat(chunks.sizes, starts) if len(starts) else sizes
+        return LineCounts(owners(chunks.counts)[starts], sizes, longest, sentences, words)
 
     def read_lines(
         self, texts: Sequence[Sequence[str]], languages: Sequence[str], whole: np.ndarray
@@ -118,7 +114,9 @@ class Lexicon:
                 [lines[at] for at in doubtful], [languages[owner.item(at)] for at in doubtful]
             ).whole
         rest = np.flatnonzero(~apart)
-        counted = self._count([lines[at] for at in rest.tolist()], [tokenizers[at] for at in owner[rest].tolist()])
+        found = cut([lines[at] for at in rest.tolist()])
+        rows = self._rows(found, [tokenizers[at] for at in owner[rest].tolist()])
+        counted = self._count(rows, found.owner, found.gap, len(rest), found.tail)
         sentences, words = (np.bincount(owner[rest], per_line, minlength=len(texts)) for per_line in counted)
         for place in np.flatnonzero(apart).tolist():
             tokenizer = tokenizers[owner[place]]
@@ -130,27 +128,27 @@ class Lexicon:
                 words[at] = len(tokenizer.word_tokenize("\n".join(texts[at])))
         return sentences, words
 
-    def _count(self, lines: list[str], tokenizers: list[WordTokenizer]) -> tuple[np.ndarray, np.ndarray]:
-        """Sentences and words of each line.
+    def _count(
+        self, rows: np.ndarray, owner: np.ndarray, gap: np.ndarray, lines: int, tail: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Sentences and words of each line. owner: the line of each chunk; gap, tail: see Cut, of lines.
 
         spaCy's sentencizer: behind a word that closes, the next that is no punctuation begins a sentence. White space
         other than one blank is a token to spaCy, and begins one as well.
         """
-        found = cut(lines)
-        rows = self._rows(found, tokenizers)
         counts = self._counts[rows]
         kinds = self.sentence[self._flat[spread(self._starts[rows], counts)]]
-        line = np.repeat(found.owner, counts)
-        gaps = np.repeat(np.cumsum(found.gap), counts)
-        matters = kinds != INSIDE
-        kinds, line, gaps = kinds[matters], line[matters], gaps[matters]
+        matters = np.flatnonzero(kinds != INSIDE)
+        chunk = np.repeat(np.arange(len(rows), dtype=np.int32), counts)[matters]
+        kinds, line, gaps = kinds[matters], owner[chunk], np.cumsum(gap)[chunk]
         same = line[:-1] == line[1:]
         begins = same & (kinds[:-1] == CLOSES) & ((kinds[1:] == OPENS) | (gaps[1:] > gaps[:-1]))
-        sentences = 1 + np.bincount(line[1:][begins], minlength=len(lines))
-        last = np.append(~same, True)[: len(line)]
-        ended = line[last][kinds[last] == CLOSES]
-        sentences[ended] += found.tail[ended]
-        return sentences, np.bincount(found.owner, counts, minlength=len(lines))
+        sentences = 1 + np.bincount(line[1:][begins], minlength=lines)
+        if tail is not None:
+            last = np.append(~same, True)[: len(line)]
+            ended = line[last][kinds[last] == CLOSES]
+            sentences[ended] += tail[ended]
+        return sentences, np.bincount(owner, counts, minlength=lines)
 
     def _rows(self, found: Cut, tokenizers: Sequence[WordTokenizer]) -> np.ndarray:
         """The rows of chunks; new ones are tokenised. tokenizers: one for each string."""

@@ -16,12 +16,13 @@ import numpy as np
 
 from ...core.settings_filters import Filters, FineWebQuality, GopherRepetition
 from . import surface
-from .c4 import kept_lines
+from .c4 import remains
 from .characters import DIGIT, UPPER, shares
 from .columns import owners, totals
-from .lexicon import Lexicon, Words, lexicon
+from .lexicon import Lexicon, lexicon
 from .repetition import repeated_characters, top_characters
 from .rules import Rule, custom_rules, first_broken, rules_of
+from .tokens import Words
 
 GROUP = 1 << 19  # characters that are worked on at a time: enough that NumPy's calls cost little, some 50 MB of arrays
 Columns = dict[str, np.ndarray]
@@ -159,18 +160,16 @@ class Measures:
         if (c4 := self._settings.c4) is not None:
             texts = group.of(group.texts)
             split = [group.lines[place] for place in group.here.tolist()]
-            kept = [kept_lines(lines, text, c4) for lines, text in zip(split, texts, strict=True)]
-            for place, one, lines in zip(group.here.tolist(), kept, split, strict=True):
+            rest = remains(texts, group.of(group.languages), split, words, self._lexicon, c4)
+            for place, one, lines in zip(group.here.tolist(), rest.lines, split, strict=True):
                 group.left[place] = "\n".join(one.kept).strip()
                 group.removed[place] = sum(map(bool, lines))
-            sentences, counts = self._lexicon.read_lines(
-                [one.kept for one in kept], group.of(group.languages), words.whole
-            )
-            marks = {
-                "c4_lorem_ipsum": [x.lorem_ipsum for x in kept],
-                "c4_curly_bracket": [x.curly_bracket for x in kept],
+            counts = rest.words
+            found = {
+                "c4_sentences": rest.sentences,
+                "c4_lorem_ipsum": np.array([one.lorem_ipsum for one in rest.lines]),
+                "c4_curly_bracket": np.array([one.curly_bracket for one in rest.lines]),
             }
-            found = {"c4_sentences": sentences, **{name: np.array(column) for name, column in marks.items()}}
         short = (self._settings.fineweb or FineWebQuality()).short_line_length
         found |= _named(surface.FINEWEB, [surface.fineweb(text, short) for text in group.of(group.left)])
         if c4 is not None:

@@ -17,7 +17,8 @@ import numpy as np
 
 from .columns import owners, totals
 from .cutting import BASE
-from .lexicon import Lexicon, Words
+from .lexicon import Lexicon
+from .tokens import Words
 
 SALT = np.uint64(0xD1342543DE82EF95)  # odd
 SPREAD = 0x9E3779B97F4A7C15  # odd
@@ -122,15 +123,15 @@ def _slots(keys: np.ndarray, factor: int) -> np.ndarray:
 
 def _hits(again: np.ndarray, number: np.ndarray, n: int) -> np.ndarray:
     """Positions at which an n-gram counts as repeated, going through the texts from left to right."""
-    seen: set[int] = set()
+    seen = bytearray(int(number.max(initial=-1)) + 1)
     hits: list[int] = []
     free = 0
     for at, one in zip(again.tolist(), number.tolist(), strict=True):
         if at < free:
             continue
-        if one in seen:
+        if seen[one]:
             hits.append(at)
             free = at + n
         else:
-            seen.add(one)
+            seen[one] = 1
     return np.array(hits, dtype=np.int64)

@@ -6,8 +6,9 @@ import random
 
 import numpy as np
 import pytest
-from crawl2chat.pipelines.quality.lexicon import Lexicon, Words
+from crawl2chat.pipelines.quality.lexicon import Lexicon
 from crawl2chat.pipelines.quality.repetition import repeated_characters, top_characters
+from crawl2chat.pipelines.quality.tokens import Words
 from datatrove.pipeline.filters.gopher_repetition_filter import find_all_duplicate, find_top_duplicate, get_n_grams
 
 SIZES = (1, 2, 3, 4, 5, 7, 10)
