@@ -10,6 +10,7 @@ import numpy as np
 from datatrove.pipeline.filters.c4_filters import CITATION_REGEX, ELLIPSIS, END_PUNCTUATION, POLICY_SUBSTRINGS
 
 from ...core.settings_filters import C4Quality
+from .columns import totals
 from .lexicon import Lexicon
 from .tokens import Words
 
@@ -23,7 +24,9 @@ class Lines(NamedTuple):
     kept: list[str]
     lorem_ipsum: int = 0
     curly_bracket: int = 0
-    dropped: Sequence[int] = ()  # places of lines that had the right words
+    dropped: Sequence[int] = ()  # places of lines that fell though they fit
+    altered: Sequence[int] = ()  # places of kept lines that a citation was cut out of
+    rewritten: Sequence[str] = ()  # these lines, as they are kept
 
 
 class Remains(NamedTuple):
@@ -44,44 +47,51 @@ def remains(
 ) -> Remains:
     """What C4 leaves of texts. lines: those of each text, stripped; words: of the texts, as the lexicon read them.
 
-    Words and sentences of lines come from the chunks that were read. A text is read again, line by line, if its words
-    depend on more than chunks, if citations are cut out of it, or if lines without a word may stay.
+    Words and sentences of lines come from the chunks that were read. Read again are lines that a citation was cut out
+    of, and all lines of a text whose words depend on more than chunks, or if lines without a word may stay.
     """
     found, least, most = lexicon.lines(words.chunks), settings.min_words_per_line, settings.max_word_length
     fits = (found.chunks >= least) & ((found.longest <= most) | (most == -1))
     borders = np.searchsorted(found.owner, np.arange(len(texts) + 1)).tolist()
     kept: list[Lines] = []
-    again: list[int] = []
+    again: dict[int, Sequence[str]] = {}
     for place, text in enumerate(texts):
         begin, end = borders[place : place + 2]
-        cited = settings.remove_citations and "[" in text and CITATION_REGEX.search(text) is not None
-        if words.whole[place] or cited or least < 1:
-            again.append(place)
-            kept.append(kept_lines(lines[place], text, settings, [_fits(x, least, most) for x in lines[place]], cited))
+        if words.whole[place] or least < 1:
+            fit = [_fits(line, least, most) for line in lines[place]]
+            kept.append(kept_lines(lines[place], text, settings, fit))
             fits[begin:end] = False
+            again[place] = kept[-1].kept
         else:
-            filled = list(filter(None, lines[place]))
-            kept.append(kept_lines(filled, text, settings, fits[begin:end].tolist()))
-            fits[[begin + dropped for dropped in kept[-1].dropped]] = False
+            one = kept_lines(list(filter(None, lines[place])), text, settings, fits[begin:end].tolist())
+            kept.append(one)
+            if one.dropped or one.altered:
+                fits[[begin + line for line in (*one.dropped, *one.altered)]] = False
+                again[place] = one.rewritten
     sentences, counts = (
-        np.bincount(found.owner[fits], column[fits], minlength=len(texts)) for column in (found.sentences, found.words)
+        totals(found.owner[fits], column[fits], len(texts)).astype(np.float64)  # without a line, NumPy's are integers
+        for column in (found.sentences, found.words)
     )
     if again:
-        sentences[again], counts[again] = lexicon.read_lines(
-            [kept[place].kept for place in again], [languages[place] for place in again], words.whole[again]
+        places = list(again)
+        more = lexicon.read_lines(
+            list(again.values()), [languages[place] for place in places], np.ones(len(places), dtype=np.bool_)
         )
+        sentences[places] += more[0]
+        counts[places] += more[1]
     return Remains(kept, sentences, counts)
 
 
-def kept_lines(lines: list[str], text: str, settings: C4Quality, fits: list[bool], cited: bool = False) -> Lines:
-    """What is left of a text. fits: the lines that have words enough, and none too long; cited: it holds citations.
+def kept_lines(lines: list[str], text: str, settings: C4Quality, fits: list[bool]) -> Lines:
+    """What is left of a text. fits: the lines that have words enough, and none that is too long.
 
     Most texts hold nothing of what most rules look for: what does not stand in the text is not looked for in its lines.
     """
-    lowered = text.lower()
+    cited = settings.remove_citations and "[" in text and CITATION_REGEX.search(text) is not None
+    lowered = (CITATION_REGEX.sub("", text) if cited else text).lower()
 
-    def sought(wanted: bool, *phrases: str) -> tuple[str, ...]:  # a removed citation may leave a phrase that was none
-        return tuple(one for one in phrases if cited or one in lowered) if wanted else ()
+    def sought(wanted: bool, *phrases: str) -> tuple[str, ...]:
+        return tuple(one for one in phrases if one in lowered) if wanted else ()
 
     lorem, curly = sought(settings.filter_lorem_ipsum, LOREM), sought(settings.filter_curly_bracket, "{")
     script, policy = sought(settings.filter_javascript, SCRIPT), sought(settings.filter_policy, *POLICY_SUBSTRINGS)
@@ -89,9 +99,12 @@ def kept_lines(lines: list[str], text: str, settings: C4Quality, fits: list[bool
         return Lines(list(compress(lines, fits)))
     kept: list[str] = []
     dropped: list[int] = []
+    altered: list[int] = []
+    rewritten: list[str] = []
     lorems = curlies = 0
     for place in compress(range(len(lines)), fits):  # in datatrove's order of rules; but it stops at the line that
-        line = CITATION_REGEX.sub("", lines[place]) if cited else lines[place]  # condemns, and here all are seen
+        whole = lines[place]  # condemns, and here all are seen
+        line = CITATION_REGEX.sub("", whole) if cited and "[" in whole else whole
         small = line.lower() if lorem or script or policy else ""
         if settings.filter_no_terminal_punct and (not line.endswith(END_PUNCTUATION) or line.endswith(ELLIPSIS)):
             dropped.append(place)
@@ -105,9 +118,12 @@ def kept_lines(lines: list[str], text: str, settings: C4Quality, fits: list[bool
             curlies += not lorems
         if policy and any(map(small.__contains__, policy)):
             dropped.append(place)
-        else:
-            kept.append(line)
-    return Lines(kept, lorems, curlies, dropped)
+            continue
+        kept.append(line)
+        if line is not whole and line != whole:
+            altered.append(place)
+            rewritten.append(line)
+    return Lines(kept, lorems, curlies, dropped, altered, rewritten)
 
 
 def _fits(line: str, least: int, longest: int) -> bool:

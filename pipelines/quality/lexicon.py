@@ -49,7 +49,7 @@ class Lexicon:
         self._chunks, self._words = HashTable(), HashTable()
         self._starts, self._counts, self._flat = Column(np.int64), Column(np.int64), Column(np.int32)
         self._joins = Column(np.uint8)
-        self.lengths, self.hashes, self.powers = Column(np.int64), Column(np.uint64), Column(np.uint64)
+        self.lengths, self.hashes, self.powers = Column(np.int32), Column(np.uint64), Column(np.uint64)
         self.symbol, self.alpha = Column(np.bool_), Column(np.bool_)
         self.stop = Column(np.uint8)  # a bit for each of Gopher's stop words
         self.sentence = Column(np.uint8)  # CLOSES, INSIDE, OPENS

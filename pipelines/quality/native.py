@@ -107,10 +107,11 @@ class Measures:
         yield {**found, "characters": np.array([len(text) for text in texts], dtype=np.float64)}
 
         group.words = self._lexicon.read(group.of(group.texts), group.of(group.languages))
+        first = len(self._again) if self._settings.scores else 1  # most texts that repeat do so in the shortest runs
         for sizes, measure, name in (
             (self._tops, top_characters, "top_{}_gram"),
-            (self._again[:1], repeated_characters, "duplicated_{}_n_grams"),  # most that repeat do so here
-            (self._again[1:], repeated_characters, "duplicated_{}_n_grams"),
+            (self._again[:first], repeated_characters, "duplicated_{}_n_grams"),
+            (self._again[first:], repeated_characters, "duplicated_{}_n_grams"),
         ):
             size = np.maximum(1, [len(text) for text in group.of(group.texts)])
             yield {name.format(n): found / size for n, found in measure(group.words, self._lexicon, sizes).items()}

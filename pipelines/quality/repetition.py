@@ -31,13 +31,17 @@ def top_characters(words: Words, lexicon: Lexicon, sizes: Sequence[int]) -> dict
     begins = np.cumsum(words.counts) - words.counts
     keys = np.zeros(len(words.ids), dtype=np.uint64)
     own = words.ids.astype(np.uint64) + np.uint64(1)
+    maybe = np.arange(len(keys))
     found: dict[int, np.ndarray] = {}
     for n in range(1, max(sizes, default=0) + 1):
         keys = keys[: len(own) - n + 1] * np.uint64(BASE) + own[n - 1 :]
         if n not in sizes:
             continue
+        maybe = maybe[: np.searchsorted(maybe, len(keys))]
         times, at = np.ones(texts, dtype=np.int64), begins.copy()  # where nothing repeats: the first n-gram, once
-        again, _, count = _repeated(_within_texts(keys, owner, words.counts, n))
+        again, _, count = _repeated(_within_texts(keys, owner, words.counts, n)[maybe])
+        again = maybe[again]
+        maybe = again[:-1][np.diff(again) == 1]  # where a longer run repeats, this one does, and that at the next word
         np.maximum.at(times, owner[again], count)
         best = again[count == times[owner[again]]]
         whose, first = np.unique(owner[best], return_index=True)
