@@ -13,14 +13,15 @@ from collections.abc import Callable, Sequence
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
 
 from .extraction.cascade import cascade
+from .extraction.fence import CHAPTERS, Html
 from .extraction.fence import Extracted as Extracted
-from .extraction.fence import Html
-from .extraction.peers import resiliparse, trafilatura
+from .extraction.peers import chapters, resiliparse, trafilatura
 
 ENGINES: dict[str, Callable[[Sequence[bytes]], list[tuple[str, str]]]] = {  # pages in UTF-8
     "cascade": cascade,
     "resiliparse": resiliparse,
     "trafilatura": trafilatura,
+    CHAPTERS: chapters,
 }
 BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 NO_BREAK_SPACES = re.compile(r"[\xa0\u2007\u202f]")

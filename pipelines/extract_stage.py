@@ -61,7 +61,8 @@ def extract_unit(unit: Unit, folder: Path, config: dict[str, Any], given: Sequen
     )
     writer = UnitWriter(folder, unit.name, [one.name for one in classifiers])
     with ScoreWriter(folder, unit.name, refiner.measures) as scores, writer as out:
-        for batch in batches(read(source, unit.spec, settings.max_html_bytes)):
+        items = read(source, unit.spec, settings.max_html_bytes, settings.page_seconds, settings.page_mb)
+        for batch in batches(items):
             out.counters.update(f"records.{item.kind}" for item in batch if isinstance(item, Other))
             documents = [item for item in batch if not isinstance(item, Other)]
             out.counters["documents_in"] += len(documents)
@@ -101,4 +102,4 @@ def _external(recipe: Recipe) -> dict[str, str]:
     return {**stamps(recipe), **index_stamps(recipe), **digests(recipe), **library_versions(recipe)}
 
 
-EXTRACT = Stage("extract", inputs=("crawl",), config=_config, work=_work, version=5, external=_external)
+EXTRACT = Stage("extract", inputs=("crawl",), config=_config, work=_work, version=6, external=_external)

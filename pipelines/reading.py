@@ -20,6 +20,7 @@ from ..core.settings_sources import (
     WikipediaSource,
 )
 from ..core.units import Unit
+from .extraction.fence import CHAPTERS, fence
 from .sources.books import read_books
 from .sources.common_crawl import crawl_files, read_crawl_file
 from .sources.html_folder import page_url, read_html
@@ -33,19 +34,22 @@ from .sources.wikipedia import read_wikipedia
 
 DUMP_PARTS = 4  # a dump's pages cost much more than its decompression, up to ...
 DUMP_PARTS_BELOW = 64 << 20  # ... this size; larger dumps come in many files, or with an index
+PAGE_SECONDS, PAGE_MB = 10.0, 1024  # as in the recipe's section extract
 PARQUET_PART = 256 << 20  # a larger file is shared by several units
 
 Spec = Mapping[str, Any]
 
 
-def read(source: Source, spec: Spec, max_bytes: int) -> Iterator[Item]:
-    """The records of one unit."""
+def read(
+    source: Source, spec: Spec, max_bytes: int, page_seconds: float = PAGE_SECONDS, page_mb: int = PAGE_MB
+) -> Iterator[Item]:
+    """The records of one unit. page_seconds, page_mb: what the parser of a book's chapters may take."""
     if isinstance(source, CommonCrawlSource):
         yield from (read_selected if "selection" in spec else read_crawl_file)(source, spec, max_bytes)
     elif isinstance(source, HtmlSource):
         yield from read_html(spec, open_binary, max_bytes)
     elif isinstance(source, BooksSource):
-        yield from read_books(source, spec, open_binary, max_bytes)
+        yield from read_books(source, spec, open_binary, max_bytes, fence(CHAPTERS, page_seconds, page_mb).extract)
     else:
         yield from _of_file(source, spec, max_bytes)
 

@@ -153,7 +153,7 @@ def _reread(run: Run, name: str, wanted: set[str]) -> dict[str, dict[str, str]]:
     source = next(source for source in run.recipe.sources if source.name == unit.spec["source"])
     engine = fence(settings.engine, settings.page_seconds, settings.page_mb)
     found: dict[str, dict[str, str]] = {}
-    for item in read(source, unit.spec, settings.max_html_bytes):
+    for item in read(source, unit.spec, settings.max_html_bytes, settings.page_seconds, settings.page_mb):
         if isinstance(item, Other):
             continue
         url = item.url if isinstance(source, CrawlSource) else ""

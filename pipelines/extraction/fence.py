@@ -32,6 +32,7 @@ GROUP_BYTES = 2 << 20
 TIMES_UP = (signal.SIGPROF, signal.SIGALRM)  # of the processor's clock, and of the one on the wall
 READY = b"ready\n"  # what a child says first: an engine that cannot start is no page's fault
 
+CHAPTERS = "chapters"  # the engine for books; no choice of the recipe
 OPTIONAL = "trafilatura"  # an extra of the package; the other engines come with it
 
 Html = tuple[bytes, str | None]  # and the charset of the HTTP header

@@ -2,7 +2,8 @@
 
 origin_offset is the chapter's number, from 1, in the book's order; 0 for a whole book. In a zip of several texts, place
 and detail name the one.
-Reasons of losses: bad_epub, bad_zip, drm, too_large, truncated_gzip, bad_gzip, bad_encoding, unreadable_file.
+Reasons of losses: bad_epub, bad_zip, drm, too_large, truncated_gzip, bad_gzip, bad_encoding, unreadable_file; and for
+chapters of an .epub those of extraction/fence.py.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ from __future__ import annotations
 import codecs
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, BinaryIO
 
 from resiliparse.parse.encoding import detect_encoding
 
 from ...core.settings_sources import BooksSource
-from .epub import BadBook, as_bad_book, member, read_epub
+from ..extraction.fence import Refused
+from .epub import BadBook, Extract, as_bad_book, member, read_epub
 from .gutenberg import chapters, strip_gutenberg
 from .html_folder import TooLarge, whole_file
 from .records import Item, Loss, RawRecord
@@ -29,13 +31,13 @@ CENTRAL_LIMIT = 1 << 30  # bytes of a zip: its directory is held
 
 
 def read_books(
-    source: BooksSource, spec: Mapping[str, Any], open_file: Callable[[str], BinaryIO], max_bytes: int
+    source: BooksSource, spec: Mapping[str, Any], open_file: Callable[[str], BinaryIO], max_bytes: int, extract: Extract
 ) -> Iterator[Item]:
-    """The books of a unit's files. spec: files (to open) and keys (their names in doc_ids)."""
+    """The books of a unit's files. spec: files (to open) and keys (their names in doc_ids); extract: of chapters."""
     for file, key in zip(spec["files"], spec["keys"], strict=True):
         try:
             with open_file(file) as handle:
-                for item in _books(source, handle, key, max_bytes):
+                for item in _books(source, handle, key, max_bytes, extract):
                     assert isinstance(item, RawRecord | Loss)
                     yield replace(item, file=file, key=key)
         except BadBook as bad:
@@ -49,7 +51,7 @@ def read_books(
             yield Loss(0, "0!", "unreadable_file", "", None, str(error), file, key)
 
 
-def _books(source: BooksSource, handle: BinaryIO, name: str, max_bytes: int) -> Iterator[Item]:
+def _books(source: BooksSource, handle: BinaryIO, name: str, max_bytes: int, extract: Extract) -> Iterator[Item]:
     archived = handle.read(2) == b"PK" or name.lower().endswith((".zip", ".epub"))
     handle.seek(0)
     if not archived:
@@ -62,14 +64,20 @@ def _books(source: BooksSource, handle: BinaryIO, name: str, max_bytes: int) -> 
         archive = zipfile.ZipFile(handle)
     with archive:
         if "META-INF/container.xml" in archive.NameToInfo or "mimetype" in archive.NameToInfo:
-            yield from _epub(source, archive, max_bytes)
+            yield from _epub(source, archive, max_bytes, extract)
         else:
             yield from _zipped(source, archive, max_bytes)
 
 
-def _epub(source: BooksSource, archive: zipfile.ZipFile, max_bytes: int) -> Iterator[Item]:
-    book = read_epub(archive, max_bytes)
-    yield from _documents(source, book.title, book.author, book.date, "", book.chapters, "")
+def _epub(source: BooksSource, archive: zipfile.ZipFile, max_bytes: int, extract: Extract) -> Iterator[Item]:
+    """A chapter that is refused costs itself; where the document is the book, it costs the book."""
+    book = read_epub(archive, max_bytes, extract)
+    parts: list[tuple[str, str] | Refused] = []
+    for number, one in enumerate(book.chapters, start=1):
+        if isinstance(one, Refused) and source.per == "book":
+            raise BadBook(one.reason, f"chapter {number}: {one.detail}".rstrip(": "), one.value)
+        parts.append(one if isinstance(one, Refused) else (one.title, one.text))
+    yield from _documents(source, book.title, book.author, book.date, "", parts, "")
 
 
 def _zipped(source: BooksSource, archive: zipfile.ZipFile, max_bytes: int) -> Iterator[Item]:
@@ -95,14 +103,25 @@ def _text_book(source: BooksSource, data: bytes, within: str) -> Iterator[Item]:
 
 
 def _documents(
-    source: BooksSource, title: str, author: str, date: str, url: str, parts: list[tuple[str, str]], within: str
+    source: BooksSource,
+    title: str,
+    author: str,
+    date: str,
+    url: str,
+    parts: Sequence[tuple[str, str] | Refused],
+    within: str,
 ) -> Iterator[Item]:
     name = f"{title}, by {author}" if title and author else title
     prefix = f"{within}#" if within else ""
     if source.per == "book":
-        yield RawRecord(0, f"{prefix}0", url, name, date, text="\n\n".join(text for _, text in parts if text))
+        texts = [part[1] for part in parts if not isinstance(part, Refused)]
+        yield RawRecord(0, f"{prefix}0", url, name, date, text="\n\n".join(text for text in texts if text))
         return
-    for number, (heading, text) in enumerate(parts, start=1):
+    for number, part in enumerate(parts, start=1):
+        if isinstance(part, Refused):
+            yield Loss(number, f"{prefix}{number}", part.reason, url, part.value, part.detail)
+            continue
+        heading, text = part
         label = ": ".join(part for part in (name, heading) if part)
         yield RawRecord(number, f"{prefix}{number}", url, label, date, text=text)
 

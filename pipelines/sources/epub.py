@@ -10,15 +10,13 @@ import posixpath
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
-from resiliparse.extract.html2text import extract_plain_text
-from resiliparse.parse.encoding import bytes_to_str, detect_encoding
-from resiliparse.parse.html import HTMLTree
+from ..extraction.fence import Extracted, Html, Refused
 
 PACKAGE_LIMIT = 4 << 20  # bytes of container.xml, of the package, of encryption.xml
 MARKUP = 4  # a book's XHTML may be so many times as large as its text may be
@@ -41,6 +39,9 @@ BROKEN = (
 )  # fmt: skip — what zipfile raises, depending on which byte of an archive is wrong
 
 
+Extract = Callable[[Sequence[Html]], Sequence[Extracted | Refused]]
+
+
 class BadBook(Exception):
     """A file that is no readable book."""
 
@@ -51,12 +52,12 @@ class BadBook(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Epub:
-    """What the package says, and (title, text) of each chapter."""
+    """What the package says, and each chapter: its heading and whole text, or why it was refused."""
 
     title: str
     author: str
     date: str
-    chapters: list[tuple[str, str]]
+    chapters: list[Extracted | Refused]
 
 
 @contextmanager
@@ -77,8 +78,8 @@ def member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
     return data
 
 
-def read_epub(archive: zipfile.ZipFile, max_bytes: int) -> Epub:
-    """The whole book. max_bytes: of a chapter's XHTML, and of the text."""
+def read_epub(archive: zipfile.ZipFile, max_bytes: int, extract: Extract) -> Epub:
+    """The whole book. max_bytes: of a chapter's XHTML, and of the text; extract: gives the text of chapters."""
     with as_bad_book("bad_epub"):
         package_name = _package_name(archive)
         package = ElementTree.fromstring(member(archive, package_name, PACKAGE_LIMIT))
@@ -86,13 +87,14 @@ def read_epub(archive: zipfile.ZipFile, max_bytes: int) -> Epub:
         locked = _locked(archive) & set(names)
         if locked:
             raise BadBook("drm", f"{len(locked)} of {len(names)} chapters are encrypted")
-        chapters: list[tuple[str, str]] = []
+        chapters: list[Extracted | Refused] = []
         markup = size = 0
         for name in names:
             page = member(archive, name, max_bytes)
             markup += len(page)
-            chapters.append(_chapter(page))
-            size += len(chapters[-1][1])
+            [found] = extract([(page, None if b"encoding=" in page[:200] else "utf-8")])
+            chapters.append(found)
+            size += len(found.text) if isinstance(found, Extracted) else 0
             if size > max_bytes or markup > MARKUP * max_bytes:
                 raise BadBook("too_large", "book", float(max(size, markup)))
         if not chapters:
@@ -139,16 +141,3 @@ def _locked(archive: zipfile.ZipFile) -> set[str]:
         if reference is not None and (method is None or method.get("Algorithm") not in FONTS):
             found.add(posixpath.normpath(unquote(reference.get("URI", ""))))
     return found
-
-
-def _chapter(page: bytes) -> tuple[str, str]:
-    encoding = "utf-8" if b"encoding=" not in page[:200] else detect_encoding(page, from_html_meta=True) or "utf-8"
-    tree = HTMLTree.parse(bytes_to_str(page, encoding, errors="replace", fallback_encodings=("utf-8", "windows-1252")))
-    body = tree.document
-    headings = (body.get_elements_by_tag_name(tag) for tag in ("h1", "h2", "h3")) if body else ()
-    heading = next((node for found in headings for node in found), None)
-    text = extract_plain_text(
-        tree, main_content=False, preserve_formatting=True, list_bullets=False, alt_texts=False, form_fields=False
-    )
-    title = heading.text if heading is not None else tree.title
-    return " ".join((title or "").split()), text.strip()

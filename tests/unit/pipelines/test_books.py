@@ -277,3 +277,29 @@ def test_files_that_are_no_archives_and_archives_that_are_no_books(tmp_path: Pat
     assert [(item.key, item.reason) for item in found if isinstance(item, Loss)] == [
         ("a.epub", "bad_zip"), ("b.zip", "bad_zip"), ("c.epub", "bad_epub"),
     ]  # fmt: skip
+
+
+HANGS = b"<p " + b" ".join(b"a%d=%d" % (n, n) for n in range(60_000)) + b">text</p>"  # quadratic, in C
+
+
+@pytest.mark.parametrize("per", ["chapter", "book"])
+def test_a_chapter_that_hangs_costs_its_limit(tmp_path: Path, per: str) -> None:
+    def change(name: str, data: bytes) -> bytes:
+        return HANGS if name == "OEBPS/text/part002.xhtml" else data
+
+    path = epub(tmp_path / "a.epub", [("One", "First."), ("Two", "Second."), ("Three", "Third.")], change=change)
+    epub(tmp_path / "b.epub", [("One", "Alone.")])
+    source = {"kind": "books", "name": "b", "paths": [str(tmp_path)], "per": per}
+    recipe = Recipe.model_validate({"name": "r", "sources": [source]})
+    crawl: Any = None
+    [unit] = units(recipe, tmp_path, crawl)
+    found = list(read(recipe.sources[0], unit.spec, MAX * 8, page_seconds=0.5, page_mb=500))
+    (loss,) = [item for item in found if isinstance(item, Loss)]
+    assert (loss.reason, loss.value, loss.file) == ("extract_timeout", 0.5, str(path))
+    texts = [(item.offset, (item.text or "").split()[-1]) for item in found if isinstance(item, RawRecord)]
+    if per == "chapter":
+        assert (loss.offset, loss.place) == (2, "2")
+        assert texts == [(1, "First."), (3, "Third."), (1, "Alone.")]
+    else:
+        assert loss.detail == "chapter 2"
+        assert texts == [(0, "Alone.")]
