@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from itertools import chain
 
 import numpy as np
 from datatrove.pipeline.filters.gopher_quality_filter import STOP_WORDS
@@ -170,12 +169,12 @@ class Lexicon:
         assert speaks is not None, "a chunk of a text that is read as a whole"
         borders = zip(found.starts[at].tolist(), found.ends[at].tolist(), strict=True)
         chunks = [found.joined[start:end] for start, end in borders]
-        words = speaks.of(chunks)
-        counts = np.fromiter(map(len, words), dtype=np.int64, count=len(words))
+        words, numbers = speaks.of(chunks)
+        counts = np.array(numbers, dtype=np.int64)
         self._chunks.add(keys)
         self._starts.extend(len(self._flat) + np.cumsum(counts) - counts)
         self._counts.extend(counts)
-        self._flat.extend(self._ids(list(chain.from_iterable(words))))
+        self._flat.extend(self._ids(words))
         self._joins.extend(np.array([speaks.joins(chunk) for chunk in chunks], dtype=np.uint8))
 
     def _ids(self, words: list[str]) -> np.ndarray:

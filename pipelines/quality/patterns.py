@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from re import _constants as ops  # type: ignore[attr-defined]  # private, but the same since Python 3.4
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any, NamedTuple
@@ -65,11 +66,7 @@ class ByCharacter(dict[str, "Finder | None"]):
         tried = [
             piece for piece, (ranges, _) in self._edges.items() if any(low <= point <= high for low, high in ranges)
         ]
-        self[char] = None
-        if tried:
-            found = re.compile("|".join(tried))
-            width = max(int(parser.parse(piece).getwidth()[1]) for piece in tried)
-            self[char] = Finder(found.search if self._last else found.match, width)
+        self[char] = _compiled(tuple(tried), self._last) if tried else None
         return self[char]
 
     def edges(self) -> re.Pattern[str]:
@@ -78,6 +75,14 @@ class ByCharacter(dict[str, "Finder | None"]):
         return re.compile(
             "[" + "".join(f"\\U{low:08x}-\\U{high:08x}" for low, high in pairs) + "]" if pairs else "(?!)"
         )
+
+
+@cache
+def _compiled(pieces: tuple[str, ...], last: bool) -> Finder:
+    """Shared by characters and languages: large classes take re tens of milliseconds."""
+    found = re.compile("|".join(pieces))
+    width = max(int(parser.parse(piece).getwidth()[1]) for piece in pieces)
+    return Finder(found.search if last else found.match, width)
 
 
 def by_character(pattern: re.Pattern[str], pieces: Sequence[str], anchor: Any) -> dict[str, Finder | None]:

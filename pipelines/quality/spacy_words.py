@@ -28,13 +28,32 @@ class SpaCyWords:
         """Bit 1: may end with the first part of a word with a blank; bit 2: may begin with the second."""
         return chunk.endswith(self._firsts) | chunk.startswith(self._seconds) << 1 if self._firsts else 0
 
-    def of(self, chunks: list[str]) -> list[list[str]]:
-        """The words of each chunk. One that would take spaCy too long is a word, such as 20,000 brackets (a minute)."""
-        found = [[one] if len(one) > LONG and _steps(one) > DEAR else self._rules.cut(one) for one in chunks]
-        if None not in found:
-            return [words or [] for words in found]
-        by_spacy = iter(self._by_spacy([chunk for chunk, words in zip(chunks, found, strict=True) if words is None]))
-        return [next(by_spacy) if words is None else words for words in found]
+    def of(self, chunks: list[str]) -> tuple[list[str], list[int]]:
+        """The words of chunks, one after another, and how many each has: no list for each, which Python would track.
+
+        A chunk that would take spaCy too long is one word, such as 20,000 brackets (a minute).
+        """
+        flat: list[str] = []
+        counts: list[int] = []
+        left: list[str] = []
+        for one in chunks:
+            words = [one] if len(one) > LONG and _steps(one) > DEAR else self._rules.cut(one)
+            if words is None:
+                left.append(one)
+                counts.append(-1)
+            else:
+                flat += words
+                counts.append(len(words))
+        if not left:
+            return flat, counts
+        at, cut, by_spacy = 0, flat, iter(self._by_spacy(left))
+        flat = []
+        for place, count in enumerate(counts):
+            words = next(by_spacy) if count < 0 else cut[at : at + count]
+            at += max(0, count)
+            flat += words
+            counts[place] = len(words)
+        return flat, counts
 
     def _by_spacy(self, chunks: list[str]) -> list[list[str]]:
         """All in one call; line feeds are words of their own to spaCy."""
