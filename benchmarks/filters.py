@@ -8,9 +8,10 @@ Twice: every document through all four filters (datatrove: each asked in turn; o
 them), and each document until the first objection.
 
 Texts are what our extraction finds on pages: some stretches of each WARC file, in the file's order. Ours tokenises a
-word when it first meets it: it is timed as in a worker that has read the 400 pages before each stretch, and fresh.
-Without a WARC, the samples beside the repository are taken. Libraries and language models are loaded before. Seconds
-are the processor's, so that other processes count less.
+word when it first meets it: it reads the files from their beginning as a worker does, and is timed where it comes to
+these stretches; and once more fresh, on nothing but the stretches. Without a WARC, the samples beside the repository
+are taken. Libraries and language models are loaded before. Seconds are the processor's, so that other processes count
+less.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -26,6 +28,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from _bench import SHARED, arguments, finish, print_table, read_documents
 
 if TYPE_CHECKING:
+    from crawl2chat.pipelines.filters import QualityFilters
     from crawl2chat.pipelines.sources.records import RawRecord
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # one core, for both; before NumPy is loaded
@@ -34,9 +37,9 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # one core, for bo
 WARCS = [SHARED / "data" / name / "pages.warc.gz" for name in ("trafilatura-eval", "debian-multilang-html")]
 REPEATS = 2
 STRETCHES = 3  # of each file
-BEFORE = 400  # pages before a stretch
 BATCH = 128  # documents that ours is given at a time, as in the stage
 Documents = list[tuple[str, str]]  # text, language
+Way = list[tuple[bool, Documents]]  # in the order of reading: whether these are timed
 
 
 class Decision(NamedTuple):
@@ -44,6 +47,9 @@ class Decision(NamedTuple):
 
     reason: str | None
     text: str | None
+
+
+Timed = tuple[float, list[Decision]]  # seconds of the processor, and what comes out
 
 
 class Comparison(NamedTuple):
@@ -58,24 +64,28 @@ class Comparison(NamedTuple):
     kinds: Counter[tuple[str, str]]  # disagreements: what datatrove says, what we say
 
 
-def pages(warcs: list[Path], limit: int) -> tuple[Documents, Documents]:
-    """Extracted texts with their languages: some stretches of each file, and the pages that stand before these."""
+def pages(warcs: list[Path], limit: int) -> Way:
+    """Extracted texts with their languages: all of the files up to the last timed one; some stretches are timed."""
     from crawl2chat.pipelines.extract import extract
     from crawl2chat.pipelines.language import identify
 
-    chosen: tuple[list[str], list[str]] = ([], [])
+    way: Way = []
     for path in warcs:
-        count = sum(1 for _ in _records(path))
-        stretch = count // STRETCHES
-        timed = min(stretch, -(-limit // (len(warcs) * STRETCHES)))
+        stretch = sum(1 for _ in _records(path)) // STRETCHES
+        size = min(stretch, -(-limit // (len(warcs) * STRETCHES)))
+        start = (stretch - size) // 2
+        texts: list[tuple[bool, str]] = []
         for number, record in enumerate(_records(path)):
-            place = number % stretch - min(BEFORE, stretch - timed)
-            if place < timed and (text := extract(record.html or b"", record.charset).text):
-                chosen[place < 0].append(text)
-    found = [
-        [(text, lang) for text, (lang, _) in zip(texts, identify(texts), strict=True)] for texts in chosen if texts
-    ]
-    return found[0], found[1] if len(found) > 1 else []
+            if text := extract(record.html or b"", record.charset).text:
+                texts.append((start <= number % stretch < start + size and number < STRETCHES * stretch, text))
+        languages = [language for language, _ in identify([text for _, text in texts])]
+        spoken = [(timed, (text, language)) for (timed, text), language in zip(texts, languages, strict=True)]
+        way += [(timed, [one for _, one in some]) for timed, some in groupby(spoken, key=itemgetter(0))]
+    return way if way[-1][0] else way[:-1]
+
+
+def timed_ones(way: Way) -> Documents:
+    return [document for timed, documents in way if timed for document in documents]
 
 
 def _records(path: Path) -> Iterator[RawRecord]:
@@ -86,23 +96,26 @@ def _records(path: Path) -> Iterator[RawRecord]:
         yield from (one for one in read_warc(handle, 10 << 20) if isinstance(one, RawRecord) and one.html)
 
 
-def compare(documents: Documents, others: Documents) -> Comparison:
-    """Time both, and compare what they say of each document. others: what ours has seen before."""
-    languages = {language for _, language in documents + others}
+def compare(way: Way) -> Comparison:
+    """Time both on the timed documents, and compare what they say of each."""
+    documents = timed_ones(way)
+    languages = {language for _, some in way for _, language in some}
     chains = {language: their_chain(language) for language in {language for _, language in documents}}
-    our_run([("One word.", language) for language in languages])()
+    ours([(False, [("One word.", language) for language in languages])])
 
-    def theirs(whole: bool) -> Callable[[], list[Decision]]:
-        return lambda: [chains[language](text, whole) for text, language in documents]
+    def theirs(whole: bool) -> Timed:
+        began = time.process_time()
+        found = [chains[language](text, whole) for text, language in documents]
+        return time.process_time() - began, found
 
-    runs = (
-        [theirs(True)] * REPEATS,
-        [our_run(documents, others, scores=True) for _ in range(REPEATS)],
-        [theirs(False)] * REPEATS,
-        [our_run(documents, others) for _ in range(REPEATS)],
-        [our_run(documents) for _ in range(REPEATS)],
-    )
-    best = [min((_timed(run) for run in same), key=itemgetter(0)) for same in runs]
+    runs: list[Callable[[], Timed]] = [
+        lambda: theirs(True),
+        lambda: ours(way, scores=True),
+        lambda: theirs(False),
+        lambda: ours(way),
+        lambda: ours([(True, documents)]),
+    ]
+    best = [min((run() for _ in range(REPEATS)), key=itemgetter(0)) for run in runs]
     pairs = list(zip(best[2][1], best[3][1], strict=True))
     kinds = Counter(
         (a.reason or "kept", "kept, other text" if a.reason == b.reason else b.reason or "kept")
@@ -112,34 +125,28 @@ def compare(documents: Documents, others: Documents) -> Comparison:
     return Comparison(*(len(documents) / seconds for seconds, _ in best), 1 - kinds.total() / len(pairs), kinds)
 
 
-def _timed(work: Callable[[], list[Decision]]) -> tuple[float, list[Decision]]:
-    """Seconds of the processor, and what comes out."""
-    began = time.process_time()
-    found = work()
-    return time.process_time() - began, found
-
-
-def our_run(
-    documents: Documents, before: Documents | None = None, scores: bool = False
-) -> Callable[[], list[Decision]]:
-    """Ours on all documents, with a lexicon of its own that has seen others."""
+def ours(way: Way, scores: bool = False) -> Timed:
+    """Ours on all documents, with a lexicon of its own; seconds and decisions of the timed ones."""
     from crawl2chat.core.settings_filters import Filters
     from crawl2chat.pipelines.filters import QualityFilters
     from crawl2chat.pipelines.quality.lexicon import Lexicon
 
     filters = QualityFilters(Filters(scores=scores), Lexicon())
+    seconds, found = 0.0, []
+    for timed, documents in way:
+        began = time.process_time()
+        decisions = [one for start in range(0, len(documents), BATCH) for one in _batch(filters, documents, start)]
+        if timed:
+            seconds += time.process_time() - began
+            found += decisions
+    return seconds, found
 
-    def run(documents: Documents = documents) -> list[Decision]:
-        found = []
-        for start in range(0, len(documents), BATCH):
-            batch = documents[start : start + BATCH]
-            for verdict in filters.judge([text for text, _ in batch], [language for _, language in batch]):
-                reason = verdict.objection.reason if verdict.objection else None
-                found.append(Decision(reason, None if reason else verdict.text))
-        return found
 
-    run(before or [])
-    return run
+def _batch(filters: QualityFilters, documents: Documents, start: int) -> Iterator[Decision]:
+    texts, languages = zip(*documents[start : start + BATCH], strict=True)
+    for verdict in filters.judge(texts, languages):
+        reason = verdict.objection.reason if verdict.objection else None
+        yield Decision(reason, None if reason else verdict.text)
 
 
 def their_chain(language: str) -> Callable[[str, bool], Decision]:
@@ -190,18 +197,16 @@ def main() -> None:
     options = parser.parse_args()
     limit = 120 if options.quick else options.limit
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    documents, others = pages(options.warc or WARCS, limit)
+    way = pages(options.warc or WARCS, limit)
     if not options.warc:
         texts = [(text, "en") for text in read_documents(options.documents)]
-        step = max(1, len(texts) // limit)
-        documents += texts[::step]
-        others += [text for number, text in enumerate(texts) if number % step]
+        way.append((True, texts[:: max(1, len(texts) // limit)]))
+    documents = timed_ones(way)
     size = sum(len(text) for text, _ in documents) / len(documents)
     languages = len({language for _, language in documents})
-    print(
-        f"{len(documents)} documents of {size:,.0f} characters on average, {languages} languages; {len(others)} before"
-    )
-    found = compare(documents, others)
+    total = sum(len(some) for _, some in way)
+    print(f"{len(documents)} of {total} documents, {size:,.0f} characters on average, {languages} languages")
+    found = compare(way)
     rows = [
         ["datatrove, all filters", found.theirs_all, 1.0],
         ["crawl2chat, all measures", found.ours_all, found.ours_all / found.theirs_all],

@@ -20,6 +20,11 @@ class Column:
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         return self._data[rows]
 
+    @property
+    def filled(self) -> np.ndarray:
+        """All rows, until the next is appended."""
+        return self._data[: self._rows]
+
     def extend(self, values: np.ndarray) -> None:
         needed = self._rows + len(values)
         if needed > len(self._data):

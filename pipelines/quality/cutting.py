@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...dedup.hashing import powers
+from ...core.compiled import compiled
 from .characters import BREAK, SPACE, points, table
 
 BASE = 0x9E6C63D0876A9A47  # of the polynomials that chunks, words and runs of words are hashed by; odd
-BLANK = ord(" ")
+BLANK, FEED = np.uint32(ord(" ")), np.uint32(ord("\n"))
 
 
 class Cut(NamedTuple):
@@ -30,31 +30,56 @@ class Cut(NamedTuple):
 def cut(strings: Sequence[str]) -> Cut:
     """Cut strings at white space."""
     joined = "\n".join(strings)
-    letters = points(joined)
-    bits = table()[letters]
-    solid = bits & SPACE == 0
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], solid, [False]]).view(np.int8)))
-    starts, ends = edges[::2], edges[1::2]
-    borders = np.cumsum([len(one) + 1 for one in strings], dtype=np.int64)  # behind the line feed after each string
-    owner = np.searchsorted(borders, starts, side="right")
-    first = np.zeros(len(starts) + 1, dtype=np.bool_)
-    first[:1] = True
-    first[np.searchsorted(starts, np.flatnonzero(bits & BREAK))] = True  # line feeds between strings are breaks as well
-    before = np.concatenate([[0], ends[:-1]])[: len(ends)]
-    opens = np.concatenate([[True], owner[1:] != owner[:-1]])[: len(owner)]
-    gap = ~opens & ((starts - before != 1) | (letters[before] != BLANK))
-    tail = np.zeros(len(strings), dtype=np.bool_)
-    last = np.append(owner[1:] != owner[:-1], True)[: len(owner)]
-    rest = borders[owner[last]] - 1 - ends[last]
-    tail[owner[last]] = (rest > 1) | ((rest == 1) & (letters[np.minimum(ends[last], len(letters) - 1)] != BLANK))
-    return Cut(joined, starts, ends, owner, polynomial(letters[solid], ends - starts), gap, first[:-1], tail)
+    ends = np.cumsum([len(one) + 1 for one in strings], dtype=np.int64) - 1  # of the strings in `joined`
+    return Cut(joined, *_cut(points(joined), table(), ends))
 
 
+@compiled
+def _cut(letters: np.ndarray, kinds: np.ndarray, borders: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The columns of Cut. borders: where each string ends."""
+    most = len(letters) // 2 + 1
+    starts, ends, owner = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.int64)
+    hashes, gap, first = np.empty(most, np.uint64), np.empty(most, np.bool_), np.empty(most, np.bool_)
+    tail = np.zeros(len(borders), np.bool_)
+    base, one = np.uint64(BASE), np.uint64(1)
+    count = place = 0
+    for string in range(len(borders)):
+        border = borders[string]
+        blanks = plain = 0  # white space since the last chunk, and how much of it is blanks
+        begins, opens = True, True  # a line; the string
+        while place < border:
+            kind = kinds[letters[place]]
+            if kind & SPACE:
+                blanks += 1
+                plain += letters[place] == BLANK
+                begins |= kind & BREAK != 0
+                place += 1
+                continue
+            starts[count], owner[count], first[count] = place, string, begins
+            gap[count] = not opens and (blanks != 1 or plain != 1)
+            number = np.uint64(0)
+            while place < border and not kinds[letters[place]] & SPACE:
+                number = number * base + (np.uint64(letters[place]) + one)
+                place += 1
+            ends[count], hashes[count] = place, number
+            count += 1
+            blanks = plain = 0
+            begins = opens = False
+        tail[string] = not opens and blanks > 0 and (blanks != 1 or plain != 1)
+        place = border + 1
+    return starts[:count], ends[:count], owner[:count], hashes[:count], gap[:count], first[:count], tail
+
+
+@compiled
 def polynomial(letters: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """The hash of each string of letters (code points, one string after another): its first letter counts highest."""
-    if not len(lengths):
-        return np.zeros(0, dtype=np.uint64)
-    ends = np.cumsum(lengths)
-    place = np.repeat(ends - 1, lengths) - np.arange(len(letters))
-    terms = (letters.astype(np.uint64) + np.uint64(1)) * powers(BASE, int(lengths.max()))[place]
-    return np.add.reduceat(terms, ends - lengths)
+    hashes = np.empty(len(lengths), np.uint64)
+    base, one = np.uint64(BASE), np.uint64(1)
+    place = 0
+    for string in range(len(lengths)):
+        number = np.uint64(0)
+        for _ in range(lengths[string]):
+            number = number * base + (np.uint64(letters[place]) + one)
+            place += 1
+        hashes[string] = number
+    return hashes

@@ -20,10 +20,11 @@ from datatrove.pipeline.filters.gopher_quality_filter import STOP_WORDS
 from datatrove.utils.word_tokenizers import WordTokenizer
 from spacy.pipeline import Sentencizer
 
+from ...core.compiled import compiled
 from ...dedup.hashing import mix, powers
 from ..words import RememberingSpaCy, tokenizer_for
 from .characters import ALPHA, PUNCT, SYMBOL, points, table
-from .columns import Column, owners, spread
+from .columns import Column, owners
 from .cutting import BASE, Cut, cut, polynomial
 from .hash_table import HashTable
 from .spacy_words import SpaCyWords
@@ -71,7 +72,7 @@ class Lexicon:
         meet = np.flatnonzero(joins[:-1] & (joins[1:] >> 1) & (found.owner[:-1] == found.owner[1:]))
         whole[found.owner[meet]] = True
         counts = np.bincount(found.owner, self._counts[rows], minlength=len(texts)).astype(np.int64)
-        ids = self._flat[spread(self._starts[rows], self._counts[rows])]
+        ids = _words(rows, *self._columns())
         if whole.any():
             parts = np.split(ids, np.cumsum(counts)[:-1])
             for at in np.flatnonzero(whole).tolist():
@@ -135,19 +136,12 @@ class Lexicon:
         spaCy's sentencizer: behind a word that closes, the next that is no punctuation begins a sentence. White space
         other than one blank is a token to spaCy, and begins one as well.
         """
-        counts = self._counts[rows]
-        kinds = self.sentence[self._flat[spread(self._starts[rows], counts)]]
-        matters = np.flatnonzero(kinds != INSIDE)
-        chunk = np.repeat(np.arange(len(rows), dtype=np.int32), counts)[matters]
-        kinds, line, gaps = kinds[matters], owner[chunk], np.cumsum(gap)[chunk]
-        same = line[:-1] == line[1:]
-        begins = same & (kinds[:-1] == CLOSES) & ((kinds[1:] == OPENS) | (gaps[1:] > gaps[:-1]))
-        sentences = 1 + np.bincount(line[1:][begins], minlength=lines)
-        if tail is not None:
-            last = np.append(~same, True)[: len(line)]
-            ended = line[last][kinds[last] == CLOSES]
-            sentences[ended] += tail[ended]
-        return sentences, np.bincount(owner, counts, minlength=lines)
+        tail = np.zeros(lines, np.bool_) if tail is None else tail
+        return _sentences(rows, owner, gap, tail, *self._columns(), self.sentence.filled)
+
+    def _columns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Where each chunk's words begin, how many they are, and the words of all chunks."""
+        return self._starts.filled, self._counts.filled, self._flat.filled
 
     def _rows(self, found: Cut, tokenizers: Sequence[WordTokenizer]) -> np.ndarray:
         """The rows of chunks; new ones are tokenised. tokenizers: one for each string."""
@@ -191,7 +185,7 @@ class Lexicon:
             self._words.add(new)
             self._describe([words[place] for place in at.tolist()], lengths[at], hashes[at])
             rows[missing] = self._words.look_up(keys[missing])
-        return rows.astype(np.int32)
+        return rows
 
     def _describe(self, words: list[str], lengths: np.ndarray, hashes: np.ndarray) -> None:
         """The columns of new words."""
@@ -218,6 +212,53 @@ def _cuts_chunks(tokenizer: WordTokenizer) -> SpaCyWords | None:
 def lexicon() -> Lexicon:
     """This process's: what a word is depends on no setting, and units of a worker share what they learned."""
     return Lexicon()
+
+
+@compiled
+def _words(rows: np.ndarray, starts: np.ndarray, counts: np.ndarray, flat: np.ndarray) -> np.ndarray:
+    """The words of chunks, one after another."""
+    total = 0
+    for row in rows:
+        total += counts[row]
+    words = np.empty(total, np.int32)
+    place = 0
+    for row in rows:
+        for at in range(starts[row], starts[row] + counts[row]):
+            words[place] = flat[at]
+            place += 1
+    return words
+
+
+@compiled
+def _sentences(
+    rows: np.ndarray,
+    owner: np.ndarray,
+    gap: np.ndarray,
+    tail: np.ndarray,
+    starts: np.ndarray,
+    counts: np.ndarray,
+    flat: np.ndarray,
+    kinds: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """What `Lexicon._count` returns. tail: a row for each line."""
+    sentences, words = np.ones(len(tail), np.int64), np.zeros(len(tail), np.int64)
+    line, closed, gapped = -1, False, False
+    for chunk in range(len(rows)):
+        if owner[chunk] != line:
+            if closed:
+                sentences[line] += tail[line]
+            line, closed, gapped = owner[chunk], False, False
+        gapped |= gap[chunk]
+        start, count = starts[rows[chunk]], counts[rows[chunk]]
+        words[line] += count
+        for at in range(start, start + count):
+            kind = kinds[flat[at]]
+            if kind != INSIDE:
+                sentences[line] += closed and (kind == OPENS or gapped)
+                closed, gapped = kind == CLOSES, False
+    if closed:
+        sentences[line] += tail[line]
+    return sentences, words
 
 
 def _groups(tokenizers: Sequence[WordTokenizer], owners: np.ndarray) -> dict[WordTokenizer, list[int]]:

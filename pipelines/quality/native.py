@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ...core.compiled import compiled
 from ...core.settings_filters import Filters, FineWebQuality, GopherRepetition
 from . import surface
 from .c4 import remains
 from .characters import DIGIT, UPPER, shares
-from .columns import owners, totals
 from .lexicon import Lexicon, lexicon
 from .repetition import repeated_characters, top_characters
 from .rules import Rule, custom_rules, first_broken, rules_of
@@ -103,8 +103,7 @@ class Measures:
     def _steps(self, group: Group) -> Iterator[Columns]:
         """Each step's columns for the texts that are here when it is taken."""
         texts = group.of(group.texts)
-        found = _named(surface.REPETITION, [surface.repetition(text) for text in texts])
-        yield {**found, "characters": np.array([len(text) for text in texts], dtype=np.float64)}
+        yield {**surface.repetition(texts), "characters": np.array([len(text) for text in texts], dtype=np.float64)}
 
         group.words = self._lexicon.read(group.of(group.texts), group.of(group.languages))
         first = len(self._again) if self._settings.scores else 1  # most texts that repeat do so in the shortest runs
@@ -121,10 +120,7 @@ class Measures:
             place: [line.strip() for line in text.splitlines()]
             for place, text in zip(group.here.tolist(), texts, strict=True)
         }
-        found = _named(surface.MARKS, [surface.marks(*one) for one in zip(texts, group.lines.values(), strict=True)])
-        for name in surface.MARKS[:2]:
-            found[name] /= np.maximum(1, group.words.counts)
-        yield {**found, **self._of_words(group.words)}
+        yield {**surface.marks(texts, group.words.counts), **self._of_words(group.words)}
 
         yield self._after_c4(group, group.words)
 
@@ -140,17 +136,13 @@ class Measures:
         }
 
     def _of_words(self, words: Words) -> Columns:
-        known, texts, owner = self._lexicon, len(words.counts), owners(words.counts)
-        real = ~known.symbol[words.ids]
-        count = totals(owner, real, texts)
-        stops = np.zeros(texts, dtype=np.uint8)
-        bits = known.stop[words.ids]
-        some = np.flatnonzero(bits)
-        np.bitwise_or.at(stops, owner[some], bits[some])
+        known = self._lexicon
+        columns = (known.lengths.filled, known.symbol.filled, known.alpha.filled, known.stop.filled)
+        count, characters, alpha, stops = _word_counts(words.ids, words.counts, *columns)
         return {
             "word_count": count,
-            "mean_word_length": totals(owner, real * known.lengths[words.ids], texts) / np.maximum(1, count),
-            "alpha_words_ratio": totals(owner, known.alpha[words.ids], texts) / np.maximum(1, words.counts),
+            "mean_word_length": characters / np.maximum(1, count),
+            "alpha_words_ratio": alpha / np.maximum(1, words.counts),
             "stop_words": np.bitwise_count(stops).astype(np.float64),
         }
 
@@ -172,12 +164,35 @@ class Measures:
                 "c4_curly_bracket": np.array([one.curly_bracket for one in rest.lines]),
             }
         short = (self._settings.fineweb or FineWebQuality()).short_line_length
-        found |= _named(surface.FINEWEB, [surface.fineweb(text, short) for text in group.of(group.left)])
+        found |= surface.fineweb(group.of(group.left), counts, short)
         if c4 is not None:
             for place, count in zip(group.here.tolist(), found["line_count"].tolist(), strict=True):
                 group.removed[place] -= int(count)
-        found["list_ratio"] /= np.maximum(1, counts)
         return found
+
+
+@compiled
+def _word_counts(
+    ids: np.ndarray,
+    counts: np.ndarray,
+    lengths: np.ndarray,
+    symbol: np.ndarray,
+    alpha: np.ndarray,
+    stop: np.ndarray,
+) -> tuple[np.ndarray, ...]:
+    """Of each text: words that are no symbols, their characters, words with a letter, which stop words it has."""
+    real, characters, letters = np.zeros((3, len(counts)), np.float64)
+    stops = np.zeros(len(counts), np.uint8)
+    place = 0
+    for text in range(len(counts)):
+        for word in ids[place : place + counts[text]]:
+            if not symbol[word]:
+                real[text] += 1
+                characters[text] += lengths[word]
+            letters[text] += alpha[word]
+            stops[text] |= stop[word]
+        place += counts[text]
+    return real, characters, letters, stops
 
 
 def _groups(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
@@ -190,8 +205,3 @@ def _groups(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
         size += len(text)
     if texts:
         yield start, len(texts)
-
-
-def _named(names: Sequence[str], rows: list[tuple[float, ...]]) -> Columns:
-    table = np.array(rows, dtype=np.float64).reshape(len(rows), len(names))
-    return {name: table[:, place].copy() for place, name in enumerate(names)}

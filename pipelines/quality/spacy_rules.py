@@ -54,6 +54,8 @@ class SpaCyRules:
         words, core, after = self._without_affixes(chunk)
         if core in self.special:
             words += self.special[core]
+        elif self._leaves_letters and core.isalpha():
+            words.append(core)
         elif core:
             words += self._at_infixes(core)
         if after:
@@ -72,15 +74,15 @@ class SpaCyRules:
                 break
             start, end = 0, len(rest)
             length = end
-            if (prefix := self._prefixes[rest[0]]) and (found := prefix.find(rest)):
-                start = found.end() - found.start()
+            if (prefix := self._prefixes[rest[0]]) and (found := prefix.alone or prefix.find(rest)):
+                start = 1 if found is True else found.end() - found.start()
                 if rest[start:] in special:
                     before.append(rest[:start])
                     return before, rest[start:], after
             if start < length and (suffix := self._suffixes[rest[-1]]):
                 inner = rest[start:] if start else rest
-                if found := suffix.find(inner, max(0, len(inner) - suffix.width)):
-                    end = length - (found.end() - found.start())
+                if found := suffix.alone or suffix.find(inner, max(0, len(inner) - suffix.width)):
+                    end = length - (1 if found is True else found.end() - found.start())
                     if rest[:end] in special:
                         after.append(rest[end:])
                         return before, rest[:end], after
@@ -92,13 +94,12 @@ class SpaCyRules:
         return before, rest, after
 
     def _at_infixes(self, core: str) -> list[str]:
-        infixes = list(self._infixes(core))
+        infixes = self._infixes(core)
         if not infixes or (self._whole and self._whole(core)) or self._url(core):
             return [core]
         words: list[str] = []
         start = 0
-        for found in infixes:
-            begin, end = found.span()
+        for begin, end in infixes:
             if begin:  # spaCy leaves an infix at the very start alone
                 words += filter(None, (core[start:begin], core[begin:end]))
                 start = end
