@@ -13,10 +13,16 @@ from collections.abc import Callable, Sequence
 
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
 
-from .extraction.cascade import cascade
 from .extraction.fence import CHAPTERS, Html
 from .extraction.fence import Extracted as Extracted
 from .extraction.peers import chapters, resiliparse, trafilatura
+
+
+def cascade(pages: Sequence[bytes]) -> list[tuple[str, str]]:
+    from .extraction import cascade as engine  # here: Numba takes a while to import, and few processes need it
+
+    return engine.cascade(pages)
+
 
 ENGINES: dict[str, Callable[[Sequence[bytes]], list[tuple[str, str]]]] = {  # pages in UTF-8
     "cascade": cascade,
@@ -65,7 +71,7 @@ def in_utf8(html: bytes, charset: str | None) -> bytes:
 
 
 def _is_utf8(html: bytes) -> bool:
-    """Text in another charset is never valid UTF-8 by chance, unless it is all ASCII."""
+    """Text in another charset is hardly ever valid UTF-8 by chance, unless it is all ASCII."""
     try:
         html.decode("utf-8")
     except UnicodeDecodeError:
