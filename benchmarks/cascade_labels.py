@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from crawl2chat.pipelines.extract import decode, normalise
 from crawl2chat.pipelines.extraction.blocks import read_page
-from crawl2chat.pipelines.extraction.features import features
+from crawl2chat.pipelines.extraction.features import Rows, features
 from crawl2chat.pipelines.extraction.peers import trafilatura
 from extraction import site
 from fastwarc.warc import ArchiveIterator, WarcRecordType
@@ -41,7 +41,7 @@ class Lesson:
     """A page: its blocks as features, texts and labels, how much each block counts, and how much the page does."""
 
     url: str
-    rows: NDArray[np.float32]
+    rows: Rows
     texts: list[str]
     labels: NDArray[np.float32]
     shares: NDArray[np.float32]

@@ -26,8 +26,10 @@ import numpy as np
 import torch
 from cascade_labels import Lesson, lesson, pydoc_lessons, read_pages
 from crawl2chat.pipelines.extract import normalise
-from crawl2chat.pipelines.extraction.features import FLAGS, LEVELS
-from crawl2chat.pipelines.extraction.model import FILE, GAPS, WINDOW, Model
+from crawl2chat.pipelines.extraction import WEIGHTS
+from crawl2chat.pipelines.extraction.features import FLAGS, LEVELS, NUMBERS
+from crawl2chat.pipelines.extraction.model import Model
+from crawl2chat.pipelines.extraction.network import GAPS, WINDOW
 from extraction import half
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
@@ -91,12 +93,12 @@ def batches(lessons: Sequence[Lesson], draw: random.Random) -> Iterator[list[Ten
     draw.shuffle(groups)
     for group in groups:
         longest = min(LONGEST, max(len(lessons[k].texts) for k in group))
-        rows = torch.zeros(len(group), longest, lessons[0].rows.shape[1])
+        rows = torch.zeros(len(group), longest, FLAGS + NUMBERS)
         labels, weights, real = (torch.zeros(len(group), longest) for _ in range(3))
         for place, one in enumerate(lessons[k] for k in group):
             start = draw.randrange(max(1, len(one.texts) - longest + 1))
             part, size = slice(start, start + longest), min(longest, len(one.texts))
-            rows[place, :size] = torch.from_numpy(one.rows[part])
+            rows[place, :size] = torch.from_numpy(one.rows.matrix()[part])
             labels[place, :size] = torch.from_numpy(one.labels[part])
             weights[place, :size] = torch.from_numpy(one.shares[part]) * one.weight
             real[place, :size] = 1
@@ -107,7 +109,7 @@ def train(lessons: Sequence[Lesson], seed: int, epochs: int = EPOCHS) -> Network
     """A running mean of the weights of a network that learns."""
     torch.manual_seed(seed)
     draw = random.Random(seed)
-    rows = np.concatenate([one.rows for one in lessons])
+    rows = np.concatenate([one.rows.matrix() for one in lessons])
     network = Network(rows.mean(axis=0), np.maximum(rows.std(axis=0), 0.1))
     del rows
     mean = copy.deepcopy(network)
@@ -163,7 +165,7 @@ def main() -> None:
     parser.add_argument("pages", nargs="+")
     parser.add_argument("--gold", type=Path, help="URL to {with, without}: segments of text (.json or .json.gz)")
     parser.add_argument("--each", type=int, default=14)
-    parser.add_argument("--out", type=Path, default=FILE)
+    parser.add_argument("--out", type=Path, default=WEIGHTS)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(1)

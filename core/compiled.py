@@ -1,22 +1,46 @@
-"""Loops over arrays as machine code (numba): what would take NumPy many passes, or a table for each text.
+"""Loops over arrays as machine code (numba): what would take NumPy many passes, or Python a step for each character.
 
-A compiled function is kept beside its module, or in the user's cache folder where that cannot be written, so that a
-machine compiles it once. Unsigned 64-bit numbers must meet only their like: with a signed one they become floats.
+A machine compiles a loop once: the code is kept beside its module, in the user's cache folder where that cannot be
+written, or where NUMBA_CACHE_DIR says. Numba sees by a loop's own file that the loop has changed; what the loop's
+module took from others, numbers and loops of theirs, is therefore part of the kept code's place.
+
+Unsigned 64-bit numbers must meet only their like: with a signed one they become floats. Without numba's "fast math" a
+sum is made in the order in which it is written: the same bits on all processors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from hashlib import blake2b
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from numba import njit
+import numpy as np
+from numba import config, njit
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+Loop = TypeVar("Loop", bound=Callable[..., Any])
 
 
-def compiled(function: Function) -> Function:
-    """The function as machine code, compiled at its first call with arguments of some types."""
+def compiled(loop: Loop) -> Loop:
+    """The function as machine code, made at its first call with arguments of some types."""
+    taken = blake2b("\n".join(sorted(set(_taken(loop, set())))).encode(), digest_size=8).hexdigest()
+    before = config.CACHE_DIR
+    beside = Path(loop.__code__.co_filename).parent / "__pycache__"
+    config.CACHE_DIR = str(Path(before or beside) / f"loops-{taken}")
     try:
-        return cast(Function, njit(cache=True)(function))
+        return cast(Loop, njit(cache=True)(loop))
     except RuntimeError:  # no folder can be written
-        return cast(Function, njit(function))
+        return cast(Loop, njit(loop))
+    finally:
+        config.CACHE_DIR = before
+
+
+def _taken(loop: Callable[..., Any], seen: set[str]) -> Iterator[str]:
+    """What a loop's module has from others when the loop is defined: numbers, loops' files, and what these took."""
+    seen.add(loop.__code__.co_filename)
+    for name, value in loop.__globals__.items():
+        if isinstance(value, int | float | tuple | np.generic):
+            yield f"{name}={value!r}"
+        elif (source := getattr(value, "py_func", None)) and (file := source.__code__.co_filename) not in seen:
+            yield f"{file} {Path(file).stat().st_mtime_ns}"
+            yield from _taken(source, seen)

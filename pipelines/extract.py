@@ -1,6 +1,7 @@
 """HTML to text: decode the bytes, let an engine find the main content, normalise.
 
-The charset is that of the byte-order mark, else of the HTTP header, else of the page's <meta>, else detected.
+The charset is that of the byte-order mark; else UTF-8, if the bytes are that and not all ASCII; else that of the HTTP
+header, else of the page's <meta>, else detected.
 """
 
 from __future__ import annotations
@@ -12,10 +13,16 @@ from collections.abc import Callable, Sequence
 
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
 
-from .extraction.cascade import cascade
 from .extraction.fence import CHAPTERS, Html
 from .extraction.fence import Extracted as Extracted
 from .extraction.peers import chapters, resiliparse, trafilatura
+
+
+def cascade(pages: Sequence[bytes]) -> list[tuple[str, str]]:
+    from .extraction import cascade as engine  # here: Numba takes a while to import, and few processes need it
+
+    return engine.cascade(pages)
+
 
 ENGINES: dict[str, Callable[[Sequence[bytes]], list[tuple[str, str]]]] = {  # pages in UTF-8
     "cascade": cascade,
@@ -52,16 +59,19 @@ def in_utf8(html: bytes, charset: str | None) -> bytes:
     for bom, encoding in BOMS:
         if html.startswith(bom):
             return html[len(bom) :].decode(encoding, errors="replace").encode(errors="replace")
+    is_ascii = html.isascii()
+    if not is_ascii and _is_utf8(html):
+        return html  # whatever server and page claim
     named = map_encoding_to_html5(charset, fallback_utf8=False) if charset else None
     encoding = named or detect_encoding(html, from_html_meta=True) or "utf-8"
-    if codecs.lookup(encoding).name in ("utf-8", "cp1252") and _is_utf8(html):
+    if is_ascii and codecs.lookup(encoding).name in ("utf-8", "cp1252"):  # not so in ISO-2022-JP
         return html
     text = bytes_to_str(html, encoding, errors="replace", fallback_encodings=("utf-8", "windows-1252"))
     return text.encode(errors="replace")
 
 
 def _is_utf8(html: bytes) -> bool:
-    """Text in Windows-1252 is never valid UTF-8 by chance, unless it is all ASCII; servers claim it by default."""
+    """Text in another charset is hardly ever valid UTF-8 by chance, unless it is all ASCII."""
     try:
         html.decode("utf-8")
     except UnicodeDecodeError:

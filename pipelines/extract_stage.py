@@ -102,4 +102,4 @@ def _external(recipe: Recipe) -> dict[str, str]:
     return {**stamps(recipe), **index_stamps(recipe), **digests(recipe), **library_versions(recipe)}
 
 
-EXTRACT = Stage("extract", inputs=("crawl",), config=_config, work=_work, version=6, external=_external)
+EXTRACT = Stage("extract", inputs=("crawl",), config=_config, work=_work, version=7, external=_external)

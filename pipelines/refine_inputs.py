@@ -8,7 +8,7 @@ from ..core.errors import InputError
 from ..core.files import sha256_file
 from ..core.recipe import Recipe
 from . import classifier, toxicity
-from .extraction.model import FILE
+from .extraction import WEIGHTS
 
 
 def check_refinement(recipe: Recipe) -> None:
@@ -28,7 +28,7 @@ def digests(recipe: Recipe) -> dict[str, str]:
 
     The cascade's weights are one of them, by their place in the package.
     """
-    weights = {f"extraction/{FILE.name}": sha256_file(FILE)} if recipe.extract.engine == "cascade" else {}
+    weights = {f"extraction/{WEIGHTS.name}": sha256_file(WEIGHTS)} if recipe.extract.engine == "cascade" else {}
     lists = recipe.filters.url.files().values() if recipe.filters.url is not None else ()
     blocked = {path: _digest(path) for paths in lists for path in paths}
     return {**weights, **classifier.digests(recipe), **toxicity.digests(recipe.toxicity), **blocked}

@@ -2,3 +2,7 @@
 
 Nothing here imports Ray, torch or spaCy: the fence's child process must start in a fraction of a second.
 """
+
+from pathlib import Path
+
+WEIGHTS = Path(__file__).with_name("cascade.npz")  # of the cascade's model

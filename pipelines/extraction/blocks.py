@@ -1,53 +1,39 @@
 """A page as blocks: runs of text between the borders of block elements, with the elements around them.
 
-In: a page. Out: `Page`: its title, the blocks in their order, and the tree of the block elements that
-hold text, as flat arrays that NumPy takes over in features.py. Inline elements (b, span, em …) leave no trace but
-links, whose characters are counted. The text of elements that never hold main text (script, nav …) is left out.
+In: a page. Out: `Page`: its title, the blocks in their order, and the tree of the block elements that hold text, as
+columns. kinds.py says which elements are looked into and which end a block.
 
-The parser is lexbor (selectolax): it reads what browsers read, in a fraction of libxml2's time. A page has some six
-times as many nodes as it has texts; so elements are looked at only when a text asks what it stands in.
+The parser is lexbor (selectolax): it reads what browsers read, in a fraction of libxml2's time. A page has some ten
+times as many nodes as blocks, so no line of Python looks at each: they are read into columns, through which the
+compiled walk goes. Names are read only of elements that hold text, blank texts only where two texts of a block meet.
 """
 
 from __future__ import annotations
 
+import gc
 import re
-from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import compress, pairwise
+from operator import attrgetter
 
+import numpy as np
+from numpy.typing import NDArray
 from selectolax.lexbor import LexborDocumentOptions, LexborHTMLParser, LexborNode
 
 from .hints import TAG_BITS, hint_bits
+from .kinds import STRIPPED, kinds_of
+from .walk import BREAK, Ints, Walked, inherit, walk
 
-STRIPPED = ["script", "style", "svg", "nav", "footer", "aside"]  # common and large: removed in the parser's own C
-LEFT_OUT = frozenset(
-    [
-        *(*STRIPPED, "noscript", "template", "iframe", "object", "embed", "applet", "audio", "video", "canvas", "map"),
-        *("select", "datalist", "textarea", "button", "progress", "menu", "head", "noframes", "noembed"),
-        *("rp", "rt"),  # readings beside ideographs: doubled words
-    ]
-)
-INLINE = frozenset(
-    [
-        *("abbr", "acronym", "b", "bdi", "bdo", "big", "cite", "code", "data", "del", "dfn", "em", "font", "i", "img"),
-        *("input", "ins", "kbd", "label", "mark", "math", "meter", "nobr", "output", "q", "ruby", "s"),
-        *("samp", "small", "span", "strike", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr", "-comment"),
-    ]
-)
-KIND_INLINE, KIND_LINK, KIND_LEFT_OUT, KIND_BREAK, KIND_TEXT = -1, -2, -3, -4, -5  # a block element's are its bits
-KNOWN_TAGS = 512  # beyond: addresses of names that lexbor does not know, which mean nothing to the next page
-NOWHERE = -1
 LINE_BREAK = "\x01"
 KEPT_BLANK = "\x02"
+BLANK = frozenset(" \t\n\r\f")
 BREAKS = re.compile(rf" *{LINE_BREAK}(?: (?! ))?")  # two blanks or more are no-break spaces: they indent
 
 
-def _integers() -> array[int]:
-    return array("q")
-
-
-def _root() -> array[int]:
-    return array("q", [0])
+def _none() -> Ints:
+    return np.zeros(0, np.int64)
 
 
 @dataclass(slots=True)
@@ -56,18 +42,12 @@ class Page:
 
     title: str = ""
     texts: list[str] = field(default_factory=list)
-    owners: array[int] = field(default_factory=_integers)
-    linked: array[int] = field(default_factory=_integers)
-    parents: array[int] = field(default_factory=_root)  # the root is its own
-    own: array[int] = field(default_factory=_root)  # bits of the element's tag and names
-    inherited: array[int] = field(default_factory=_root)  # these and those of all elements around it
-    starts: array[int] = field(default_factory=_root)
-
-    def add(self, owner: int, parts: list[str], linked: int) -> None:
-        """A block, whose text is still as it stands in the page."""
-        self.texts.append("".join(parts))
-        self.owners.append(owner)
-        self.linked.append(linked)
+    owners: Ints = field(default_factory=_none)
+    linked: Ints = field(default_factory=_none)
+    parents: Ints = field(default_factory=_none)  # the root is its own
+    own: Ints = field(default_factory=_none)  # bits of the element's tag and names
+    inherited: Ints = field(default_factory=_none)  # these and those of all elements around it
+    starts: Ints = field(default_factory=_none)
 
 
 def read_page(html: bytes | str) -> Page:
@@ -77,125 +57,94 @@ def read_page(html: bytes | str) -> Page:
     page = Page(title.text() if title is not None else "")
     tree.strip_tags(STRIPPED)
     if tree.body is not None:
-        _walk(tree.body, page)
-        page.texts = [_clean(raw, page.inherited[owner]) for raw, owner in zip(page.texts, page.owners, strict=True)]
+        with _no_collector():
+            _read(tree.body, page)
     return page
 
 
-def _walk(body: LexborNode, page: Page) -> None:
-    """Collect blocks. A block ends where a block element begins or ends, and at two line breaks."""
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Thousands of nodes at once wake Python's collector of cycles, which looks through all that the process holds; but
+    nodes hold no cycles, and go with the function that read them."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _read(body: LexborNode, page: Page) -> None:
+    """Fill the page with what stands in its body."""
     root = body.parent
     assert root is not None
-    assert root.parent is not None
-    places = {root.parent.mem_id: 0}  # of elements by address: the block element's number, doubled, + 1 inside a link
-    place_of, kind_of, enter = places.get, _kinds.get, _entrance(places, page)
-    parts: list[str] = []
-    current, links, breaks = NOWHERE, 0, 0
-    for node in body.traverse(include_text=True):
-        kind = kind_of(node.tag_id)
-        if kind is None:
-            kind = _learn(node)
-        if kind == KIND_TEXT:
-            text = node.text_content
-            if not text or text.isspace():
-                if parts and text:
-                    parts.append(text)
-                continue
-            around = node.parent
-            place = place_of(around.mem_id)  # type: ignore[union-attr]  # a text stands in an element
-            if place is None:
-                place = enter(around, len(page.texts) + bool(parts))  # type: ignore[arg-type]
-            if place == NOWHERE:
-                continue
-            owner = place >> 1
-            if owner != current or breaks > 1:
-                if parts:
-                    page.add(current, parts, links)
-                    parts = []
-                current, links = owner, 0
-            elif breaks:
-                parts.append(LINE_BREAK)
-            breaks = 0
-            parts.append(text)
-            if place & 1:
-                links += len(text)
-        elif kind >= 0:
-            if parts:
-                page.add(current, parts, links)
-                parts = []
-            current = NOWHERE
-            links = breaks = 0
-        elif kind == KIND_BREAK:
-            breaks += 1
-    if parts:
-        page.add(current, parts, links)
+    nodes = [root, *body.traverse(include_text=True, skip_empty=True)]
+    kinds = kinds_of(nodes, _column(attrgetter("tag_id"), nodes))
+    is_piece = kinds <= BREAK
+    pieces = [*compress(nodes, is_piece.tolist())]
+    texts = [node.text_content or LINE_BREAK for node in pieces]
+    sizes = _column(len, texts)
+    sizes[_column(str.isspace, texts).astype(bool)] = 0
+    solid = ~is_piece
+    solid[is_piece] = (sizes > 0) & (kinds[is_piece] != BREAK)
+    standing = [*compress(nodes, solid.tolist())]
+    addresses, around = _column(attrgetter("mem_id"), standing), _column(attrgetter("parent.mem_id"), standing)
+    walked = walk(kinds, sizes, addresses, around)
+
+    named = [nodes[node].attributes for node in walked.nodes[1:].tolist()]
+    hints = [0, *(hint_bits(attributes) if attributes else 0 for attributes in named)]
+    page.own = np.array(hints, np.int64)
+    page.own[1:] |= kinds[walked.nodes[1:]]
+    page.owners, page.linked, page.parents, page.starts = walked.owners, walked.linked, walked.parents, walked.starts
+    page.inherited = inherit(page.parents, page.own)
+    verbatim = (page.inherited[page.owners] & TAG_BITS["pre"]) > 0
+    page.texts = [*map(_clean, _joined(pieces, texts, walked, verbatim), verbatim.tolist())]
 
 
-def _entrance(places: dict[int, int], page: Page) -> Callable[[LexborNode, int], int]:
-    """The function that gives an element its place when a text first asks for it; elements around it get theirs first.
-
-    Its second argument is the number of blocks before the element. A closure, as it runs for all elements around texts.
-    """
-    place_of, kind_of, inherited = places.get, _kinds.get, page.inherited
-    parents, own, inherit, starts = page.parents.append, page.own.append, inherited.append, page.starts.append
-
-    def enter(node: LexborNode, blocks: int) -> int:
-        address = node.mem_id
-        chain = []
-        while (place := place_of(address)) is None:
-            chain.append((node, address))
-            node = node.parent  # type: ignore[assignment]  # the document has its place
-            address = node.mem_id
-        for element, address in reversed(chain):
-            kind = kind_of(element.tag_id)
-            if kind is None:
-                kind = _learn(element)
-            if place == NOWHERE or kind == KIND_LEFT_OUT:
-                place = NOWHERE
-            elif kind == KIND_LINK:
-                place |= 1
-            elif kind >= 0:
-                outer = place >> 1
-                attributes = element.attributes
-                if attributes:
-                    kind |= hint_bits(attributes)
-                place = len(inherited) << 1 | (place & 1)
-                parents(outer)
-                own(kind)
-                inherit(inherited[outer] | kind)
-                starts(blocks)
-            places[address] = place
-        return place
-
-    return enter
+def _column(value: Callable[..., int], items: Sequence[object]) -> Ints:
+    return np.fromiter(map(value, items), np.int64, len(items))
 
 
-_kinds: dict[int, int] = {}  # of lexbor's tag numbers, which stand for names
+def _joined(pieces: list[LexborNode], texts: list[str], walked: Walked, verbatim: NDArray[np.bool_]) -> list[str]:
+    """The blocks' texts as they stand in the page. Blanks between two texts count where neither has one there."""
+    used = np.flatnonzero(walked.pieces >= 0)
+    block = walked.pieces[used]
+    meet = np.flatnonzero(block[1:] == block[:-1])
+    exact = verbatim[block[meet]]
+    for before, after, all_count in zip(*(part.tolist() for part in (used[meet], used[meet + 1], exact)), strict=True):
+        if all_count or not (texts[before][-1] in BLANK or texts[after][0] in BLANK):
+            texts[before] += _blanks(pieces[before], pieces[after])
+    parts = [texts[place] for place in used.tolist()]
+    ends = np.cumsum(np.bincount(block)).tolist()
+    return ["".join(parts[start:end]) for start, end in pairwise([0, *ends])]
 
 
-def _learn(node: LexborNode) -> int:
-    """The kind of a node whose tag number was not seen yet."""
-    name = node.tag or ""
-    if node.is_text_node:
-        kind = KIND_TEXT
-    elif name == "br":
-        kind = KIND_BREAK
-    elif name == "a":
-        kind = KIND_LINK
-    elif name in INLINE or ":" in name or not node.is_element_node:
-        kind = KIND_INLINE
-    else:
-        kind = KIND_LEFT_OUT if name in LEFT_OUT else TAG_BITS.get(name, 0)
-    if node.tag_id < KNOWN_TAGS:
-        _kinds[node.tag_id] = kind
-    return kind
+def _blanks(before: LexborNode, after: LexborNode) -> str:
+    """The blank texts between two nodes, which were passed over: most stand between blocks and mean nothing."""
+    found, node, end = "", before, after.mem_id
+    while True:
+        following = node.first_child
+        while following is None:
+            following = node.next
+            if following is None:
+                node = node.parent
+                assert node is not None  # as a node stands behind it
+        node = following
+        if node.mem_id == end:
+            return found
+        if node.is_empty_text_node:
+            found += node.text_content or ""
 
 
-def _clean(raw: str, around: int) -> str:
+def _clean(raw: str, verbatim: bool) -> str:
     """Blanks as HTML shows them: runs of them are one, but no-break spaces count; all count in <pre>."""
-    if around & TAG_BITS["pre"]:
+    if verbatim:
         return raw.replace(LINE_BREAK, "\n").strip("\r\n").rstrip()
     if "\n" not in raw and "  " not in raw and "\xa0" not in raw and "\t" not in raw and LINE_BREAK not in raw:
-        return raw.strip()  # many a paragraph; the way below costs a split into words
-    text = " ".join((raw.replace("\xa0", KEPT_BLANK) if "\xa0" in raw else raw).split()).replace(KEPT_BLANK, " ")
+        return raw.strip()
+    if "\xa0" in raw:
+        text = " ".join(raw.replace("\xa0", KEPT_BLANK).split()).replace(KEPT_BLANK, " ")
+    else:
+        text = " ".join(raw.split())
     return BREAKS.sub("\n", text) if LINE_BREAK in text else text

@@ -51,7 +51,8 @@ def _kept(pages: list[Page]) -> list[list[int]]:
 
 def compose(page: Page, kept: list[int]) -> str:
     """The kept blocks as one text."""
-    texts, owners, own, inherited, parents = page.texts, page.owners, page.own, page.inherited, page.parents
+    texts, owners = page.texts, page.owners.tolist()
+    own, inherited, parents = page.own, page.inherited, page.parents
     parts: list[str] = []
     before = -1
     for block in kept:

@@ -75,21 +75,29 @@ _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 _PATTERNS = [(re.compile(pattern), BITS[f".{name}"]) for name, pattern in HINTS.items()]
 _ANY = re.compile("|".join(HINTS.values()))
 _KNOWN_LIMIT = 50_000
-_names: dict[str, int] = {}
+_names: dict[str | tuple[str | bool | None, ...], int] = {}
 _words: dict[str, int] = {}
 
 
 def hint_bits(attributes: dict[str, str | None]) -> int:
     """The bits of an element's names. Names repeat within a site, and their words everywhere: both are remembered."""
     get = attributes.get
-    if len(attributes) == 1 and (found := _names.get(get("class") or "")):
-        return found  # most elements have a class only
-    names = " ".join([value for name in ("class", "id", "role", "itemprop") if (value := get(name))])
-    found = _names.get(names)
+    key = get("class") if len(attributes) == 1 else None  # most elements have a class only
+    key = key or (
+        *(get("class"), get("id"), get("role"), get("itemprop"), get("style"), get("aria-hidden")),
+        "hidden" in attributes,
+    )
+    found = _names.get(key)
     if found is None:
         if len(_names) >= _KNOWN_LIMIT:
             _names.clear()
-        found = _names[names] = _match(names[:500])
+        found = _names[key] = _read(attributes)
+    return found
+
+
+def _read(attributes: dict[str, str | None]) -> int:
+    get = attributes.get
+    found = _match(" ".join([value for name in ("class", "id", "role", "itemprop") if (value := get(name))])[:500])
     if "hidden" in attributes or get("aria-hidden") == "true" or "none" in (get("style") or ""):
         found |= BITS[".hidden"]
     return found

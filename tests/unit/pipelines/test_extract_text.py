@@ -24,11 +24,18 @@ RUSSIAN = "Привет, мир"
         (b"\xef\xbb\xbf" + RUSSIAN.encode(), None),
         (RUSSIAN.encode(), "no-such-charset"),
         (RUSSIAN.encode(), "ascii"),
+        (f"<meta charset=koi8-r><p>{RUSSIAN}".encode(), "windows-1251"),  # UTF-8, whatever is claimed
         ((f"<p>{RUSSIAN}, это страница на русском языке без объявления кодировки. " * 5).encode("windows-1251"), None),
     ],
 )
 def test_charset_of_bom_header_meta_or_detection(html: bytes, charset: str | None) -> None:
     assert RUSSIAN in decode(html, charset)
+
+
+def test_a_charset_all_of_whose_bytes_are_ascii() -> None:
+    text = "日本語の文章"
+    assert decode(text.encode("iso-2022-jp"), "iso-2022-jp") == text
+    assert decode(f"<meta charset=iso-2022-jp>{text}".encode("iso-2022-jp"), None).endswith(text)
 
 
 def test_title_and_main_content() -> None:

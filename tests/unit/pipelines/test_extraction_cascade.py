@@ -11,9 +11,13 @@ import pytest
 from crawl2chat.pipelines.extract import decode, extract, extract_all
 from crawl2chat.pipelines.extraction.blocks import Page, read_page
 from crawl2chat.pipelines.extraction.cascade import cascade, compose
+from crawl2chat.pipelines.extraction.characters import characters
 from crawl2chat.pipelines.extraction.features import features
 from crawl2chat.pipelines.extraction.hints import BITS, hint_bits
 from crawl2chat.pipelines.extraction.model import shipped
+from crawl2chat.pipelines.extraction.network import enter, leave
+from crawl2chat.pipelines.extraction.surroundings import describe
+from crawl2chat.pipelines.extraction.walk import inherit, walk
 from crawl2chat.pipelines.sources.records import RawRecord
 from crawl2chat.pipelines.sources.warc import read_warc
 
@@ -40,6 +44,11 @@ def whole(html: str) -> str:
         ("<nav><p>no</nav><p>yes<aside>no</aside><footer>no", "yes"),
         ("<p><ruby>漢<rt>かん</rt></ruby>字", "漢字"),
         ("<my-card><p>unknown <my-inline>elements</my-inline></my-card>", "unknown\n\nelements"),
+        ("<p><b>one</b> <i>two</i>\n<!-- no --> <i>three</i><b>four</b>", "one two threefour"),
+        ("<p><b>one</b><button> </button>two<span> <i>three</i></span><div> </div>four", "one two three\n\nfour"),
+        ("<pre><b>if</b> <i>a</i>:\n    <b>b</b>\n\n  <b>c</b> \n</pre>", "if a:\n    b\n\n  c"),
+        ("<p>a<br> \n <b>b</b> <br>&nbsp;&nbsp;<b>c</b>", "a\nb\n  c"),
+        ("<div><div><p>deep</p></div></div>flat<!-- -->ter<br>line", "deep\n\nflatter\nline"),
         ("<p>1 &lt; 2 &amp; 3<!-- no -->", "1 < 2 & 3"),
         ("just text", "just text"),
     ],
@@ -93,10 +102,35 @@ def odd_pages() -> list[Page]:
 
 
 def test_features_are_numbers_and_match_the_model() -> None:
-    rows = features(odd_pages())
+    rows = features(odd_pages()).matrix()
     assert np.isfinite(rows).all()
     assert rows.shape[1] == shipped().weights["w0"].shape[0]
     assert rows.dtype == np.float32
+
+
+def test_the_first_layer_is_a_product_with_all_columns(shared_data: Path) -> None:
+    with (shared_data / "trafilatura-eval" / "pages.warc.gz").open("rb") as handle:
+        records = [item for item in read_warc(handle, 10 << 20) if isinstance(item, RawRecord)][:8]
+    model, rows = shipped(), features([*odd_pages(), *(read_page(decode(one.html or b"", None)) for one in records)])
+    weights, bias = model.weights["w0"], model.weights["b0"]
+    exact = rows.matrix().astype(np.float64) @ weights + bias
+    assert (rows.names != 0).any(axis=0).all()
+    assert np.abs(enter(rows.names, rows.numbers, (weights, bias)) - exact).max() < 1e-4
+
+
+def test_a_column_for_each_bit() -> None:
+    page = read_page("<div class=sidebar><ul><li>one<li class=hidden>two")
+    columns = features([page]).matrix()[:, : 4 * len(BITS)].reshape(2, 4, -1)
+    for block, (own, around) in enumerate([({"li"}, {"list"}), ({"li", ".hidden"}, {"list"})]):
+        names = [{name for name, bit in zip(BITS, level, strict=True) if bit} for level in columns[block]]
+        assert names == [own, around, {".sidebar"}, own | around | {".sidebar"}]
+
+
+def test_each_loop_is_compiled_once() -> None:
+    """For one type of each argument: another would cost another second, at the first page that has it."""
+    cascade([b"<p>text", "<title>ü</title><pre>a <b>b</b>\n<a href=x>c</a></pre>".encode(), b"<p>x" * 5000, b""])
+    for loop in (walk, inherit, characters, describe, enter, leave):
+        assert len(loop.signatures) == 1  # type: ignore[attr-defined]
 
 
 def test_what_is_said_of_a_page_does_not_depend_on_the_others(shared_data: Path) -> None:
@@ -111,6 +145,26 @@ def test_what_is_said_of_a_page_does_not_depend_on_the_others(shared_data: Path)
             some, these = pages[start : start + size], counts[start : start + size]
             apart = model.keep(features(some), these)
             assert np.array_equal(apart, np.concatenate(together[start : start + size]))  # to the last bit
+
+
+def test_the_network_as_plain_sums() -> None:
+    """The compiled loops beside NumPy in double precision, on pages of one block and of more than a window sees."""
+    draw, counts = np.random.default_rng(0), np.array([1, 3, 20])
+    shapes = [(24, 32), (160, 32), (32,), (160, 32), (32,), (64, 32), (32,), (1,)]
+    entered, w1, b1, w2, b2, wp, w3, b3 = (draw.normal(size=shape).astype(np.float32) / 4 for shape in shapes)
+    found = leave(entered, counts, (w1, b1), (w2, b2), wp, (w3, b3))
+
+    def convolved(hidden: np.ndarray, weights: np.ndarray, gap: int) -> np.ndarray:
+        padded = np.pad(hidden, ((2 * gap, 2 * gap), (0, 0)))
+        return np.concatenate([padded[k * gap : k * gap + len(hidden)] for k in range(5)], axis=1) @ weights
+
+    expected = []
+    for page in np.split(np.maximum(entered.astype(float), 0), np.cumsum(counts)[:-1]):
+        near = np.maximum(convolved(page, w1, 1) + page + b1, 0)
+        summary = np.concatenate([page.max(axis=0), page.mean(axis=0)]) @ wp
+        far = np.maximum(convolved(near, w2, 3) + near + b2 + summary, 0)
+        expected.append(far @ w3 + b3)
+    assert np.allclose(found, np.concatenate(expected), atol=1e-4)
 
 
 def test_furniture_goes_and_the_article_stays() -> None:

@@ -159,6 +159,18 @@ def test_the_child_imports_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_only_the_cascade_imports_numba() -> None:
+    program = (
+        "import sys, crawl2chat.pipelines.extract as extract, crawl2chat.pipelines.refine_inputs\n"
+        "extract.extract(b'<p>text', None, 'resiliparse')\n"
+        "print('numba' in sys.modules)\n"
+        "extract.extract(b'<p>text', None)\n"
+        "print('numba' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]
+
+
 def test_the_ledger_names_the_limit() -> None:
     source = WarcSource(kind="warc", name="s", paths=["x"])
     filters = Filters(gopher_repetition=None, gopher_quality=None, c4=None, fineweb=None)
