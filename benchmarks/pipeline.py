@@ -282,7 +282,7 @@ def main() -> None:
         return
     parser = arguments(__doc__)
     parser.add_argument("--warcs", type=Path, help="folder of .warc.gz files (default: pages of ../shared/data)")
-    parser.add_argument("--pages", type=int, default=1500, help="compare on about so many (default: %(default)s)")
+    parser.add_argument("--pages", type=int, default=4000, help="compare on about so many (default: %(default)s)")
     parser.add_argument("--scale", action="store_true", help="on all pages: Ray, two cores, memory")
     options = parser.parse_args()
     files = sorted(options.warcs.glob("*.warc.gz")) if options.warcs else WARCS

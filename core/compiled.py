@@ -15,9 +15,11 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import numba
 import numpy as np
-from numba import config, njit
+from numba import njit
 
+config: Any = numba.config
 Loop = TypeVar("Loop", bound=Callable[..., Any])
 
 
