@@ -15,11 +15,11 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-import numba
 import numpy as np
 from numba import njit
+from numba.core import config as _config
 
-config: Any = numba.config
+config: Any = _config
 Loop = TypeVar("Loop", bound=Callable[..., Any])
 
 

@@ -7,7 +7,7 @@ the texts, and words become integers; their lengths, hashes and classes are colu
 - some languages have words that hold a blank ("EE. UU."); a text where the parts of one meet is given to spaCy whole,
 - tokenizers that look at the whole text (spaCy's for Chinese, Japanese, Vietnamese; other packages') are given it.
 
-Memory: some 100 bytes a remembered chunk. Beyond LIMIT of them everything is forgotten, between two batches.
+Memory: some 200 bytes a remembered chunk. Beyond LIMIT of them everything is forgotten, between two batches.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .hash_table import HashTable
 from .spacy_words import SpaCyWords
 from .tokens import Chunks, LineCounts, Words
 
-LIMIT = 1_000_000  # chunks, of all languages together
+LIMIT = 250_000  # chunks, of all languages together
 SALT = np.uint64(0xBF58476D1CE4E5B9)
 STOP_BITS = {word: 1 << number for number, word in enumerate(STOP_WORDS)}
 CLOSING = frozenset(Sentencizer.default_punct_chars)
