@@ -5,8 +5,10 @@
 
 Both sides read the same WARC files, extract with the accuracy of trafilatura (theirs: trafilatura itself, fast=True),
 keep English at 0.65 with the same lid.176 model, run Gopher repetition, Gopher quality, C4 and FineWeb with the same
-thresholds, and write what they keep. Every run is a process of its own, pinned to its cores with all its children;
-starting Python, Ray and loading libraries is not timed, the work is.
+thresholds, and write what they keep. What they keep differs as their texts do: of equal texts the filters say the same
+(filters.py), but two extractors find other texts, and a page near a threshold falls on one side or the other. Every run
+is a process of its own, pinned to its cores with all its children; starting Python, Ray and loading libraries is not
+timed, the work is. Seconds are the wall's: other work on the machine counts, most of all against two cores.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -27,14 +30,16 @@ from typing import Any
 from _bench import SHARED, arguments, finish, print_table
 
 WARCS = [SHARED / "data" / name / "pages.warc.gz" for name in ("trafilatura-eval", "debian-multilang-html")]
-Side = Callable[[list[str], Path], dict[str, float]]
+Figures = dict[str, Any]  # pages, kept, seconds; urls of what was kept, reasons of what was not by its url
+Side = Callable[[list[str], Path], Figures]
 
 
 # ── the sides: each runs in a process of its own ─────────────────────────────────────────────────────────────────────
 
 
-def plain(files: list[str], folder: Path) -> dict[str, float]:
+def plain(files: list[str], folder: Path) -> Figures:
     """Our own functions in a loop, without Ray."""
+    import pyarrow.dataset as ds
     from crawl2chat.pipelines.extract_stage import extract_unit
 
     todo, config = _units(files)
@@ -43,10 +48,14 @@ def plain(files: list[str], folder: Path) -> dict[str, float]:
     for unit in todo:
         counters = extract_unit(unit, folder / "plain", config).counters
         count, kept = count + counters["documents_in"], kept + counters["documents"]
-    return {"seconds": time.perf_counter() - began, "pages": count, "kept": kept}
+    seconds = time.perf_counter() - began
+    urls = ds.dataset(folder / "plain" / "documents").to_table(columns=["url"])["url"].to_pylist()
+    lost = ds.dataset(folder / "plain" / "dropped").to_table(columns=["url", "reason"]).to_pylist()
+    reasons = {row["url"]: row["reason"] for row in lost}
+    return {"seconds": seconds, "pages": count, "kept": kept, "urls": urls, "reasons": reasons}
 
 
-def with_ray(files: list[str], folder: Path) -> dict[str, float]:
+def with_ray(files: list[str], folder: Path) -> Figures:
     """The stage's map over units, on as many workers as this process has cores."""
     from crawl2chat.core.progress import Progress
     from crawl2chat.core.session import ray_session
@@ -67,8 +76,9 @@ def with_ray(files: list[str], folder: Path) -> dict[str, float]:
     return {"seconds": seconds, "pages": pages, "kept": sum(report.counters["documents"] for report in reports)}
 
 
-def datatrove(files: list[str], folder: Path) -> dict[str, float]:
+def datatrove(files: list[str], folder: Path) -> Figures:
     """datatrove's own reader, extractor, language filter and quality filters, in one local task."""
+    import pyarrow.dataset as ds
     from crawl2chat.pipelines.language import _model
     from datatrove.executor import LocalPipelineExecutor
     from datatrove.pipeline.extractors import Trafilatura
@@ -108,7 +118,9 @@ def datatrove(files: list[str], folder: Path) -> dict[str, float]:
     run([str(_warm_up(folder))], "warm")
     began = time.perf_counter()
     counts = run([str(Path(file).resolve()).lstrip("/") for file in files], "datatrove")
-    return {"seconds": time.perf_counter() - began, **counts}
+    seconds = time.perf_counter() - began
+    rows = ds.dataset(folder / "datatrove").to_table(columns=["metadata"]).to_pylist()
+    return {"seconds": seconds, **counts, "urls": [row["metadata"]["url"] for row in rows]}
 
 
 SIDES: dict[str, Side] = {"plain": plain, "ray": with_ray, "datatrove": datatrove}
@@ -171,7 +183,7 @@ def _responses(files: list[Path]) -> Iterator[Any]:
                 yield record
 
 
-def measure(side: str, files: list[Path], cores: list[int]) -> dict[str, float]:
+def measure(side: str, files: list[Path], cores: list[int]) -> Figures:
     """Run one side in a process of its own on these cores; its figures, and the peak of memory of one worker."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, __file__, "--side", side, "--folder", folder, *map(str, files)]
@@ -235,6 +247,7 @@ def against_datatrove(files: list[Path], every: int) -> dict[str, float]:
         write_sample(files, sample, every)
         theirs, ours = measure("datatrove", [sample], [0]), measure("plain", [sample], [0])
     _print([("datatrove, one core", theirs), ("crawl2chat, one core", ours)])
+    _print_differences(theirs, ours)
     return {
         "pipeline_speedup": _rate(ours) / _rate(theirs),
         "pipeline_documents_per_s": _rate(ours),
@@ -261,11 +274,25 @@ def at_scale(files: list[Path], at_least: int) -> dict[str, float]:
     }
 
 
-def _rate(figures: dict[str, float]) -> float:
+def _print_differences(theirs: Figures, ours: Figures) -> None:
+    """Which pages are kept by both; of those that only datatrove keeps, why ours does not."""
+    both = set(theirs["urls"]) & set(ours["urls"])
+    print(
+        f"\nkept by both: {len(both)}, by datatrove only: {len(theirs['urls']) - len(both)}, by crawl2chat only: ",
+        end="",
+    )
+    print(len(ours["urls"]) - len(both))
+    reasons = Counter(ours["reasons"].get(url, "not read") for url in set(theirs["urls"]) - both)
+    print(
+        "what crawl2chat says of the former:", ", ".join(f"{n} {reason}" for reason, n in reasons.most_common()) or "-"
+    )
+
+
+def _rate(figures: Figures) -> float:
     return figures["pages"] / figures["seconds"]
 
 
-def _print(rows: list[tuple[str, dict[str, float]]]) -> None:
+def _print(rows: list[tuple[str, Figures]]) -> None:
     first = _rate(rows[0][1])
     print_table(
         ["", "pages", "kept", "seconds", "documents/s", "ratio", "worker MB"],
