@@ -71,7 +71,7 @@ class Progress:
 
     def _rate(self) -> str:
         seconds = max(time.monotonic() - self._began, 1e-9)
-        return f"{self._amount / seconds:,.0f} {self._counting}/s" if self._counting else ""
+        return f"{self._amount / seconds:,.0f} {self._counting}/s" if self._counting and self._amount else ""
 
     def _line(self) -> str:
         seconds = time.monotonic() - self._began

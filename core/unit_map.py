@@ -31,7 +31,7 @@ def map_units(
     """Do all units that are not done yet, each as one Ray task, and return every unit's report in the units' order.
 
     work(unit, folder, config) writes the unit's files below `folder`; it must be a function of an importable module.
-    `counting` names the counter that the progress line shows as a rate. Raises StageError with the worker's message.
+    `counting` names the counter that the progress line shows as a rate, of what came in if that is counted too. Raises StageError with the worker's message.
     """
     names = [unit.name for unit in units]
     assert len(set(names)) == len(names), "unit names must be distinct"
@@ -40,7 +40,7 @@ def map_units(
     todo = [unit for unit in units if unit.name not in reports]
     for report in _run(work, todo, folder, config):
         reports[report.name] = report
-        progress.advance(1, report.counters.get(counting, 0))
+        progress.advance(1, report.counters.get(f"{counting}_in", report.counters.get(counting, 0)))
     missing = [name for name in names if name not in reports]
     if missing:
         raise StageError(
