@@ -15,9 +15,10 @@ from crawl2chat.core.cuts import cut
 from crawl2chat.core.documents import kept_batches
 from crawl2chat.core.schema import CUTS, DOCUMENT, DROPPED, doc_id
 from crawl2chat.core.units import Unit
+from crawl2chat.dedup.hash_parts import add_counts, among, part_name, parts_for
 from crawl2chat.dedup.tables import numbers, read_arrow, write_arrow
-from crawl2chat.pipelines.paragraphs import BLANK, add_counts, count_documents, is_frequent, lines_of, repeated
-from crawl2chat.pipelines.paragraphs_units import add_part, count_unit, cut_unit, part_name, parts_for, show
+from crawl2chat.pipelines.paragraphs import BLANK, count_documents, lines_of, repeated
+from crawl2chat.pipelines.paragraphs_units import add_part, count_unit, cut_unit, show
 
 MENU = "Home\nAbout us\nOur products\nPrivacy policy"
 COOKIES = "We use cookies to give you the best experience on our site."
@@ -30,7 +31,7 @@ def frequent_of(texts: list[str], more_than: int) -> np.ndarray:
 
 def without(text: str, frequent: np.ndarray, least: int = 30) -> tuple[str, int]:
     lines = lines_of([text])
-    spans, removed = repeated(text, lines.hashes, is_frequent(lines.hashes, frequent), least)
+    spans, removed = repeated(text, lines.hashes, among(lines.hashes, frequent), least)
     return cut(text, spans), removed
 
 
@@ -149,7 +150,7 @@ def test_workers_map_the_hashes_of_all_partitions(tmp_path: Path) -> None:
     parts = [read_arrow(stage / "frequent" / f"{part_name(number)}.arrow") for number in range(5)]
     assert np.array_equal(frequent, np.sort(np.concatenate([numbers(part["hash"]) for part in parts])))
     assert len(frequent) == 4 and sum(part.num_rows > 0 for part in parts) > 1
-    assert is_frequent(lines_of([COOKIES, "alone 0 a"]).hashes, frequent).tolist() == [True, False]
+    assert among(lines_of([COOKIES, "alone 0 a"]).hashes, frequent).tolist() == [True, False]
 
 
 def test_a_line_at_the_limit_stays(tmp_path: Path) -> None:
