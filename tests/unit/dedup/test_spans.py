@@ -214,7 +214,7 @@ def test_real_pages_agree_with_the_plain_search(tmp_path: Path, shared_data: Pat
     counters, out = stage(tmp_path, in_units(texts, 3, random.Random(0)), min_tokens=50, min_chars=200)
     expected = plain(texts, 50)
     assert gone_words(texts, out) == expected
-    assert counters["spans"] > 500 and counters["documents_in"] == 526
+    assert counters["spans"] > 400 and counters["documents_in"] == 526
     left = left_texts({name: {} for name in in_units(texts, 3, random.Random(0))}, tmp_path)
     assert 0 < len(left) == counters["documents"]
     again = plain(left, 50)  # where cuts join what stood apart, a new run may come to be, but hardly ever does
