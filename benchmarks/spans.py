@@ -5,13 +5,15 @@
 Timed is the way from documents in Parquet files (ours), and from texts in memory (the peer), to the words that repeated
 windows cover. The peer does what ExactSubstr does (Lee et al. 2022): words as numbers of 4 bytes, a suffix array over
 the bytes (pydivsufsort), and the longest common prefixes by Kasai's algorithm. Both must find the same number of words,
-keep none. One text in ten is doubled with other words at its ends, so that something repeats.
+keep none. The texts are taken as they are and again with their words in random order, so that there are many; a part of
+one text in ten stands again between other words, so that something repeats.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import random
 import resource
 import subprocess
 import sys
@@ -28,9 +30,16 @@ LENGTH = 50
 UNITS = 4
 
 
-def with_copies(texts: list[str]) -> list[str]:
-    """The texts, and a part of every tenth again between other words."""
-    return texts + [f"Copy {n}. {text[len(text) // 4 :]} End {n}." for n, text in enumerate(texts[::10])]
+def corpus(texts: list[str], times: int) -> list[str]:
+    """The texts, `times` - 1 shuffled versions of each, and a part of every tenth of all these once more."""
+    dice = random.Random(1)
+    made = list(texts)
+    for _ in range(times - 1):
+        for text in texts:
+            shuffled = text.split()
+            dice.shuffle(shuffled)
+            made.append(" ".join(shuffled))
+    return made + [f"Copy {n}. {text[len(text) // 4 :]} End {n}." for n, text in enumerate(made[::10])]
 
 
 def ours(texts: list[str], folder: Path) -> Callable[[], dict[str, int]]:
@@ -125,7 +134,8 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--only", help="measure one side, for the parent process")
     options = parser.parse_args()
-    texts = with_copies(read_documents(options.documents, limit=300 if options.quick else None))
+    limit, times = (300, 2) if options.quick else (None, 20)
+    texts = corpus(read_documents(options.documents, limit), times)
     repeats = 1 if options.quick else 3
     if options.only:
         only(options.only, texts, repeats)

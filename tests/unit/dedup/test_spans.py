@@ -207,6 +207,13 @@ def test_a_text_that_repeats_itself_keeps_one_copy(tmp_path: Path) -> None:
     assert left_texts({"web-00000": {}}, tmp_path) == {one: ("la " * 8).strip() + "\nend"}
 
 
+def test_units_without_documents_and_documents_without_words(tmp_path: Path) -> None:
+    texts = {doc_id("web", str(number)): text for number, text in enumerate(("", "...", "one", run_of(7, "a")))}
+    counters, _ = stage(tmp_path, {"web-00000": texts, "web-00001": {}})
+    assert counters["documents"] == 4 and counters["spans"] == 0
+    assert left_texts({"web-00000": {}, "web-00001": {}}, tmp_path) == texts
+
+
 def test_real_pages_agree_with_the_plain_search(tmp_path: Path, shared_data: Path) -> None:
     with (shared_data / "debian-multilang-html" / "pages.warc.gz").open("rb") as stream:
         pages = [record.reader.read().decode("utf-8", "replace") for record in ArchiveIterator(stream)]
