@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..core.compiled import compiled
-from ..core.cuts import Span
+from ..core.cuts import CutText, Span
 from ..core.documents import strings
 from ..core.removals import Removals, write_rows
 from ..core.settings_cleaning import Spans
@@ -43,35 +43,39 @@ def cut_unit(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
     """Pass 5. config: extract, stages; windows and places, folders; parts, how many; spans: the recipe's section."""
     settings = Spans.model_validate(config["spans"])
     found, holders = _repeated(unit.name, config, settings)
-    removals = Removals(
-        unit.name, "spans", Path(config["extract"]), [Path(one) for one in config["stages"]], settings.min_chars
-    )
-    counts = dict.fromkeys(("spans", "words_repeated", "documents_with_spans"), 0)
+    folders = Path(config["extract"]), [Path(one) for one in config["stages"]]
+    removals = Removals(unit.name, "spans", *folders, settings.min_chars)
     rows: list[dict[str, Any]] = []
+    with_spans = 0
     for batch in removals.batches():
-        ids = strings(batch["doc_id"])
-        docs = split_ids(ids)[0]
+        docs = split_ids(strings(batch["doc_id"]))[0]
         begins, ends = (np.searchsorted(found["doc"], docs, side=side) for side in ("left", "right"))
         for number in np.flatnonzero(ends > begins).tolist():
-            mine = slice(begins[number], ends[number])
             [text] = removals.texts(batch.slice(number, 1))
-            starts, stops = word_places(text.text)
-            positions = found["position"][mine].astype(np.int64)
-            spans = []
-            for first, last in runs(positions, settings.min_tokens):
-                start, stop = int(starts[first]), int(stops[last - 1])
-                origin = int(found["first"][mine][np.searchsorted(positions, first)])
-                begin, end = text.extracted(start, stop)
-                row = {"doc_id": ids[number], "start": begin, "stop": end, "words": last - first}
-                rows.append(row | {"first": f"{origin:016x}"})
-                counts["words_repeated"] += last - first
-                spans.append(text.extracted(*with_marks(text.text, start, stop)))
-            counts["spans"] += len(spans)
-            counts["documents_with_spans"] += 1
+            mine = {name: column[begins[number] : ends[number]] for name, column in found.items()}
+            spans = _spans(text, mine, settings.min_tokens)
+            rows += [{"doc_id": batch["doc_id"][number].as_py(), **row} for row in spans]
+            with_spans += 1
             if settings.action == "cut":
-                removals.take(batch, number, spans, keep=bool(np.isin(docs[number], holders)))
-    removals.counters |= counts
+                cuts = [with_marks(text.text, *row["place"]) for row in spans]
+                keep = bool(np.isin(docs[number], holders))
+                removals.take(batch, number, [text.extracted(*span) for span in cuts], keep)
+    removals.counters |= {"spans": len(rows), "words_repeated": sum(row["words"] for row in rows)}
+    removals.counters |= {"documents_with_spans": with_spans}
     return removals.report(folder, [write_rows(folder, f"spans/{unit.name}.parquet", rows, SPAN)])
+
+
+def _spans(text: CutText, windows: Columns, length: int) -> list[dict[str, Any]]:
+    """Rows of SPAN without the doc_id, and with `place`, in characters of the text after earlier cuts."""
+    starts, stops = word_places(text.text)
+    positions = windows["position"].astype(np.int64)
+    rows = []
+    for first, last in runs(positions, length):
+        place = int(starts[first]), int(stops[last - 1])
+        start, stop = text.extracted(*place)
+        origin = int(windows["first"][np.searchsorted(positions, first)])
+        rows.append({"start": start, "stop": stop, "words": last - first, "first": f"{origin:016x}", "place": place})
+    return rows
 
 
 def with_marks(text: str, start: int, stop: int) -> Span:
