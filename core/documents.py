@@ -26,8 +26,8 @@ def extracted_units(extract: Manifest) -> list[Unit]:
 
 def ledger_stages(recipe: Recipe) -> tuple[str, ...]:
     """The stages behind extract by which documents leave or are cut, in their order."""
-    cutting = {"paragraphs": recipe.paragraphs is not None, "decontaminate": bool(recipe.decontaminate.sets)}
-    return ("dedup", *(name for name, present in cutting.items() if present))
+    sections = {"spans": recipe.spans, "paragraphs": recipe.paragraphs, "decontaminate": recipe.decontaminate.sets}
+    return ("dedup", *(name for name, section in sections.items() if section))
 
 
 def kept_batches(

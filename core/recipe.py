@@ -11,7 +11,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from .errors import RecipeError
-from .settings_cleaning import Decontaminate, Paragraphs
+from .settings_cleaning import Decontaminate, Paragraphs, Spans
 from .settings_data import (
     CrawlSource,
     Dedup,
@@ -43,6 +43,7 @@ class Recipe(Section):
     classifiers: list[Classifier] = Field(default_factory=list)
     pii: Pii | None = Pii()
     dedup: Dedup = Dedup()
+    spans: Spans | None = None
     paragraphs: Paragraphs | None = None
     decontaminate: Decontaminate = Decontaminate()
     tokenizer: Tokenizer = Tokenizer()

@@ -1,4 +1,4 @@
-"""The recipe's sections for what is taken out of kept documents: repeated paragraphs, evaluation items."""
+"""The recipe's sections for what is taken out of kept documents: repeated spans and paragraphs, evaluation items."""
 
 from __future__ import annotations
 
@@ -7,6 +7,20 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from .section import Section
+
+
+class Spans(Section):
+    """Runs of words that stand in two places or more (ExactSubstr, Lee et al. 2022). A recipe without it seeks none."""
+
+    min_tokens: int = Field(default=50, ge=8, le=1000, description="words, the least that is repeated")
+    action: Literal["cut", "count"] = Field(default="cut", description="count changes no document")
+    keep: Literal["first", "none"] = Field(
+        default="first", description="the copy that stays: that of the least doc_id, or none"
+    )
+    min_chars: int = Field(default=200, ge=1, description="a document of which cuts leave less is dropped")
+    partitions: int | None = Field(
+        default=None, ge=1, le=4096, description="by default as the corpus needs; they change no result"
+    )
 
 
 class Paragraphs(Section):

@@ -59,16 +59,36 @@ def _words(pieces: list[str]) -> tuple[np.ndarray, np.ndarray]:
     points = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype="<u4")
     borders = np.cumsum([0, *(len(piece) + 1 for piece in pieces)])
     folded = folding_table()[points]
-    letter, single = folded != 0, folded >= SINGLE
-    begins = letter.copy()
-    begins[1:] &= ~letter[:-1] | single[1:] | single[:-1]
-    starts = np.flatnonzero(begins)
+    starts = np.flatnonzero(_begins(folded))
     if not len(starts):
         return np.zeros(0, dtype=np.uint64), np.zeros(len(pieces), dtype=np.int64)
     up, down = _character_powers()
     terms = folded * up[: len(points)]  # separators give 0, so that a sum from start to start covers just the word
     hashes = mix(np.add.reduceat(terms, starts) * down[starts])
     return hashes, np.diff(np.searchsorted(starts, borders))
+
+
+def word_places(text: str) -> tuple[np.ndarray, np.ndarray]:
+    """Where each of the text's words, as `words` has them, starts and stops in its characters: two columns of int64."""
+    starts, stops = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
+    at = 0
+    for piece in [text] if len(text) < CHUNK else _cut(text):
+        folded = folding_table()[np.frombuffer(piece.encode("utf-32-le", "surrogatepass"), dtype="<u4")]
+        begins = _begins(folded)
+        outside = np.append(begins | (folded == 0), True)  # no word goes on here
+        starts.append(np.flatnonzero(begins) + at)
+        ends = (folded != 0) & outside[1:]
+        stops.append(np.flatnonzero(ends) + 1 + at)
+        at += len(piece)
+    return np.concatenate(starts), np.concatenate(stops)
+
+
+def _begins(folded: np.ndarray) -> np.ndarray:
+    """Which of the folded characters begin a word."""
+    letter, single = folded != 0, folded >= SINGLE
+    begins = letter.copy()
+    begins[1:] &= ~letter[:-1] | single[1:] | single[:-1]
+    return begins
 
 
 def _combine(hashes: np.ndarray, offsets: np.ndarray, ngram: int) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ..core.cuts import CutText, Span, cut, pieces
+from ..core.cuts import CutText, cut, pieces
 from ..core.documents import read_cuts, strings, uncut_batches
 from ..core.files import atomic_path
-from ..core.manifest import FileEntry, file_entry
+from ..core.manifest import file_entry
+from ..core.removals import IDENTITY, span_rows, write_rows
 from ..core.schema import CUTS, DROPPED
 from ..core.settings_cleaning import Decontaminate
 from ..core.units import Unit, UnitReport
@@ -32,7 +32,6 @@ from .decontaminate_index import NAMES, Index
 from .decontaminate_match import is_contamination, matches, widened
 
 DROP, PIECES, SHORT = "contaminated", "contaminated_pieces", "contaminated_short"
-_IDENTITY = ["doc_id", "url", "source", "origin_file", "origin_offset"]
 
 MATCH = pa.schema(
     [
@@ -80,9 +79,9 @@ def match_unit(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
             spans = [texts[found.document].extracted(*span) for span in found.spans]
             rows.append(
                 {"doc_id": ids[found.document], "item": found.item, "share": found.share, "ngrams": found.ngrams}
-                | {"runs": found.runs, "spans": _pairs(spans)}
+                | {"runs": found.runs, "spans": span_rows(spans)}
             )
-    entry = _write(folder, f"{unit.name}.parquet", rows, MATCH)
+    entry = write_rows(folder, f"{unit.name}.parquet", rows, MATCH)
     return UnitReport(name=unit.name, files=[entry], counters={"documents": documents, "matches": len(rows)})
 
 
@@ -121,10 +120,10 @@ def judge_unit(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
     counters |= {"documents_cut": len(cuts), "documents_contaminated": len(found)}
     counters |= Counter(f"dropped.{row['reason']}" for row in dropped)
     files = [
-        _write(folder, f"{kind}/{unit.name}.parquet", rows, schema)
+        write_rows(folder, f"{kind}/{unit.name}.parquet", rows, schema)
         for kind, rows, schema in (("contaminated", listed, CONTAMINATED), ("cuts", cuts, CUTS))
     ]
-    files.append(_write(folder, f"dropped/{unit.name}.parquet", dropped, DROPPED))
+    files.append(write_rows(folder, f"dropped/{unit.name}.parquet", dropped, DROPPED))
     return UnitReport(name=unit.name, files=files, counters=counters)
 
 
@@ -135,7 +134,7 @@ def _fates(
     stages = [Path(one) for one in config["stages"]]
     earlier = read_cuts(unit, stages) if settings.action == "cut" else {}
     wanted = pa.array(list(found), type=pa.string())
-    columns = [*_IDENTITY, "text"] if found and settings.action == "cut" else _IDENTITY
+    columns = [*IDENTITY, "text"] if found and settings.action == "cut" else IDENTITY
     cuts: list[dict[str, Any]] = []
     dropped: list[dict[str, Any]] = []
     documents = 0
@@ -151,7 +150,7 @@ def _fates(
                 gone = widened(text, spans, settings.margin, settings.min_chars)
                 left, parts = len(cut(text, [*gone, *earlier.get(row["doc_id"], ())])), len(pieces(text, gone))
                 if left >= settings.min_chars and parts <= settings.max_pieces:
-                    cuts.append({"doc_id": row["doc_id"], "spans": _pairs(gone)})
+                    cuts.append({"doc_id": row["doc_id"], "spans": span_rows(gone)})
                     continue
                 reason, value = (SHORT, float(left)) if left < settings.min_chars else (PIECES, float(parts))
             named = {"reason": reason, "value": value, "detail": f"{worst['set']}:{worst['item']}"}
@@ -166,16 +165,6 @@ def list_items(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
         found = pq.read_table(folder / "contaminated" / f"{name}.parquet", columns=["set", "item"]).to_pylist()
         documents.update((row["set"], row["item"]) for row in found)
     rows = [{"set": name, "item": item, "documents": number} for (name, item), number in sorted(documents.items())]
-    entry = _write(folder, "items.parquet", rows, CONTAMINATED_ITEM)
+    entry = write_rows(folder, "items.parquet", rows, CONTAMINATED_ITEM)
     counters = Counter(f"items_contaminated.{row['set']}" for row in rows)
     return UnitReport(name=unit.name, files=[entry], counters=dict(counters))
-
-
-def _pairs(spans: Iterable[Span]) -> list[dict[str, int]]:
-    return [{"start": start, "stop": stop} for start, stop in spans]
-
-
-def _write(folder: Path, name: str, rows: list[dict[str, Any]], schema: pa.Schema) -> FileEntry:
-    with atomic_path(folder / name) as partial:
-        pq.write_table(pa.Table.from_pylist(rows, schema=schema), partial, compression="zstd")
-    return file_entry(folder, folder / name, len(rows))

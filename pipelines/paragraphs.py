@@ -62,23 +62,6 @@ def count_documents(lines: Lines) -> tuple[np.ndarray, np.ndarray]:
     return np.unique(hashes[new], return_counts=True)
 
 
-def add_counts(hashes: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sorted distinct hashes, the sum of each one's counts, and where it stood first."""
-    order = np.argsort(hashes, kind="stable")
-    hashes, counts = hashes[order], counts[order]
-    starts = np.flatnonzero(np.concatenate([[True], hashes[1:] != hashes[:-1]])) if len(hashes) else order
-    sums = np.add.reduceat(counts, starts) if len(starts) else counts
-    return hashes[starts], sums, order[starts]
-
-
-def is_frequent(hashes: np.ndarray, frequent: np.ndarray) -> np.ndarray:
-    """Which of the hashes stand in `frequent`, which is sorted; it may be memory-mapped."""
-    if not len(frequent):
-        return np.zeros(len(hashes), dtype=bool)
-    place = np.minimum(np.searchsorted(frequent, hashes), len(frequent) - 1)
-    return frequent[place] == hashes
-
-
 def repeated(text: str, hashes: np.ndarray, frequent: np.ndarray, least: int) -> tuple[list[Span], int]:
     """Spans of the runs of frequent lines with at least `least` characters, and the number of lines in them.
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.documents import extracted_units
+from ..core.documents import extracted_units, ledger_stages
 from ..core.recipe import Recipe
 from ..core.stage import Stage, StageContext, StageResult
 from ..core.unit_map import map_units
 from ..core.units import Unit, total
-from .paragraphs_units import add_part, count_unit, cut_unit, part_name, parts_for, show
+from ..dedup.hash_parts import part_units, parts_for
+from .paragraphs_units import add_part, count_unit, cut_unit, show
 
 
 def _config(recipe: Recipe) -> dict[str, Any]:
@@ -26,15 +27,17 @@ def _work(ctx: StageContext) -> StageResult:
     units = extracted_units(ctx.inputs["extract"])
     # in all units' records: one that another attempt's worker still writes must not count
     made_from = {"inputs": {name: manifest.digest for name, manifest in ctx.inputs.items()}}
-    folders = {"extract": str(ctx.input_folder("extract")), "stages": [str(ctx.input_folder("dedup"))]}
+    before = [str(ctx.input_folder(name)) for name in ledger_stages(ctx.recipe) if name in ctx.inputs]
+    folders = {"extract": str(ctx.input_folder("extract")), "stages": before}
     reads: dict[str, Any] = made_from | folders
     counts = ctx.folder / "counts"
     lines = total(map_units(count_unit, units, counts, reads, ctx.progress)).get("lines", 0)
     number_of_parts = settings.partitions or parts_for(lines)
     layout: dict[str, Any] = {"counts": str(counts), "units": [unit.name for unit in units]} | made_from
-    parts = [Unit(name=part_name(number), spec={"part": number}) for number in range(number_of_parts)]
     layout |= {"parts": number_of_parts, "max_documents": settings.max_documents}
-    counted = map_units(add_part, parts, ctx.folder / "frequent", layout, ctx.progress, counting="paragraphs")
+    counted = map_units(
+        add_part, part_units(number_of_parts), ctx.folder / "frequent", layout, ctx.progress, counting="paragraphs"
+    )
     [shown] = map_units(show, [Unit(name="frequent")], ctx.folder, layout | reads, ctx.progress)
     config = reads | _config(ctx.recipe)
     reports = map_units(cut_unit, units, ctx.folder, config, ctx.progress)

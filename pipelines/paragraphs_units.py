@@ -19,24 +19,19 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from ..core.cuts import cut, merge
-from ..core.documents import kept_batches, strings, uncut_batches
+from ..core.documents import kept_batches, strings
 from ..core.files import atomic_path, write_text
 from ..core.manifest import file_entry
-from ..core.schema import CUTS, DROPPED
+from ..core.removals import Removals
 from ..core.settings_cleaning import Paragraphs
 from ..core.units import Unit, UnitReport
+from ..dedup.hash_parts import add_counts, among, part_name, part_slice
 from ..dedup.tables import numbers, read_arrow, write_arrow
-from .paragraphs import add_counts, count_documents, is_frequent, lines_of, normalise, repeated
+from .paragraphs import count_documents, lines_of, normalise, repeated
 
-SHORT = "paragraphs_short"
 SHOWN = 100
-_IDENTITY = ["doc_id", "url", "source", "origin_file", "origin_offset"]
 _FOLD = 1 << 22  # rows that counting holds before it adds up
-_LEAST_PARTS, _MOST_PARTS = 8, 4096
-_PART_LINES = 1 << 24  # counts in a part: 0.3 GB of columns, and some copies while they are sorted
 
 COUNT = pa.schema([pa.field("hash", pa.uint64(), False), pa.field("documents", pa.int64(), False)])
 FREQUENT = pa.schema([*COUNT, pa.field("unit", pa.int32(), False)])  # the first unit, by its place, with this line
@@ -67,26 +62,19 @@ def _folded(hashes: list[np.ndarray], counts: list[np.ndarray]) -> tuple[list[np
     return [lines], [number]
 
 
-def parts_for(lines: int) -> int:
-    """In how many parts the counts of all units are added up: a worker's memory does not grow with the corpus."""
-    return min(max(_LEAST_PARTS, -(-lines // _PART_LINES)), _MOST_PARTS)
-
-
 def add_part(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
     """Pass 2, in the folder frequent. Memory: a part of the counts.
 
     spec: part, its number; config: counts, the folder; units, names in order; parts, how many; max_documents.
     """
-    low, high = (_border(unit.spec["part"] + more, config["parts"]) for more in (0, 1))
     hashes, counts, owners = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)], [np.zeros(0, np.int32)]
     for place, name in enumerate(config["units"]):
         table = read_arrow(Path(config["counts"]) / f"{name}.arrow")
         column = numbers(table["hash"])
-        first = int(np.searchsorted(column, np.uint64(low)))
-        last = int(np.searchsorted(column, np.uint64(high))) if high < 1 << 64 else len(column)
-        hashes.append(column[first:last])
-        counts.append(numbers(table["documents"])[first:last])
-        owners.append(np.full(last - first, place, dtype=np.int32))
+        mine = part_slice(column, unit.spec["part"], config["parts"])
+        hashes.append(column[mine])
+        counts.append(numbers(table["documents"])[mine])
+        owners.append(np.full(len(hashes[-1]), place, dtype=np.int32))
     lines, number, first_at = add_counts(np.concatenate(hashes), np.concatenate(counts))
     often = number > config["max_documents"]
     owner = np.concatenate(owners)[first_at[often]]
@@ -95,10 +83,6 @@ def add_part(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
     write_arrow(path, table)
     counters = {"paragraphs": len(lines), "paragraphs_frequent": table.num_rows}
     return UnitReport(name=unit.name, files=[file_entry(folder, path, table.num_rows)], counters=counters)
-
-
-def _border(part: int, parts: int) -> int:
-    return (part << 64) // parts
 
 
 def show(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
@@ -149,51 +133,23 @@ def cut_unit(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
     """Pass 4. config: extract, stages; paragraphs: the recipe's section."""
     settings = Paragraphs.model_validate(config["paragraphs"])
     frequent = np.load(folder / "frequent.npy", mmap_mode="r")
-    cuts: list[dict[str, Any]] = []
-    dropped: list[dict[str, Any]] = []
-    counters = dict.fromkeys(("documents_in", "documents_cut", "paragraphs_removed", "chars_removed"), 0)
-    for batch in uncut_batches(unit.name, Path(config["extract"]), _paths(config), [*_IDENTITY, "text"]):
-        counters["documents_in"] += batch.num_rows
-        texts = strings(batch["text"])
-        lines = lines_of(texts)
-        often = is_frequent(lines.hashes, frequent)
+    removals = Removals(unit.name, "paragraphs", Path(config["extract"]), _paths(config), settings.min_chars)
+    removals.counters["paragraphs_removed"] = 0
+    for batch in removals.batches():
+        texts = removals.texts(batch)
+        lines = lines_of([text.text for text in texts])
+        often = among(lines.hashes, frequent)
         hits = np.add.reduceat(np.append(often, False).astype(np.int64), lines.offsets[:-1])
         for number in np.flatnonzero(hits).tolist():
             mine = often[lines.offsets[number] : lines.offsets[number + 1]]
-            spans, removed = repeated(texts[number], lines.of(number), mine, settings.min_paragraph_chars)
-            if not spans:
-                continue
-            left = len(cut(texts[number], spans))
-            if left < settings.min_chars:
-                dropped.append(_ledger_row(batch, number, left))
-                continue
-            pairs = [{"start": start, "stop": stop} for start, stop in merge(spans)]
-            cuts.append({"doc_id": batch["doc_id"][number].as_py(), "spans": pairs})
-            counters["documents_cut"] += 1
-            counters["paragraphs_removed"] += removed
-            counters["chars_removed"] += len(texts[number]) - left
-    counters |= {"documents": counters["documents_in"] - len(dropped), "dropped": len(dropped)}
-    counters |= {f"dropped.{SHORT}": len(dropped)} if dropped else {}
-    files = []
-    for kind, rows, schema in (("cuts", cuts, CUTS), ("dropped", dropped, DROPPED)):
-        path = folder / kind / f"{unit.name}.parquet"
-        with atomic_path(path) as partial:
-            pq.write_table(pa.Table.from_pylist(rows, schema=schema), partial, compression="zstd")
-        files.append(file_entry(folder, path, len(rows)))
-    return UnitReport(name=unit.name, files=files, counters=counters)
-
-
-def _ledger_row(batch: pa.RecordBatch, number: int, left: int) -> dict[str, Any]:
-    identity = {name: batch[name][number].as_py() for name in _IDENTITY}
-    return identity | {"stage": "paragraphs", "reason": SHORT, "value": float(left), "detail": ""}
+            spans, removed = repeated(texts[number].text, lines.of(number), mine, settings.min_paragraph_chars)
+            if spans and removals.take(batch, number, [texts[number].extracted(*span) for span in spans]):
+                removals.counters["paragraphs_removed"] += removed
+    return removals.report(folder)
 
 
 def _parts(folder: Path, parts: int) -> list[Path]:
     return [folder / "frequent" / f"{part_name(number)}.arrow" for number in range(parts)]
-
-
-def part_name(number: int) -> str:
-    return f"part-{number:05d}"
 
 
 def _paths(config: dict[str, Any]) -> Sequence[Path]:

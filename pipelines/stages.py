@@ -12,6 +12,7 @@ from ..core.recipe import Recipe
 from ..core.run import Run
 from ..core.stage import Planned, Stage, plan
 from ..dedup.dedup_stage import DEDUP
+from ..dedup.spans_stage import SPANS
 from ..tokenize.tokenize_stage import SHARDS, TOKENIZER
 from ..train.finetune_stage import FINETUNE
 from ..train.pretrain_stage import PRETRAIN
@@ -23,7 +24,7 @@ from .paragraphs_stage import PARAGRAPHS
 from .sources.crawl.crawl_stage import CRAWL
 
 GROUPS = {
-    "data": ("crawl", "extract", "dedup", "paragraphs", "decontaminate"),
+    "data": ("crawl", "extract", "dedup", "spans", "paragraphs", "decontaminate"),
     "tokenizer": ("tokenizer", "shards"),
     "pretrain": ("pretrain",),
     "finetune": ("instructions", "finetune"),
@@ -35,7 +36,7 @@ def all_stages(recipe: Recipe) -> list[Stage]:
     """Every stage that this recipe has, inputs before those that need them."""
     instructed = recipe.instructions is not None
     answers = [INSTRUCTIONS, FINETUNE] if instructed else []
-    ledgers = [stage for stage in (DEDUP, PARAGRAPHS, DECONTAMINATE) if stage.name in ledger_stages(recipe)]
+    ledgers = [stage for stage in (DEDUP, SPANS, PARAGRAPHS, DECONTAMINATE) if stage.name in ledger_stages(recipe)]
     learning = [TOKENIZER, SHARDS, PRETRAIN, *answers, samples_stage(instructed), TUNE]
     return [_behind_ledgers(stage, recipe) for stage in (CRAWL, EXTRACT, *ledgers, *learning)]
 

@@ -1,4 +1,4 @@
-"""SIGKILL to the command while it selects records, cuts paragraphs, decontaminates and exports; the same command again.
+"""SIGKILL to the command while it selects records, cuts spans and paragraphs, decontaminates, exports; and once more.
 
 What stands there in the end is, file by file and byte by byte, what an undisturbed run writes.
 """
@@ -20,7 +20,7 @@ from crawl2chat.core.manifest import Manifest, read_manifest
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
-STAGES = ("extract", "dedup", "paragraphs", "decontaminate")
+STAGES = ("extract", "dedup", "spans", "paragraphs", "decontaminate")
 
 
 @pytest.fixture
@@ -38,6 +38,7 @@ def shop(tmp_path: Path, shared_data: Path, crawl_mirror: Any) -> Path:
         "sources": [source],
         "language": {"keep": [], "threshold": 0},
         "filters": dict.fromkeys(("gopher_repetition", "gopher_quality", "c4", "fineweb")),
+        "spans": {"min_tokens": 8, "min_chars": 1, "partitions": 3},
         "paragraphs": {"max_documents": 1, "min_chars": 1, "min_paragraph_chars": 1, "partitions": 3},
         "decontaminate": {"sets": [{"name": "mmlu", "paths": [questions], "fields": ["question", "choices"]}]},
         "resources": {"cpus": 2},
@@ -81,6 +82,7 @@ def test_killed_while_working_and_started_again_it_writes_the_same_files(shop: P
     again = ("data", "recipe.yaml", "--set", "name=killed")
     for stage, first_unit in {
         "extract": "extract/units/cc.index-*.json",  # the selection's, before any record is fetched
+        "spans": "spans/anchors/units/*.json",
         "paragraphs": "paragraphs/counts/units/*.json",
         "decontaminate": "decontaminate/matches/units/*.json",
     }.items():
@@ -91,7 +93,8 @@ def test_killed_while_working_and_started_again_it_writes_the_same_files(shop: P
         (expected, files), (made, found) = contents(whole / stage), contents(killed / stage)
         assert found == files and len(files) > 2
         assert made.counters == expected.counters
-    assert contents(whole / "paragraphs")[0].counters["documents_cut"] > 0, "or the kill in paragraphs shows little"
+    for stage in ("spans", "paragraphs"):
+        assert contents(whole / stage)[0].counters["documents_cut"] > 0, f"or the kill in {stage} shows little"
 
     out = shop / "partly"
     partly = ("data", "export", "--run", "runs/killed", "--out", "partly", "--format", "jsonl")

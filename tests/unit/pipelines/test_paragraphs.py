@@ -15,9 +15,10 @@ from crawl2chat.core.cuts import cut
 from crawl2chat.core.documents import kept_batches
 from crawl2chat.core.schema import CUTS, DOCUMENT, DROPPED, doc_id
 from crawl2chat.core.units import Unit
+from crawl2chat.dedup.hash_parts import among, part_name
 from crawl2chat.dedup.tables import numbers, read_arrow, write_arrow
-from crawl2chat.pipelines.paragraphs import BLANK, add_counts, count_documents, is_frequent, lines_of, repeated
-from crawl2chat.pipelines.paragraphs_units import add_part, count_unit, cut_unit, part_name, parts_for, show
+from crawl2chat.pipelines.paragraphs import BLANK, count_documents, lines_of, repeated
+from crawl2chat.pipelines.paragraphs_units import add_part, count_unit, cut_unit, show
 
 MENU = "Home\nAbout us\nOur products\nPrivacy policy"
 COOKIES = "We use cookies to give you the best experience on our site."
@@ -30,7 +31,7 @@ def frequent_of(texts: list[str], more_than: int) -> np.ndarray:
 
 def without(text: str, frequent: np.ndarray, least: int = 30) -> tuple[str, int]:
     lines = lines_of([text])
-    spans, removed = repeated(text, lines.hashes, is_frequent(lines.hashes, frequent), least)
+    spans, removed = repeated(text, lines.hashes, among(lines.hashes, frequent), least)
     return cut(text, spans), removed
 
 
@@ -41,12 +42,6 @@ def test_a_line_counts_once_a_document_whatever_its_case_and_spaces() -> None:
     assert BLANK not in named
     [ab, fine] = lines_of(["a b\nfine"]).hashes.tolist()
     assert named[ab] == 2 and named[fine] == 1 and sorted(named.values()) == [1, 1, 1, 2]
-
-
-def test_counts_add_up_over_units() -> None:
-    hashes, counts, first = add_counts(np.array([7, 3, 7, 9, 3], np.uint64), np.array([1, 2, 3, 4, 5]))
-    assert (hashes.tolist(), counts.tolist(), first.tolist()) == ([3, 7, 9], [7, 4, 4], [1, 0, 3])
-    assert [len(part) for part in add_counts(np.zeros(0, np.uint64), np.zeros(0, np.int64))] == [0, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -128,10 +123,6 @@ def test_the_passes_agree_with_counting_by_hand_for_any_partitions(tmp_path: Pat
     assert results[0] == results[1] and len(results[0]) == 3
 
 
-def test_partitions_grow_with_the_lines() -> None:
-    assert [parts_for(lines) for lines in (0, 10**6, 8 << 24, (8 << 24) + 1, 10**9, 10**12)] == [8, 8, 8, 9, 60, 4096]
-
-
 def test_a_column_of_a_mapped_file_is_not_copied(tmp_path: Path) -> None:
     """Parts hold slices of every unit's columns: were these copies, each part would hold all counts."""
     values = np.arange(1_000_000, dtype=np.uint64)
@@ -149,7 +140,7 @@ def test_workers_map_the_hashes_of_all_partitions(tmp_path: Path) -> None:
     parts = [read_arrow(stage / "frequent" / f"{part_name(number)}.arrow") for number in range(5)]
     assert np.array_equal(frequent, np.sort(np.concatenate([numbers(part["hash"]) for part in parts])))
     assert len(frequent) == 4 and sum(part.num_rows > 0 for part in parts) > 1
-    assert is_frequent(lines_of([COOKIES, "alone 0 a"]).hashes, frequent).tolist() == [True, False]
+    assert among(lines_of([COOKIES, "alone 0 a"]).hashes, frequent).tolist() == [True, False]
 
 
 def test_a_line_at_the_limit_stays(tmp_path: Path) -> None:

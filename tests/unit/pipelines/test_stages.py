@@ -14,7 +14,8 @@ from crawl2chat.core.stage import plan
 from crawl2chat.pipelines.sources.paths import check_sources
 from crawl2chat.pipelines.stages import GROUPS, all_stages, group_stages, plan_group, run_stages
 
-EVERYTHING = ("paragraphs={}", "decontaminate.sets=[{name: a, paths: [a.txt]}]")
+EVERYTHING = ("spans={}", "paragraphs={}", "decontaminate.sets=[{name: a, paths: [a.txt]}]")
+LEDGERS = ("spans", "paragraphs", "decontaminate")
 
 
 @pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.yaml")), ids=lambda path: path.stem)
@@ -38,14 +39,14 @@ def test_inputs_stand_before_what_needs_them() -> None:
 
 
 def test_what_reads_documents_reads_all_ledgers() -> None:
-    for overrides, ledgers in (((), set()), (EVERYTHING, {"paragraphs", "decontaminate"})):
+    for overrides, ledgers in (((), set()), (EVERYTHING, set(LEDGERS))):
         inputs = {stage.name: set(stage.inputs) for stage in all_stages(load_recipe("tiny", overrides))}
         for name in ("tokenizer", "shards", "instructions"):
-            assert inputs[name] & {"extract", "dedup", "paragraphs", "decontaminate"} == {"extract", "dedup", *ledgers}
+            assert inputs[name] & {"extract", "dedup", *LEDGERS} == {"extract", "dedup", *ledgers}
         assert ledgers <= set(inputs)
         if ledgers:
-            assert inputs["paragraphs"] == {"extract", "dedup"}
-            assert inputs["decontaminate"] == {"extract", "dedup", "paragraphs"}
+            for place, name in enumerate(LEDGERS):
+                assert inputs[name] == {"extract", "dedup", *LEDGERS[:place]}
 
 
 def test_groups_cover_the_run_and_nothing_twice() -> None:
