@@ -31,7 +31,8 @@ def map_units(
     """Do all units that are not done yet, each as one Ray task, and return every unit's report in the units' order.
 
     work(unit, folder, config) writes the unit's files below `folder`; it must be a function of an importable module.
-    `counting` names the counter that the progress line shows as a rate, of what came in if that is counted too. Raises StageError with the worker's message.
+    `counting` names the counter that the progress line shows as a rate, of what came in if that is counted too.
+    Raises StageError with the worker's message.
     """
     names = [unit.name for unit in units]
     assert len(set(names)) == len(names), "unit names must be distinct"
