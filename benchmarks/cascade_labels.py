@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _gold import site
 from crawl2chat.pipelines.extract import decode, normalise
 from crawl2chat.pipelines.extraction.blocks import read_page
 from crawl2chat.pipelines.extraction.features import Rows, features
 from crawl2chat.pipelines.extraction.peers import trafilatura
-from extraction import site
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 from numpy.typing import NDArray
 

@@ -24,13 +24,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from _gold import half
 from cascade_labels import Lesson, lesson, pydoc_lessons, read_pages
 from crawl2chat.pipelines.extract import normalise
 from crawl2chat.pipelines.extraction import WEIGHTS
 from crawl2chat.pipelines.extraction.features import FLAGS, LEVELS, NUMBERS
 from crawl2chat.pipelines.extraction.model import Model
 from crawl2chat.pipelines.extraction.network import GAPS, WINDOW
-from extraction import half
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 

@@ -17,6 +17,22 @@ ROOT = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("CRAWL2CHAT_SHARED", ROOT.parent / "shared"))
 
 
+def loaded(file: Path) -> Any:
+    """A module outside all packages, by its file: under its name in sys.modules, once."""
+    if file.stem not in sys.modules:
+        place = importlib.util.spec_from_file_location(file.stem, file)
+        assert place is not None and place.loader is not None
+        sys.modules[file.stem] = importlib.util.module_from_spec(place)
+        place.loader.exec_module(sys.modules[file.stem])
+    return sys.modules[file.stem]
+
+
+@pytest.fixture(scope="session")
+def gold_pages() -> Any:
+    """benchmarks/_gold.py: pages with gold text, which of them taught the cascade nothing, and scores."""
+    return loaded(ROOT / "benchmarks" / "_gold.py")
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder ../shared/data with real files. Tests skip where it is absent, but never in CI."""
@@ -41,11 +57,7 @@ def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture
 def crawl_mirror(shared_data: Path, tmp_path: Path) -> Iterator[Any]:
     """A small copy of Common Crawl behind a web server that fails when it is told to: see mirror_server.py."""
-    place = importlib.util.spec_from_file_location("mirror_server", Path(__file__).with_name("mirror_server.py"))
-    assert place is not None and place.loader is not None
-    module = sys.modules.setdefault("mirror_server", importlib.util.module_from_spec(place))
-    if not hasattr(module, "MirrorServer"):
-        place.loader.exec_module(module)
+    module = loaded(Path(__file__).with_name("mirror_server.py"))
     module.build_mirror(tmp_path / "mirror", shared_data / "warc-samples")
     with module.MirrorServer(tmp_path / "mirror").running() as server:
         yield server
