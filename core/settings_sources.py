@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -181,6 +182,17 @@ class BooksSource(FileSource):
     per: Literal["book", "chapter"] = Field(default="book", description="what a document is")
     encoding: str | None = Field(default=None, description="of texts; detected for each file when left out")
     unit_bytes: int = Field(default=32 << 20, ge=1, description="of files that are one worker's task")
+
+    @model_validator(mode="after")
+    def _known_encoding(self) -> Self:
+        try:
+            codecs.lookup(self.encoding or "utf-8")
+        except LookupError:
+            raise ValueError(
+                f"sources.{self.name}.encoding is {self.encoding!r}, which Python does not know; "
+                f"give a name such as cp1252 or koi8-r, or leave it out"
+            ) from None
+        return self
 
 
 class HtmlSource(FileSource):

@@ -23,6 +23,7 @@ from ..core.settings_sources import CommonCrawlSource, Source
 from ..core.stage import Stage, StageContext, StageResult, sections
 from ..core.unit_map import map_units
 from ..core.units import Unit, UnitReport, total
+from .empty_sources import check_kept
 from .library_versions import library_versions
 from .light_import import without_torch
 from .reading import read, units
@@ -90,6 +91,7 @@ def _work(context: StageContext) -> StageResult:
     work = partial(extract_unit, given=recipe.sources)
     reports = map_units(work, todo, context.folder, _config(recipe), context.progress)
     del mirrors
+    check_kept(context.folder, reports)
     by_source = {source.name: dict.fromkeys(FACTS, 0) for source in context.recipe.sources}
     for unit, report in zip(todo, reports, strict=True):
         for name in FACTS:
@@ -102,4 +104,4 @@ def _external(recipe: Recipe) -> dict[str, str]:
     return {**stamps(recipe), **index_stamps(recipe), **digests(recipe), **library_versions(recipe)}
 
 
-EXTRACT = Stage("extract", inputs=("crawl",), config=_config, work=_work, version=7, external=_external)
+EXTRACT = Stage("extract", inputs=("crawl",), config=_config, work=_work, version=8, external=_external)

@@ -32,6 +32,8 @@ DEPTH = 24  # of links in links, as in the captions of images; deeper ones stay 
 NOWIKI = re.compile(r"<(/?)(nowiki|pre)\b([^<>]{0,200})>", re.IGNORECASE)
 TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]{0,20})\b([^<>]{0,4000})>")
 BRACES = re.compile(r"\{{2,}|\}{2,}")
+CLOSING = re.compile(r"\}{2,}")
+PARAMETER = re.compile(r"\|[ \t]*\w[\w -]{0,40}=")
 TABLES = re.compile(r"^[ \t:*#]*(\{\|)|^[ \t:]*(\|\})", re.MULTILINE)
 LINKS = re.compile(r"(\[\[|\]\])")
 LANGUAGE_LINK = re.compile(r"[a-z]{2,3}(?:-[a-z-]+)?\s*:\s*\S")
@@ -56,6 +58,7 @@ def plain_text(wikitext: str, media: Collection[str] = MEDIA) -> str:
     text = _cut(text, _tables(text))
     text = _links(EXTERNAL.sub(_label, text), media)
     text = EXTERNAL.sub(_label, text)  # again: those whose label held a link
+    text = _cut(text, _remnants(text))
     text = MAGIC_WORD.sub("", text).replace("'''", "").replace("''", "")
     lines = (_line(line) for line in EMPTY_BRACKETS.sub("", html.unescape(text)).split("\n"))
     text = "\n".join(line for line in lines if line is not None)
@@ -120,6 +123,16 @@ def _templates(text: str) -> Iterator[tuple[int, int]]:
             yield first + count - paired, start
             if opened[-1][1] < 2:
                 opened.pop()
+
+
+def _remnants(text: str) -> Iterator[tuple[int, int]]:
+    """Spans of parameters whose template does not begin: from a line's first `|name=` to a `}}` without partner."""
+    at = 0
+    for found in CLOSING.finditer(text):
+        start = max(at, text.rfind("\n", at, found.start()) + 1)
+        if first := PARAMETER.search(text, start, found.start()):
+            yield first.start(), found.end()
+        at = found.end()
 
 
 def _tables(text: str) -> Iterator[tuple[int, int]]:

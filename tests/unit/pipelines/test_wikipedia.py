@@ -315,18 +315,19 @@ def test_a_stream_that_ends_where_a_chunk_ends() -> None:
 
 
 def test_texts_have_the_words_of_mwparserfromhell(english: bytes) -> None:
-    """On every fifth article of the real dump: its parser, with the same things dropped, as the oracle."""
+    """On all articles of the real dump: its parser, with the same things dropped, as the oracle. docs/sources.md."""
     texts = [found[1] for found in re.finditer(r"<text[^>]*>(.*?)</text>", english.decode(), re.DOTALL)]
-    articles = sorted((html.unescape(text) for text in texts if not text.startswith("#REDIRECT")), key=len)[5:100:6]
+    articles = [html.unescape(text) for text in texts if not text.startswith("#REDIRECT")]
     total = missing = extra = 0
     for article in articles:
         ours, theirs = (Counter(re.findall(r"\w\S*", text)) for text in (plain_text(article), oracle(article)))
         total += theirs.total()
         missing += (theirs - ours).total()
         extra += (ours - theirs).total()
-    assert total > 30_000
-    assert extra == 0
-    assert missing <= total / 1000, "the headings of empty sections"
+    assert len(articles) == 107
+    assert total > 450_000
+    assert extra <= 20, "terms of definition lists, and a reference whose tags are broken"
+    assert missing <= total * 0.0006, "the headings of empty sections, mostly"
 
 
 def oracle(wikitext: str) -> str:
@@ -361,7 +362,8 @@ def oracle(wikitext: str) -> str:
 
 
 BOMBS = ["{{", "{{a|", "{{{", "[[", "[[a|", "{|\n", "<ref>", "<div>", "<b ", "<!--", "<nowiki>", "[http://x ",
-         "{{[[<b>", "[[a|{{b|", "\n*#:;", "(", "=", "\n == ", "\n \n", "''", "{{}", "&amp", "<pre>[["]  # fmt: skip
+         "{{[[<b>", "[[a|{{b|", "\n*#:;", "(", "=", "\n == ", "\n \n", "''", "{{}", "&amp", "<pre>[[",
+         "|a=", "|a=}}"]  # fmt: skip
 
 
 def test_wikitext_that_explodes_other_parsers_takes_time_in_proportion() -> None:
@@ -399,6 +401,9 @@ def test_a_dump_names_the_namespaces_of_its_files_and_categories() -> None:
         ("[[File:a|thumb|see [[b|c [[d]]]] and [http://x y]]]Text", "Text"),
         ("H<sub>2</sub>O<br>next <foo> 1 < 2", "H2O\nnext <foo> 1 < 2"),
         ("* a\n*\n* {{x}}\n:: b\n;c\n----\nd", "- a\nb\nc\nd"),
+        ("Detection|url = http://a.b/c|access-date = 2016}} of waves", "Detection of waves"),
+        ("a }} b\n|c=d\ne|f }} g", "a }} b\n|c=d\ne|f }} g"),
+        ("[[File:a|alt=b|c]]d [[e|f=g]] }} h", "d f=g }} h"),
     ],
 )
 def test_more_wikitext(wikitext: str, text: str) -> None:
