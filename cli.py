@@ -12,14 +12,16 @@ from .core.errors import Crawl2ChatError, RecipeError
 from .core.log import log, log_to_terminal
 from .core.recipe import load_recipe
 from .core.run import Run
-from .pipelines.data_verbs import add_data_verbs, one_word
+from .pipelines.data_verbs import EXAMPLES as DATA_EXAMPLES
+from .pipelines.data_verbs import add_data_verbs, misspelt, one_word
 
 ABOUT = "From raw web crawl, Wikipedia dumps and books to a language model that chats."
-EXAMPLES = """examples:
+EXAMPLES = f"""examples:
   crawl2chat run recipes/tiny.yaml                         the whole way, from a crawl to a model that answers
   crawl2chat run recipes/tiny.yaml --dry-run               what would run, and why
   crawl2chat run recipes/tiny.yaml --set train.steps=1200  with another setting; only what depends on it runs again
   crawl2chat data recipes/tiny.yaml                        only crawl, extract, filter, deduplicate
+{DATA_EXAMPLES}\
   crawl2chat tokenizer --run runs/tiny                     only the tokenizer and the shards, on what a run has
   crawl2chat pretrain --run runs/tiny                      only the pretraining, on the shards that a run has
   crawl2chat finetune --run runs/tiny
@@ -92,7 +94,10 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     _set_option(submit)
 
     add_data_verbs(lambda name, about, function: _verb(verbs, name, about, function))
-    return parser.parse_args(one_word(sys.argv[1:] if argv is None else argv))
+    words = sys.argv[1:] if argv is None else argv
+    if meant := misspelt(words):
+        parser.error(f"data {words[1]}: no such file or verb; did you mean `crawl2chat data {meant}`?")
+    return parser.parse_args(one_word(words))
 
 
 def _verb(verbs: argparse._SubParsersAction, name: str, about: str, verb: Callable) -> argparse.ArgumentParser:
@@ -146,13 +151,13 @@ def _open(options: argparse.Namespace) -> Run:
 
 def _run(options: argparse.Namespace) -> int:
     from .pipelines.execute import dry_run, execute
-    from .pipelines.stages import plan_group, run_stages
+    from .pipelines.stages import run_stages
     from .pipelines.summary import print_summary
 
     run = _open(options)
     stages = run_stages(run.recipe)
     if options.dry_run:
-        dry_run(plan_group(stages, run))
+        dry_run(run, stages)
         return 0
     execute(run, stages)
     print_summary(run, [stage.name for stage in stages])
@@ -164,13 +169,13 @@ def _group(name: str, show: Callable[[Run], None] = lambda run: None) -> Callabl
 
     def verb(options: argparse.Namespace) -> int:
         from .pipelines.execute import dry_run, execute
-        from .pipelines.stages import group_stages, plan_group
+        from .pipelines.stages import group_stages
         from .pipelines.summary import print_table
 
         run = _open(options)
         stages = group_stages(run.recipe, name)
         if options.dry_run:
-            dry_run(plan_group(stages, run))
+            dry_run(run, stages)
             return 0
         execute(run, stages)
         print_table(run, [stage.name for stage in stages])
@@ -188,12 +193,12 @@ def _show_search(run: Run) -> None:
 
 def _status(options: argparse.Namespace) -> int:
     from .core.stage import plan
-    from .pipelines.execute import dry_run
+    from .pipelines.execute import print_plan
     from .pipelines.stages import all_stages
     from .pipelines.summary import print_table
 
     run = _open(options)
-    dry_run(plan(all_stages(run.recipe), run))
+    print_plan(plan(all_stages(run.recipe), run))
     print_table(run, [stage.name for stage in all_stages(run.recipe)])
     return 0
 

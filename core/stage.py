@@ -160,6 +160,13 @@ def bring_up_to_date(
             yield planned, _execute(planned, context)
 
 
+def check_planned(planned: Sequence[Planned], run: Run) -> None:
+    """Raise what the stages that would run, and whose inputs are there, know to be wrong."""
+    for item in planned:
+        if item.todo and item.fingerprint is not None:
+            item.stage.check(_context(item.stage, run))
+
+
 def _context(stage: Stage, run: Run) -> StageContext:
     return StageContext(
         run, run.stage(stage.name), {name: run.need(name) for name in stage.inputs}, Progress(stage.name)

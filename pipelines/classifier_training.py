@@ -12,7 +12,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -36,7 +36,7 @@ class Training(BaseModel):
     common_share: float = Field(default=0.03, gt=0, le=1)  # a common word stands in so many pieces of each class
     held_out: float = Field(default=0.1, gt=0, lt=1)  # of the documents
     max_pieces: int = Field(default=200_000, ge=2)  # of each class, and of each input
-    keep_fractions: list[float] = [0.05, 0.1, 0.2, 0.3, 0.5, 0.7]
+    keep_fractions: list[Annotated[float, Field(gt=0, lt=1)]] = [0.05, 0.1, 0.2, 0.3, 0.5, 0.7]
     seed: int = 1
     word_ngrams: int = 3
     dim: int = 32
@@ -54,10 +54,15 @@ def train(good: Inputs, raw: Inputs, settings: Training, target: Path) -> dict[s
     used = {}
     for held_out in (False, True):
         parts = [[[p for p in input_ if p.held_out is held_out] for input_ in side] for side in sides]
-        total = min(settings.max_pieces, *(sum(map(len, side)) for side in parts))
+        sizes = {label: sum(map(len, side)) for label, side in zip((GOOD, RAW), parts, strict=True)}
+        total = min(settings.max_pieces, *sizes.values())
         if not total:
             where = "held-out" if held_out else "training"
-            raise InputError(f"a class has no {where} pieces of its own", "give more texts, or another --held-out")
+            numbers = " and ".join(f"{number} {label}" for label, number in sizes.items())
+            raise InputError(
+                f"there are {numbers} {where} pieces that only one class has; both need some",
+                "give more texts, or another --held-out",
+            )
         used[held_out] = [balanced(side, total) for side in parts]
     words = _words(used[False], settings)
     show = common(words) if settings.form == "common" else plain

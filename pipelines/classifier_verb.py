@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from pydantic import ValidationError
-
-from ..core.errors import RecipeError
 from ..core.progress import console
 from ..core.run import Run
 from .classifier_inputs import documents, files_of
@@ -18,17 +15,13 @@ from .classifier_training import Training, report_path, train
 def train_classifier(options: argparse.Namespace) -> int:
     """Read, train, print the report. Everything that is named is looked up before anything is read."""
     run = Run.open(options.run) if options.run else None
-    try:
-        settings = Training(
-            form=options.form,
-            held_out=options.held_out,
-            max_pieces=options.max_pieces,
-            keep_fractions=sorted({*Training().keep_fractions, *options.keep_fraction}),
-            seed=options.seed,
-        )
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise RecipeError(f"--{first['loc'][0]} {first['input']}: {first['msg']}", "give a fitting value") from error
+    settings = Training(
+        form=options.form,
+        held_out=options.held_out,
+        max_pieces=options.max_pieces,
+        keep_fractions=sorted({*Training().keep_fractions, *options.keep_fraction}),
+        seed=options.seed,
+    )
     sources = [source.name for source in run.recipe.sources] if run else []
     for name in [*options.positive, *options.negative]:
         if name not in sources:

@@ -6,8 +6,21 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from .option_types import at_least, share
+
+EXAMPLES = """\
+  crawl2chat data stats --run runs/tiny                    what each step left of each source and language
+  crawl2chat data inspect --run runs/tiny --stage filter   what was dropped, by which rule, and why
+  crawl2chat data inspect --run runs/tiny --kept --n 3     some of what was kept
+  crawl2chat data sweep --run runs/tiny                    what other thresholds of the filters would keep
+  crawl2chat data sweep --run runs/tiny --rule gopher_quality.min_doc_words --values 10,50,100
+  crawl2chat data export --run runs/tiny --out corpus      the kept documents, as parquet
+  crawl2chat data train-classifier --run runs/tiny --positive wiki --negative web --out models/quality.bin
+"""
 
 Verb = Callable[[str, str, Callable[[argparse.Namespace], int]], argparse.ArgumentParser]
 
@@ -33,10 +46,10 @@ def _train_classifier(verb: Verb) -> None:
     parser.add_argument("--positive", nargs="+", required=True, metavar="NAME", help=f"good texts: {names}")
     parser.add_argument("--negative", nargs="+", required=True, metavar="NAME", help="raw web: the same kinds of names")
     parser.add_argument("--out", required=True, type=Path, metavar="MODEL", help="the model; MODEL.json is its report")
-    parser.add_argument("--keep-fraction", nargs="+", type=float, default=[], metavar="F", help="for the report")
+    parser.add_argument("--keep-fraction", nargs="+", type=share, default=[], metavar="F", help="for the report")
     parser.add_argument("--form", choices=("common", "plain"), default="common", help="what the model sees of a text")
-    parser.add_argument("--held-out", type=float, default=0.1, metavar="SHARE", help="of the documents, for the report")
-    parser.add_argument("--max-pieces", type=int, default=200_000, metavar="N", help="of each class")
+    parser.add_argument("--held-out", type=share, default=0.1, metavar="SHARE", help="of the documents, for the report")
+    parser.add_argument("--max-pieces", type=at_least(2), default=200_000, metavar="N", help="of each class")
     parser.add_argument("--seed", type=int, default=1)
 
 
@@ -65,9 +78,9 @@ def _inspect(verb: Verb) -> None:
     parser.add_argument("--stage", metavar="S", help="read, extract, language, filter, dedup, …: as in the ledger")
     parser.add_argument("--reason", metavar="W", help="the ledger's word, or how it begins: gopher_short")
     parser.add_argument("--kept", action="store_true", help="documents that are left behind the stage")
-    parser.add_argument("--n", type=int, default=5, metavar="N", help="how many")
+    parser.add_argument("--n", type=at_least(1), default=5, metavar="N", help="how many")
     parser.add_argument("--seed", type=int, default=1, help="another one draws others")
-    parser.add_argument("--chars", type=int, default=800, metavar="N", help="of each text")
+    parser.add_argument("--chars", type=at_least(1), default=800, metavar="N", help="of each text")
 
 
 def _run_inspect(options: argparse.Namespace) -> int:
@@ -122,6 +135,13 @@ def one_word(argv: Sequence[str]) -> list[str]:
     if len(argv) > 1 and argv[0] == "data" and argv[1] in WORDS:
         return [f"data {argv[1]}", *argv[2:]]
     return list(argv)
+
+
+def misspelt(argv: Sequence[str]) -> str | None:
+    """The word that `data WORD …` probably means, where WORD is neither one nor a file."""
+    if len(argv) < 2 or argv[0] != "data" or argv[1] in WORDS or Path(argv[1]).exists():
+        return None
+    return next(iter(difflib.get_close_matches(argv[1], WORDS, n=1)), None)
 
 
 def add_data_verbs(verb: Verb) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from ..core.log import log, log_to_folder
 from ..core.progress import console
+from ..core.recipe import Recipe
 from ..core.run import Run
 from ..core.session import ray_session
-from ..core.stage import Planned, Stage, bring_up_to_date
+from ..core.stage import Planned, Stage, bring_up_to_date, check_planned
 from .decontaminate_sets import check_sets
 from .language import check_language
 from .refine_inputs import check_refinement
@@ -24,10 +25,7 @@ def execute(run: Run, stages: Sequence[Stage]) -> list[str]:
             run.write_recipe()
         console.print(f"{run.folder}: all {len(planned)} stages are up to date, nothing to do", soft_wrap=True)
         return []
-    check_sources(run.recipe)
-    check_sets(run.recipe)
-    check_language(run.recipe.language)
-    check_refinement(run.recipe)
+    check_inputs(run.recipe)
     ran = []
     with run.lock():
         run.write_recipe()
@@ -42,8 +40,25 @@ def execute(run: Run, stages: Sequence[Stage]) -> list[str]:
     return ran
 
 
-def dry_run(planned: Sequence[Planned]) -> None:
-    """Print what each stage would do."""
+def check_inputs(recipe: Recipe) -> None:
+    """Raise the error of the first input or setting that a stage could not work with."""
+    check_sources(recipe)
+    check_sets(recipe)
+    check_language(recipe.language)
+    check_refinement(recipe)
+
+
+def dry_run(run: Run, stages: Sequence[Stage]) -> None:
+    """Print what `execute` would do. Raises the errors that it raises before any worker."""
+    planned = plan_group(stages, run)
+    if any(item.todo for item in planned):
+        check_inputs(run.recipe)
+        check_planned(planned, run)
+    print_plan(planned)
+
+
+def print_plan(planned: Sequence[Planned]) -> None:
+    """What each stage would do, a line each."""
     for item in planned:
         mark = item.fingerprint[:12] if item.fingerprint else "-" * 12
         verdict = "would run" if item.todo else "up to date"

@@ -214,7 +214,7 @@ def test_wrong_models_are_errors_before_anything_runs(model: Path, tmp_path: Pat
 
 def test_a_class_without_texts_of_its_own_is_an_error(tmp_path: Path) -> None:
     good, _ = inputs(50)
-    with pytest.raises(InputError, match="no training pieces of its own"):
+    with pytest.raises(InputError, match=r"0 good and 0 raw training pieces that only one class has"):
         train(good, {"same": good["prose"]}, SETTINGS, tmp_path / "m.bin")
     assert list(tmp_path.iterdir()) == []
 
@@ -232,7 +232,16 @@ def test_the_command_trains_and_reports(tmp_path: Path, capsys: pytest.CaptureFi
     assert "0.15" in printed
     fractions = json.loads(Path(f"{target}.json").read_text())["held_out"]["fractions"]
     assert [row["keep_fraction"] for row in fractions] == [0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7]
-    assert main(["data", "train-classifier", *names, "--out", str(target), "--held-out", "2"]) == 2
+    for option, value in (
+        ("--held-out", "2"),
+        ("--keep-fraction", "3"),
+        ("--keep-fraction", "x"),
+        ("--max-pieces", "1"),
+    ):
+        with pytest.raises(SystemExit) as caught:
+            main(["data", "train-classifier", *names, "--out", str(target), option, value])
+        assert caught.value.code == 2
+        assert f"argument {option}: '{value}': give a" in capsys.readouterr().err
     assert main(["data", "train-classifier", *names[:3], "no-such-file", "--out", str(target)]) == 2
 
 
