@@ -3,7 +3,7 @@
 Records that never became a text are known by source and by the step that dropped them. From extraction on, documents
 are counted with their language and the bytes of their text: those that a step of extract dropped as the ledger says,
 those that were kept as extract wrote them, also before it cut lines and masked; behind extract with the cuts applied.
-From the shards on, in tokens. Memory: the doc_ids of one unit.
+From the shards on, in tokens; before them, tokens are estimated (stats_tokens.py). Memory: the doc_ids of one unit.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def collect(run: Run) -> Stats:
         stats.records[source] += sum(steps.values())
     if shards:
         stats.mixture = _mixture(run, shards, stats)
-        estimate_tokens(stats.left.values(), [*inner, "extract", *stages], SPLITS)
+    estimate_tokens(stats.left.values(), [*inner, "extract", *stages], SPLITS if shards else ())
     return stats
 
 

@@ -11,6 +11,7 @@ from rich.table import Table
 from ..core.progress import console
 from ..core.run import Run
 from .stats import EXTRACT_STEPS, SPLITS, Stats, as_json, collect
+from .stats_tokens import BYTES_PER_TOKEN
 from .summary import TIGHT
 
 LANGUAGES = 10  # of a source that the table shows by name; --json has all
@@ -24,8 +25,8 @@ def run_stats(run: Run, json_only: bool) -> int:
         return 0
     console.print(_records(stats))
     console.print(_documents(stats))
-    if stats.mixture:
-        console.print("  ~ estimated by the tokens to a byte in the shards\n", soft_wrap=True)
+    by = "tokens to a byte in the shards" if stats.mixture else f"{BYTES_PER_TOKEN} bytes to a token, no shards yet"
+    console.print(f"  ~ estimated by {by}\n", soft_wrap=True)
     if stats.mixture:
         console.print(_mixture(stats, run.recipe.mixture is not None))
     for note in stats.notes:

@@ -14,6 +14,7 @@ from crawl2chat.core.run import Run
 from crawl2chat.pipelines.extract_stage import EXTRACT, extract_unit
 from crawl2chat.pipelines.reading import units
 from crawl2chat.pipelines.stats import as_json, collect
+from crawl2chat.pipelines.stats_tables import run_stats
 from crawl2chat.pipelines.stats_tokens import estimate_tokens
 
 KEPT = "The harbour had been quiet since the morning, and all the boats lay still at the quay of the old town. " * 6
@@ -44,14 +45,27 @@ def test_documents_and_bytes_of_each_language_before_and_after_each_step(run: Ru
     assert found["sources"] == {"s": {"records": 5, "dropped": {"read": 1, "extract": 1, "language": 1, "filter": 1}}}
     kept, german, short = (len(text.strip().encode()) for text in (KEPT, GERMAN, SHORT))
     steps = {row["lang"]: row["steps"] for row in found["languages"]}
+
+    def counted(documents: int, size: int) -> dict[str, int]:
+        return {"documents": documents, "bytes": size, "tokens_estimated": round(size / 4)}
+
     assert steps == {
-        "de": {"before language": {"documents": 1, "bytes": german}, "before filter": {}, "extract": {}},
+        "de": {"before language": counted(1, german), "before filter": {}, "extract": {}},
         "en": {
-            "before language": {"documents": 2, "bytes": kept + short},
-            "before filter": {"documents": 2, "bytes": kept + short},
-            "extract": {"documents": 1, "bytes": kept},
+            "before language": counted(2, kept + short),
+            "before filter": counted(2, kept + short),
+            "extract": counted(1, kept),
         },
     }
+
+
+def test_tables_mark_tokens_as_estimated_before_there_are_shards(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_stats(run, json_only=False) == 0
+    said = capsys.readouterr().out
+    [row] = [line.split() for line in said.splitlines() if line.split()[:1] == ["extract"]][:1]
+    size = len(KEPT.strip().encode())
+    assert row == ["extract", "1", str(size), f"~{round(size / 4)}"]
+    assert "~ estimated by 4 bytes to a token, no shards yet" in said
 
 
 def test_the_ledger_has_language_and_size_where_there_was_a_text(run: Run) -> None:
