@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from crawl2chat.pipelines.sources.records import Item, Loss, Other, RawRecord
 from crawl2chat.pipelines.sources.remote import Remote
 from crawl2chat.pipelines.sources.selection import coalesce, unit_specs
 from crawl2chat.pipelines.sources.warc import read_warc
+from fsspec.implementations.memory import MemoryFileSystem
 from pydantic import ValidationError
 
 MAX = 10 << 20
@@ -160,6 +162,49 @@ def test_a_file_that_the_mirror_lacks_is_a_loss(crawl_mirror: Any) -> None:
         assert isinstance(loss, Loss)
         assert (loss.reason, loss.detail) == ("missing_file", f"not on {source(mirror).mirror}")
     assert [request.status for request in crawl_mirror.requests if request.path == path] == [404], "not asked again"
+
+
+@pytest.fixture
+def object_store(crawl_mirror: Any) -> Iterator[str]:
+    """The mirror as objects of a store that is asked by key: in memory, where s3:// would be."""
+    store = MemoryFileSystem()
+    for file in crawl_mirror.folder.rglob("*"):
+        if file.is_file():
+            store.pipe_file(f"/mirror/{file.relative_to(crawl_mirror.folder)}", file.read_bytes())
+    yield "memory://mirror"
+    store.rm("/mirror", recursive=True)
+
+
+def test_an_object_store_gives_what_the_folder_gives(crawl_mirror: Any, object_store: str, tmp_path: Path) -> None:
+    for path in crawl_files(source(object_store)):
+        assert whole(object_store, path, access={"block_bytes": 50_000}) == local(crawl_mirror, path)
+    _, found = select(object_store, tmp_path / "memory")
+    assert found == select(str(crawl_mirror.folder), tmp_path / "folder")[1]
+    MemoryFileSystem().rm(f"/mirror/{path}")
+    (loss,) = whole(object_store, path)
+    assert isinstance(loss, Loss)
+    assert loss.reason == "missing_file"
+
+
+def test_an_object_store_that_asks_to_slow_down_is_asked_again(
+    crawl_mirror: Any, object_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (path,) = crawl_files(source(object_store, files=[0, 1]))
+    served, answers = MemoryFileSystem.cat_file, [OSError("SlowDown"), OSError("SlowDown")]
+    asked: list[int | None] = []
+
+    def cat_file(store: Any, key: str, start: int | None = None, end: int | None = None, **options: Any) -> bytes:
+        asked.append(start)
+        if len(asked) <= len(answers):
+            raise answers[len(asked) - 1]
+        return served(store, key, start, end, **options)
+
+    monkeypatch.setattr(MemoryFileSystem, "cat_file", cat_file)
+    assert whole(object_store, path) == local(crawl_mirror, path)
+    assert asked[:3] == [0, 0, 0]
+    asked.clear()
+    with pytest.raises(StageError, match=r"memory://mirror/.*SlowDown.*2 attempts"):
+        whole(object_store, path, access={"retries": 1})
 
 
 def test_a_server_without_ranges_is_refused(crawl_mirror: Any) -> None:
