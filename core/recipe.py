@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -79,11 +79,8 @@ class Recipe(Section):
         for source in self.sources:
             if isinstance(source, CrawlSource) and not source.seeds and source.site is None:
                 raise ValueError(f"sources.{source.name}.seeds is empty: nothing to crawl; give at least one URL")
-        if self.mixture is not None and (odd := sorted(set(self.mixture.parts) ^ set(names))):
-            raise ValueError(
-                f"mixture names {sorted(self.mixture.parts)}, but the sources are {names}; "
-                f"correct {odd[0]!r}: every source has a number, 0 leaves it out"
-            )
+        if self.mixture is not None:
+            _numbers_each(self.mixture.parts, names)
         scores = [one.name for one in self.classifiers]
         if twice := sorted({name for name in scores if scores.count(name) > 1}):
             raise ValueError(f"classifiers: the name {twice[0]!r} is used twice; give each classifier its own name")
@@ -161,6 +158,14 @@ def misfit(part_name: str, part: int, whole_name: str, whole: int) -> tuple[str,
     return f"{part_name} is {part}, which does not divide {whole_name} ({whole})", f"{part_name}={nearest} would"
 
 
+def _numbers_each(parts: Collection[str], sources: list[str]) -> None:
+    """Raise ValueError when a mixture names what is no source, or leaves one unnamed."""
+    if unknown := sorted(set(parts) - set(sources)):
+        raise ValueError(f"mixture names {unknown[0]!r}, but the sources are {sources}; correct {unknown[0]!r}")
+    if unnamed := [name for name in sources if name not in parts]:
+        raise ValueError(f"mixture has no number for the source {unnamed[0]!r}; give it one, 0 leaves it out")
+
+
 def _divides(part_name: str, part: int, whole_name: str, whole: int) -> None:
     if wrong := misfit(part_name, part, whole_name, whole):
         raise ValueError("; ".join(wrong))
@@ -206,8 +211,8 @@ def _member(items: list[Any], part: str, override: str) -> dict[str, Any]:
 
 
 def _explain(file: Path, raw: dict[str, Any], error: ValidationError) -> RecipeError:
-    """The first of pydantic's complaints as one message with key, value and fix."""
-    first = error.errors()[0]
+    """One of pydantic's complaints as a message with key, value and fix: an unknown key, as others follow from it."""
+    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     names = _key_names(raw, first["loc"])
     key = ".".join(names)
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""

@@ -57,11 +57,20 @@ def check_language(settings: Language) -> None:
     """Raise RecipeError for a code that the model never answers with: it would silently keep nothing."""
     for code in settings.keep:
         if code not in known_languages():
-            close = difflib.get_close_matches(code, sorted(known_languages()), n=3, cutoff=0.4)
+            close = _suggested(code)
             raise RecipeError(
                 f"language.keep has {code!r}, which lid.176 does not know",
                 f"use its codes, as a rule ISO 639-1{': ' + ', '.join(close) if close else ''}",
             )
+
+
+def _suggested(code: str) -> list[str]:
+    """The two letters of ISO 639-1 for three of ISO 639-3 and for capitals, else codes that look alike."""
+    from nltk.langnames import iso639short  # here: only a wrong code needs it
+
+    known = sorted(known_languages())
+    short = iso639short.get(code.lower(), code.lower())
+    return [short] if short in known else difflib.get_close_matches(code, known, n=3, cutoff=0.4)
 
 
 def known_languages() -> set[str]:

@@ -43,6 +43,8 @@ def test_tiny_is_shipped_and_found_by_name() -> None:
         ("sources.web.name=wiki", ["'wiki' is used twice"]),
         ("sources.web.site=null", ["sources.web.seeds is empty"]),
         ("sources.books.path=x", ["no item 'books'", "web, wiki"]),
+        ("mixture={epochs: {y: 1}}", ["mixture names 'y'", "'web', 'wiki'", "correct 'y'"]),
+        ("mixture={epochs: {web: 1}}", ["no number for the source 'wiki'", "give it one"]),
         ("train.steps.more=1", ["train.steps.more", "not a section"]),
         ("steps", ["section.key=value"]),
         ("name=[", ["not a YAML value"]),
@@ -56,6 +58,22 @@ def test_mistakes_name_key_value_and_fix(override: str, parts: list[str]) -> Non
     for part in parts:
         assert part in message
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("source", "parts"),
+    [
+        ("{kind: jsonl, name: t, path: x}", ["unknown key sources.t.path = 'x'", "did you mean 'paths'?"]),
+        ("{kind: books, name: t, paths: [x], encoding: klingon}", ["sources.t.encoding is 'klingon'", "cp1252"]),
+    ],
+)
+def test_mistakes_in_a_source(tmp_path: Path, source: str, parts: list[str]) -> None:
+    file = tmp_path / "r.yaml"
+    file.write_text(f"name: r\nsources: [{source}]\n")
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(file)
+    for part in parts:
+        assert part in str(caught.value)
 
 
 def test_overrides_reach_sections_and_sources() -> None:

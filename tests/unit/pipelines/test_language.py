@@ -45,5 +45,8 @@ def test_of_a_long_text_its_ends_and_its_middle_are_shown() -> None:
 
 def test_a_code_that_the_model_does_not_know_is_an_error() -> None:
     check_language(Language(keep=["en", "zh"]))
-    with pytest.raises(RecipeError, match=r"language\.keep has 'eng', which lid\.176 does not know\n.*\ben\b"):
-        check_language(Language(keep=["en", "eng"]))
+    for code, meant in (("eng", "en"), ("deu", "de"), ("ces", "cs"), ("EN", "en")):
+        with pytest.raises(
+            RecipeError, match=rf"language\.keep has '{code}', which lid\.176 does not know\n.*: {meant}\b"
+        ):
+            check_language(Language(keep=["en", code]))
