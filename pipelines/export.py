@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +47,7 @@ def run_export(run: Run, out: Path, kind: str) -> int:
     written = _already(out, mark)
     if written is None:
         write_json(out / STARTED, mark)
+        began = time.monotonic()
         with run.lock(), ray_session(run.recipe.resources, run.folder / "logs"), Progress(EXPORT) as progress:
             reports = map_units(export_unit, extracted_units(extract), out, config, progress)
         files = sorted((entry for report in reports for entry in report.files), key=lambda entry: entry.path)
@@ -59,7 +61,7 @@ def run_export(run: Run, out: Path, kind: str) -> int:
             counters={**total(reports)},
             facts={},
             code_version=__version__,
-            seconds=0,
+            seconds=round(time.monotonic() - began, 2),
         )
         write_manifest(out, written)
     counts = written.counters
