@@ -7,9 +7,13 @@ import shlex
 from pathlib import Path
 
 import pytest
-from crawl2chat.cli import parse
+import yaml
+from crawl2chat.cli import EXAMPLES, parse
+from crawl2chat.core.recipe import Recipe
+from crawl2chat.pipelines.data_verbs import WORDS
 
 ROOT = Path(__file__).parent.parent.parent
+VERBS = sorted({line.split()[1] for line in EXAMPLES.splitlines()[1:]} | {f"data {word}" for word in WORDS})
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -22,6 +26,32 @@ def test_commands_parse(documented_commands: dict[str, list[str]]) -> None:
 def test_the_tour_shows_the_main_verbs(documented_commands: dict[str, list[str]]) -> None:
     verbs = {shlex.split(command)[1] for command in documented_commands["README.md"]}
     assert {"run", "status", "generate", "chat", "trace", "tune"} <= verbs
+
+
+def test_examples_of_the_help_parse() -> None:
+    for line in EXAMPLES.splitlines()[1:]:
+        parse(shlex.split(re.split(r" {2,}", line.strip())[0])[1:])
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_has_examples_for_each_verb(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse([*verb.split(), "--help"])
+    assert f"examples:\n  crawl2chat {verb} " in capsys.readouterr().out
+
+
+def test_sections_in_the_docs_are_valid() -> None:
+    """Each block of YAML is a recipe, or sections of one that reads the sources web and wiki."""
+    sources = [{"kind": "jsonl", "name": name, "paths": ["x.jsonl"]} for name in ("web", "wiki")]
+    blocks = [found for page in PAGES for found in re.findall(r"```yaml\n(.*?)```", page.read_text("utf-8"), re.DOTALL)]
+    assert len(blocks) > 5
+    for block in blocks:
+        Recipe.model_validate({"name": "r", "sources": sources, **yaml.safe_load(block)})
+
+
+def test_the_page_on_recipes_names_every_section() -> None:
+    rows = re.findall(r"^\| (`.*?) \|", (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", " ".join(rows))) == set(Recipe.model_fields)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
