@@ -33,14 +33,15 @@ def documents(name: str, run: Run | None) -> Iterator[str]:
     if run is not None and name in [source.name for source in run.recipe.sources]:
         yield from _of_source(run, name)
         return
-    for file, columns in files_of(name, run):
-        found = False
+    found, files = False, files_of(name, run)
+    for file, columns in files:
         for text in _of_file(file, columns):
             if text := normalise(text).strip():
                 found = True
                 yield text
-        if not found:
-            raise InputError(f"{file} holds no text under {', '.join(columns)}", f"name the columns: {file}#COLUMN")
+    if not found:
+        path, columns = name.partition("#")[0], files[0][1]
+        raise InputError(f"{path} holds no text under {', '.join(columns)}", f"name the columns: {path}#COLUMN")
 
 
 def files_of(name: str, run: Run | None) -> list[tuple[Path, list[str]]]:

@@ -118,6 +118,8 @@ def test_inputs_of_every_kind(tmp_path: Path) -> None:
     assert read("b.jsonl#text,more") == ["x", "y\nz"]
     assert read("c.json.gz#q,a") == ["Why?\nSo."]
     assert read("d.parquet") == ["p"]
+    pq.write_table(pa.table({"text": pa.array([], pa.string())}), tmp_path / "d-empty.parquet")
+    assert read("d*.parquet") == ["p"], "a file of a glob may be empty, as one of a run's units"
     for name, said in [
         ("none*.txt", "no such file"),
         ("c.json.gz", "holds no text under text"),
