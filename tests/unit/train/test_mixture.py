@@ -148,8 +148,11 @@ def test_a_source_without_tokens_is_named(paths: list[Path]) -> None:
 @pytest.mark.parametrize(
     ("section", "message"),
     [
-        ("{epochs: {web: 1, wikki: 2}}", r"mixture names \['web', 'wikki'\], but the sources are \['web', 'wiki'\]"),
-        ("{weights: {web: 1}}", "every source has a number, 0 leaves it out"),
+        (
+            "{epochs: {web: 1, wikki: 2}}",
+            r"mixture names 'wikki', but the sources are \['web', 'wiki'\]\n  fix: correct 'wikki'",
+        ),
+        ("{weights: {web: 1}}", r"no number for the source 'wiki'\n  fix: give it one, 0 leaves it out"),
         ("{weights: {web: 1, wiki: -1}}", "wiki is -1"),
         ("{weights: {web: 0, wiki: 0}}", "leaves every source out"),
         ("{}", "give one: {epochs"),
