@@ -4,7 +4,8 @@ routed/*, sketches/*, the index's sketches  ->  fates/part-00000.arrow (FATE), p
 
 Equal texts first: the best of each class answers for all of it. Then these, by candidate pairs (similar.py), or with
 `verify: none` by components. A component of more than gates.giant_cluster near copies is quarantined: all its members
-stay, equal texts excepted. The index's documents come before all others, and stay.
+stay, equal texts excepted. The index's documents come before all others, in the order of the runs that added them, and
+stay.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import pyarrow as pa
 from ..core.manifest import file_entry
 from ..core.settings_data import Dedup
 from ..core.units import Unit, UnitReport
-from .bands import EXACT, MINHASH, kind_of, members
+from .bands import EXACT, MINHASH, among, kind_of, members
 from .clusters import components
 from .hashing import mix
 from .index import sketch_files
@@ -43,6 +44,8 @@ from .tables import (
 
 PAIR = pa.schema([number("left"), number("right"), pa.field("similarity", pa.float64(), nullable=False)])
 
+THIS_RUN = 1 << 30  # behind the runs that made the index
+
 
 def decide_part(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
     """Worker of pass 5. config: units, groups, index (or null), dedup, terms."""
@@ -50,10 +53,10 @@ def decide_part(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
     part = int(unit.name.rpartition("-")[2])
     edges = [read_range(folder / "routed" / f"{name}.arrow", part) for name in config["groups"]]
     keys, docs = members(pa.concat_tables([EDGE.empty_table(), *edges]))
-    found, old = _documents(part, np.unique(docs), folder, config)
+    found, run = _documents(part, np.unique(docs), folder, config)
     order = order_of(matrix(found["priority"]), numbers(found["doc"]), numbers(found["doc_low"]))
-    order = order[np.argsort(~old[order], kind="stable")]
-    found, old = found.take(order).combine_chunks(), old[order]
+    order = order[np.argsort(run[order], kind="stable")]
+    found, old = found.take(order).combine_chunks(), run[order] < THIS_RUN
     doc = numbers(found["doc"])
     by_doc = np.argsort(doc)
     nodes = by_doc[np.searchsorted(doc, docs, sorter=by_doc)]
@@ -169,16 +172,17 @@ def _components(keys: np.ndarray, nodes: np.ndarray, count: int) -> np.ndarray:
 
 
 def _documents(part: int, docs: np.ndarray, folder: Path, config: dict[str, Any]) -> tuple[pa.Table, np.ndarray]:
-    """SKETCH rows of these documents (sorted), and which ones are the index's."""
+    """SKETCH rows of these documents (sorted), and the run of each: those of the index in the order they were added."""
     tables = [read_range(folder / "sketches" / f"{name}.arrow", part) for name in config["units"]]
     schema = sketch_schema(len(config["terms"]))
     here = pa.concat_tables([schema.empty_table(), *tables])
     missing = np.setdiff1d(docs, numbers(here["doc"]))
-    added = [schema.empty_table()]
+    added, runs = [here], [np.full(here.num_rows, THIS_RUN)]
     for path in sketch_files(Path(config["index"])) if config["index"] and len(missing) else ():
         table = read_arrow(path)
-        added.append(table.take(np.flatnonzero(np.isin(numbers(table["doc"]), missing))))
-    old = pa.concat_tables(added)
-    both = pa.concat_tables([here, old])
+        rows = np.flatnonzero(among(numbers(table["doc"]), missing))
+        added.append(table.take(rows))
+        runs.append(np.full(len(rows), int(path.parent.name)))
+    both = pa.concat_tables(added)
     assert both.num_rows == len(docs), f"{both.num_rows} of {len(docs)} documents of partition {part} have a sketch"
-    return both, np.arange(both.num_rows) >= here.num_rows
+    return both, np.concatenate(runs)

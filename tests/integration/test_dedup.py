@@ -86,33 +86,14 @@ def jaccards(documents: Documents) -> dict[tuple[str, str], float]:
     return {(a, b): shared / (len(sets[a]) + len(sets[b]) - shared) for (a, b), shared in common.items()}
 
 
-def band_keys(run: Run) -> dict[str, list[int]]:
-    """Each document's keys as the stage wrote them, by the first half of its id."""
-    paths = sorted(run.stage("dedup").glob("signatures/*.arrow"))
-    rows = [row for path in paths for row in pa.ipc.open_file(path).read_all().to_pylist()]
-    return {f"{row['doc']:016x}": row["bands"] for row in rows}
-
-
 @pytest.mark.slow
 def test_real_pages_against_brute_force(local_ray: None, extracted: Make, edited: Documents) -> None:
-    """Recall at the threshold, precision 1, and bands are shared as often as 1-(1-s^r)^b says, at each similarity."""
+    """Recall at the threshold, and precision 1: every pair's similarity by sets of words themselves."""
     run = extracted("real", edited, units=3)
     manifest = dedup(run)
     bands, rows = manifest.facts["bands"], manifest.facts["rows"]
     assert collision_probability(0.8, bands, rows) >= 0.99 > collision_probability(0.8, bands - 1, rows)
-    similar, keys = jaccards(edited), band_keys(run)
-    chances: dict[float, list[float]] = defaultdict(list)
-    collided: Counter[float] = Counter()
-    for (a, b), similarity in similar.items():
-        if 0.3 < similarity < 0.999:
-            at = round(similarity, 1)
-            chances[at].append(collision_probability(similarity, bands, rows))
-            collided[at] += any(one == other for one, other in zip(keys[a[:16]], keys[b[:16]], strict=True))
-    assert len(chances) == 8 and min(map(len, chances.values())) > 100, {at: len(c) for at, c in chances.items()}
-    for at, expected in chances.items():  # pairs of one family are not independent: twice the binomial spread
-        spread = sum(chance * (1 - chance) for chance in expected) ** 0.5
-        assert abs(collided[at] - sum(expected)) < 4 * 2 * spread + 2, (at, collided[at], sum(expected))
-
+    similar = jaccards(edited)
     gone = {one: (reason, kept) for one, reason, kept in fates(run)}
     near = {one: kept for one, (reason, kept) in gone.items() if reason == "minhash_duplicate"}
     assert len(near) > 800
@@ -168,7 +149,7 @@ def test_result_depends_on_the_texts_alone(
     one = extracted("one", pages, units=1, dedup={"partitions": 1})
     other = extracted("other", pages[::-1], units=5, dedup={"partitions": 7, "passes": 2})
     dedup(one)
-    monkeypatch.setattr("crawl2chat.dedup.dedup_stage.EDGES_A_PARTITION", 1000)
+    monkeypatch.setattr("crawl2chat.dedup.dedup_stage.EDGES_A_PARTITION", 100)
     monkeypatch.setattr("crawl2chat.dedup.clusters.FAN_IN", 4)
     dedup(other)
     assert fates(one) == fates(other)
@@ -187,7 +168,7 @@ def test_a_killed_attempt_continues_to_the_same_bytes(local_ray: None, extracted
     folder = run.stage("dedup")
     signed = {path: path.stat().st_mtime_ns for path in folder.glob("signatures/*.arrow")}
     in_index = [FILE_NAME, "index/index.json", "index/keys/done.json", "index/sketches/000/web-00001.arrow"]
-    in_ledgers = [*in_index, "units/web-00002.json", "dropped/web-00002.parquet", "samples/web-00001.arrow"]
+    in_ledgers = [*in_index, "units/web-00002.json", "dropped/web-00002.parquet"]
     in_fates = [*in_ledgers, "fates/units/part-00000.json", "fates/part-00000.arrow", "sketches/web-00000.arrow"]
     in_edges = [*in_fates, "forests/0-00000.arrow", "edges/1-of-1/done.json", "edges/1-of-1/part-00001.arrow"]
     in_signatures = [*in_edges, "signatures/units/web-00001.json", "signatures/web-00001.arrow", "urls/done.json"]
