@@ -13,6 +13,7 @@ from .core.log import log, log_to_terminal
 from .core.recipe import load_recipe
 from .core.run import Run
 from .pipelines.data_verbs import add_data_verbs, one_word
+from .pipelines.dedup_verbs import add_dedup_verbs
 
 ABOUT = "From raw web crawl, Wikipedia dumps and books to a language model that chats."
 EXAMPLES = """examples:
@@ -91,7 +92,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     submit.add_argument("--no-follow", dest="follow", action="store_false", help="return when the job is submitted")
     _set_option(submit)
 
-    add_data_verbs(lambda name, about, function: _verb(verbs, name, about, function))
+    for add in (add_data_verbs, add_dedup_verbs):
+        add(lambda name, about, function: _verb(verbs, name, about, function))
     return parser.parse_args(one_word(sys.argv[1:] if argv is None else argv))
 
 

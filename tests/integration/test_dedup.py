@@ -24,6 +24,7 @@ from crawl2chat.core.settings_data import Dedup
 from crawl2chat.core.stage import bring_up_to_date
 from crawl2chat.dedup.dedup_stage import DEDUP
 from crawl2chat.dedup.gates import plain_shingles
+from crawl2chat.pipelines.dedup_report import report
 
 pytestmark = pytest.mark.ray
 Make = Callable[..., Run]
@@ -110,6 +111,18 @@ def test_real_pages_against_brute_force(local_ray: None, extracted: Make, edited
         for row in values
         if (p := (row["doc_id"], row["detail"])) and row["value"] is not None
     )
+
+    found = report(run, top=2)  # the S-curve: pairs that were compared, signed with other seeds
+    points = found["curve"]
+    assert len(points) >= 4 and {round(point["similarity"], 1) for point in points} >= {0.6, 0.7, 0.8, 0.9}
+    for point in points:
+        assert abs(point["measured"] - point["theory"]) < 4 * point["error"] + 1e-3, point
+    assert [one["members"] for one in found["top"]] == [
+        manifest.counters["largest_cluster"],
+        found["top"][1]["members"],
+    ]
+    assert all(line[0] in "+-" for one in found["top"] for line in one["diff"])
+    assert found["sources"] == [["web", len(edited), len(gone), round(len(gone) / len(edited), 4)]]
 
 
 def test_ledger_clusters_and_counters_agree(local_ray: None, extracted: Make, pages: Documents) -> None:
@@ -252,7 +265,7 @@ def test_chains_are_cut(local_ray: None, extracted: Make) -> None:
     run = extracted("cut", [(f"{at:03}", chained(at)) for at in range(30)], dedup={"threshold": 0.75, "recall": 0.999})
     dedup(run)
     ids = [doc_id("web", f"{at:03}") for at in range(30)]
-    order = sorted(range(30), key=lambda at: ids[at] if False else (-len(chained(at)), ids[at]))
+    order = sorted(range(30), key=lambda at: (-len(chained(at)), ids[at]))
     kept: list[int] = []
     expected = {}
     for at in order:
