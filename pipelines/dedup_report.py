@@ -53,9 +53,10 @@ def report(run: Run, top: int) -> dict[str, Any]:
     """The report as one object."""
     manifest, folder = run.need("dedup"), run.stage("dedup")
     clusters = pa.concat_tables([pq.read_table(path) for path in manifest.paths(folder, "clusters/")])
-    sizes = Counter(clusters["cluster"].to_pylist())
+    sizes = Counter(strings(clusters["cluster"]))
     largest = sorted(sizes, key=lambda one: (-sizes[one], one))[:top]
-    others = {one["cluster"]: one["doc_id"] for one in clusters.to_pylist() if one["doc_id"] != one["cluster"]}
+    pairs_of = zip(strings(clusters["cluster"]), strings(clusters["doc_id"]), strict=True)
+    others = {cluster: member for cluster, member in pairs_of if member != cluster}
     pairs = _sample(row for path in sorted((folder / "pairs").glob("*.arrow")) for row in read_arrow(path).to_pylist())
     halves = {f"{row[side]:016x}" for row in pairs for side in ("left", "right")}
     texts = _texts(run, {*largest, *(others[one] for one in largest)}, halves)
@@ -90,7 +91,8 @@ def measure(pairs: list[dict[str, Any]], texts: dict[str, str], settings: Dedup)
         here = np.round(similarity, 1) == at
         shares = met[:, here].mean(axis=1)
         expected = np.mean([collision_probability(one, bands, rows) for one in similarity[here]])
-        error = float(shares.std(ddof=1) / np.sqrt(SEEDS))
+        alone = np.sqrt(expected * (1 - expected) / (SEEDS * here.sum()))  # if the pairs had nothing in common
+        error = float(max(shares.std(ddof=1) / np.sqrt(SEEDS), alone))
         mean = {"similarity": float(similarity[here].mean()), "theory": float(expected)}
         points.append({**mean, "measured": float(shares.mean()), "error": error, "pairs": int(here.sum())})
     return points

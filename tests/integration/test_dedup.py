@@ -117,10 +117,7 @@ def test_real_pages_against_brute_force(local_ray: None, extracted: Make, edited
     assert len(points) >= 4 and {round(point["similarity"], 1) for point in points} >= {0.6, 0.7, 0.8, 0.9}
     for point in points:
         assert abs(point["measured"] - point["theory"]) < 4 * point["error"] + 1e-3, point
-    assert [one["members"] for one in found["top"]] == [
-        manifest.counters["largest_cluster"],
-        found["top"][1]["members"],
-    ]
+    assert found["top"][0]["members"] == manifest.counters["largest_cluster"] >= found["top"][1]["members"] > 1
     assert all(line[0] in "+-" for one in found["top"] for line in one["diff"])
     assert found["sources"] == [["web", len(edited), len(gone), round(len(gone) / len(edited), 4)]]
 
