@@ -54,6 +54,8 @@ def report(run: Run, top: int) -> dict[str, Any]:
     manifest, folder = run.need("dedup"), run.stage("dedup")
     clusters = pa.concat_tables([pq.read_table(path) for path in manifest.paths(folder, "clusters/")])
     sizes = Counter(strings(clusters["cluster"]))
+    for absent in sizes.keys() - set(strings(clusters["doc_id"])):  # who stays is in the index
+        sizes[absent] += 1
     largest = sorted(sizes, key=lambda one: (-sizes[one], one))[:top]
     pairs_of = zip(strings(clusters["cluster"]), strings(clusters["doc_id"]), strict=True)
     others = {cluster: member for cluster, member in pairs_of if member != cluster}
@@ -142,6 +144,8 @@ def _texts(run: Run, ids: set[str], halves: set[str]) -> dict[str, str]:
 
 def _diff(texts: dict[str, str], one: str, other: str) -> list[str]:
     """Some lines that two members do not share."""
+    if other not in texts:
+        return ["(the one that stays is in the index)"]
     kept, left = (texts.get(name, "").splitlines()[:2000] for name in (other, one))
     lines = difflib.unified_diff(kept, left, lineterm="", n=0)
     return [line[:160] for line in lines if line[:2] not in ("--", "++", "@@")][:_LINES]
