@@ -258,6 +258,21 @@ def chained(at: int) -> str:
     return " ".join(f"word{number}" for number in range(20 * at, 20 * at + 200))
 
 
+def test_signatures_verify_within_their_error(local_ray: None, extracted: Make, pages: Documents) -> None:
+    """No pair leaves four standard errors, sqrt(s(1-s)/hashes), below the threshold; nearly the same documents do."""
+    run, exact = (extracted(name, pages, dedup={"verify": name}) for name in ("signature", "jaccard"))
+    manifest = dedup(run)
+    dedup(exact)
+    texts = {doc_id("web", url): plain_shingles(text, Dedup()) for url, text in pages}
+    for row in table(run, "dropped").to_pylist():
+        if row["reason"] == "minhash_duplicate":
+            one, other = texts[row["doc_id"]], texts[row["detail"]]
+            assert len(one & other) / len(one | other) > 0.8 - 4 * (0.8 * 0.2 / 96) ** 0.5
+            assert row["value"] >= 0.8
+    assert len({one for one, _, _ in fates(run)} ^ {one for one, _, _ in fates(exact)}) < 12
+    assert manifest.facts["precision"]["pairs"] > 10
+
+
 def test_chains_are_cut(local_ray: None, extracted: Make) -> None:
     run = extracted("cut", [(f"{at:03}", chained(at)) for at in range(30)], dedup={"threshold": 0.75, "recall": 0.999})
     dedup(run)
