@@ -14,6 +14,7 @@ from .core.recipe import load_recipe
 from .core.run import Run
 from .pipelines.data_verbs import EXAMPLES as DATA_EXAMPLES
 from .pipelines.data_verbs import add_data_verbs, misspelt, one_word
+from .pipelines.dedup_verbs import add_dedup_verbs
 
 ABOUT = "From raw web crawl, Wikipedia dumps and books to a language model that chats."
 EXAMPLES = f"""examples:
@@ -93,7 +94,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     submit.add_argument("--no-follow", dest="follow", action="store_false", help="return when the job is submitted")
     _set_option(submit)
 
-    add_data_verbs(lambda name, about, function: _verb(verbs, name, about, function))
+    for add in (add_data_verbs, add_dedup_verbs):
+        add(lambda name, about, function: _verb(verbs, name, about, function))
     words = sys.argv[1:] if argv is None else argv
     if meant := misspelt(words):
         parser.error(f"data {words[1]}: no such file or verb; did you mean `crawl2chat data {meant}`?")

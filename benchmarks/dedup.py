@@ -21,16 +21,17 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # one core, for bo
 
 def ours(texts: list[str], folder: Path) -> Callable[[], None]:
     """What a worker of the stage's first pass does, without reading the documents' file."""
+    import pyarrow as pa
     from crawl2chat.core.schema import doc_id
     from crawl2chat.core.settings_data import Dedup
     from crawl2chat.dedup.bands import collapse, rows_of
     from crawl2chat.dedup.signatures import signature_table
     from crawl2chat.dedup.tables import write_arrow
 
-    ids = [doc_id("bench", str(number)) for number in range(len(texts))]
+    batch = pa.table({"doc_id": [doc_id("bench", str(number)) for number in range(len(texts))], "text": texts})
 
     def work() -> None:
-        table = signature_table(ids, texts, Dedup())
+        table = signature_table(batch, Dedup(bands=14, rows=8), ["length", "doc_id"], [])
         write_arrow(folder / "signatures.arrow", table)
         write_arrow(folder / "stars.arrow", collapse(*rows_of(table))[2])
 

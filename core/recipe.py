@@ -84,6 +84,7 @@ class Recipe(Section):
         scores = [one.name for one in self.classifiers]
         if twice := sorted({name for name in scores if scores.count(name) > 1}):
             raise ValueError(f"classifiers: the name {twice[0]!r} is used twice; give each classifier its own name")
+        self.dedup.order(scores)
         if self.instructions is not None and self.instructions.source not in names:
             raise ValueError(
                 f"instructions.source is {self.instructions.source!r}, but the sources are {names}; name one of these"
@@ -145,6 +146,7 @@ def _rooted(recipe: Recipe) -> Recipe:
         "decontaminate": recipe.decontaminate.model_copy(update={"sets": sets}),
         "classifiers": [one.rooted(absolute_path) for one in recipe.classifiers],
         "filters": recipe.filters.rooted(absolute_path),
+        "dedup": recipe.dedup.rooted(absolute_path),
         "toxicity": recipe.toxicity and recipe.toxicity.rooted(absolute_path),
     }
     return recipe.model_copy(update=made)

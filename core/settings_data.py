@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from .section import Section as Section
+from .settings_dedup import Dedup as Dedup
 from .settings_filters import Filters as Filters
 from .settings_sources import CommonCrawlSource as CommonCrawlSource
 from .settings_sources import CrawlSource as CrawlSource
@@ -43,17 +44,7 @@ class Language(Section):
     threshold: float = Field(default=0.65, ge=0, le=1)
 
 
-# ── dedup, tokenizer, shards ─────────────────────────────────────────────────────────────────────────────────────────
-
-
-class Dedup(Section):
-    """Exact, then MinHash LSH: a pair of Jaccard similarity s shares a bucket with probability 1-(1-s^rows)^bands."""
-
-    ngram: int = Field(default=5, ge=1, description="words in a shingle")
-    bands: int = Field(default=14, ge=1, le=128)
-    rows: int = Field(default=8, ge=1, le=64)
-    partitions: int = Field(default=8, ge=1, description="of the shuffle of band keys")
-    seed: int = 1
+# ── tokenizer, shards ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Tokenizer(Section):

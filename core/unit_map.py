@@ -27,19 +27,21 @@ def map_units(
     config: dict[str, Any],
     progress: Progress,
     counting: str = "documents",
+    records: str = "units",
 ) -> list[UnitReport]:
     """Do all units that are not done yet, each as one Ray task, and return every unit's report in the units' order.
 
     work(unit, folder, config) writes the unit's files below `folder`; it must be a function of an importable module.
     `counting` names the counter that the progress line shows as a rate, of what came in if that is counted too.
+    `records` is the folder of what is done.
     Raises StageError with the worker's message.
     """
     names = [unit.name for unit in units]
     assert len(set(names)) == len(names), "unit names must be distinct"
-    reports = finished(folder, units, config)
+    reports = finished(folder, units, config, records)
     progress.start(len(units), done=len(reports), counting=counting)
     todo = [unit for unit in units if unit.name not in reports]
-    for report in _run(work, todo, folder, config):
+    for report in _run(work, todo, folder, config, records):
         reports[report.name] = report
         progress.advance(1, report.counters.get(f"{counting}_in", report.counters.get(counting, 0)))
     missing = [name for name in names if name not in reports]
@@ -51,7 +53,7 @@ def map_units(
     return [reports[name] for name in names]
 
 
-def _run(work: UnitWork, todo: list[Unit], folder: Path, config: dict[str, Any]) -> Iterable[UnitReport]:
+def _run(work: UnitWork, todo: list[Unit], folder: Path, config: dict[str, Any], records: str) -> Iterable[UnitReport]:
     if not todo:
         return
     import ray.data  # here, not above: `run` of a finished recipe must not pay for importing Ray
@@ -65,7 +67,7 @@ def _run(work: UnitWork, todo: list[Unit], folder: Path, config: dict[str, Any])
             report = work(unit, folder, config)
         except Exception as error:  # as data: Ray would wrap it, and lose class and message on the way
             return {"report": "", "error": pack_error(error), "trace": traceback.format_exc()}
-        commit(folder, unit, config, report)
+        commit(folder, unit, config, report, records)
         return {"report": report.model_dump_json(), "error": "", "trace": ""}
 
     dataset = ray.data.from_items([{"unit": unit.model_dump_json()} for unit in todo], override_num_blocks=len(todo))

@@ -2,6 +2,8 @@
 
     STAGE/units/NAME.json    {made_from, report: {name, files, counters}}: this unit is done
 
+A stage of several passes keeps the records of each in a folder of its own (`records`).
+
 A stage that was killed finds the records and does only the rest; as unit outputs depend on the unit and the settings
 alone, the result has the same bytes as one that was not killed. A record counts only for the unit and the settings that
 it was made from: a worker that outlives its driver for a moment may still write one into a folder that begins anew.
@@ -43,17 +45,19 @@ def source_of(unit: str) -> str:
     return unit.rpartition("-")[0]
 
 
-def commit(folder: Path, unit: Unit, config: dict[str, Any], report: UnitReport) -> None:
+def commit(folder: Path, unit: Unit, config: dict[str, Any], report: UnitReport, records: str = "units") -> None:
     """Declare the unit done under these settings. Its files must be in place."""
     record = {"made_from": _made_from(unit, config), "report": report.model_dump(mode="json")}
-    write_json(folder / "units" / f"{unit.name}.json", record)
+    write_json(folder / records / f"{unit.name}.json", record)
 
 
-def finished(folder: Path, units: Iterable[Unit], config: dict[str, Any]) -> dict[str, UnitReport]:
+def finished(
+    folder: Path, units: Iterable[Unit], config: dict[str, Any], records: str = "units"
+) -> dict[str, UnitReport]:
     """Reports of the units that are done under these settings and whose files are there, by name."""
     found = {}
     for unit in units:
-        path = folder / "units" / f"{unit.name}.json"
+        path = folder / records / f"{unit.name}.json"
         if not path.exists():
             continue
         record = json.loads(path.read_text(encoding="utf-8"))

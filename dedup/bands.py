@@ -5,6 +5,7 @@ A key is 62 bits of hash above 2 bits that say what agrees:
     MINHASH    all rows of one band of the signature; one key for each band
     EXACT      the whole normalised text
     IDENTITY   the document's id: two rows of one document mean that a doc_id stands twice
+    URL        the document's normalised URL
 """
 
 from __future__ import annotations
@@ -14,16 +15,12 @@ import pyarrow as pa
 
 from .hashing import mix, stream
 from .minhash import VERSION
+from .priority import order_of
 from .tables import EDGE, matrix, numbers
 
-MINHASH, EXACT, IDENTITY = 0, 1, 2
+MINHASH, EXACT, IDENTITY, URL = 0, 1, 2, 3
 _KIND = np.uint64(3)
 _PARTITION_SALT = np.uint64(0x94D049BB133111EB)
-
-
-def collision_probability(similarity: float, bands: int, rows: int) -> float:
-    """Probability that a pair shares a band (Leskovec, Rajaraman and Ullman: Mining of Massive Datasets, 3.4)."""
-    return 1.0 - (1.0 - similarity**rows) ** bands
 
 
 def band_keys(signature: np.ndarray, bands: int, rows: int) -> np.ndarray:
@@ -35,18 +32,37 @@ def band_keys(signature: np.ndarray, bands: int, rows: int) -> np.ndarray:
     return keys
 
 
-def rows_of(signatures: pa.Table) -> tuple[np.ndarray, np.ndarray]:
-    """Keys and documents of a SIGNATURE table; texts without shingles have no band keys."""
+def rows_of(signatures: pa.Table, gone: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Keys and documents of a unit's SIGNATURE table; documents in `gone` (sorted) have only their IDENTITY."""
     docs = numbers(signatures["doc"])
-    bands = matrix(signatures["bands"])
-    shingled = numbers(signatures["shingles"]) > 0
-    exact = mix(matrix(signatures["exact"])[:, 0])
-    keys = [_of_kind(bands[shingled].ravel(), MINHASH), _of_kind(exact, EXACT), _of_kind(docs, IDENTITY)]
-    return np.concatenate(keys), np.concatenate([np.repeat(docs[shingled], bands.shape[1]), docs, docs])
+    stays = np.ones(len(docs), dtype=bool) if gone is None else ~among(docs, gone)
+    shown = banded(signatures, gone)
+    bands = matrix(signatures["bands"])[shown]
+    keys = [of_kind(bands.ravel(), MINHASH), exact_keys(signatures)[stays], of_kind(docs, IDENTITY)]
+    return np.concatenate(keys), np.concatenate([np.repeat(docs[shown], bands.shape[1]), docs[stays], docs])
+
+
+def banded(signatures: pa.Table, gone: np.ndarray | None = None) -> np.ndarray:
+    """bool: which documents of a unit have band keys.
+
+    Of texts that are equal only the best: the others leave for the sake of the best of all units, whose band keys are
+    there, as it is the best of its unit. Texts without shingles have none.
+    """
+    docs = numbers(signatures["doc"])
+    order = order_of(matrix(signatures["priority"]), docs, numbers(signatures["doc_low"]))
+    order = order[~among(docs[order], gone)] if gone is not None else order
+    best = np.zeros(len(docs), dtype=bool)
+    best[order[np.unique(exact_keys(signatures)[order], return_index=True)[1]]] = True
+    return best & (numbers(signatures["shingles"]) > 0)
+
+
+def exact_keys(signatures: pa.Table) -> np.ndarray:
+    """Key of each document's whole text."""
+    return of_kind(mix(matrix(signatures["exact"])[:, 0]), EXACT)
 
 
 def collapse(keys: np.ndarray, docs: np.ndarray) -> tuple[np.ndarray, np.ndarray, pa.Table]:
-    """One row a key, and an EDGE table: a star from each key's smallest document to its others.
+    """One row a key, and an EDGE table: a star from each key's smallest document to its others, sorted by key.
 
     Applied before and after the shuffle alike: what is equal within one unit does not travel. All IDENTITY rows stay.
     """
@@ -54,16 +70,30 @@ def collapse(keys: np.ndarray, docs: np.ndarray) -> tuple[np.ndarray, np.ndarray
     keys, docs = keys[order], docs[order]
     first = np.ones(len(keys), dtype=bool)
     first[1:] = keys[1:] != keys[:-1]
+    again = ~first
+    again[1:] &= docs[1:] == docs[:-1]
     centre = docs[np.maximum.accumulate(np.where(first, np.arange(len(keys)), 0))]
-    kind = keys & _KIND
-    joined = ~first & (kind != IDENTITY) & (centre != docs)
-    stays = first | (kind == IDENTITY)
-    return keys[stays], docs[stays], _edges(centre[joined], docs[joined], kind[joined] == EXACT)
+    identity = kind_of(keys) == IDENTITY
+    joined = ~first & ~identity & ~again
+    stays = first | identity
+    edges = pa.Table.from_pydict({"left": centre[joined], "right": docs[joined], "key": keys[joined]}, schema=EDGE)
+    return keys[stays], docs[stays], edges
+
+
+def members(edges: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+    """The reverse: keys and the documents that have them, each pair once, sorted."""
+    left, right, key = (numbers(edges[name]) for name in EDGE.names)
+    keys, docs = np.concatenate([key, key]), np.concatenate([left, right])
+    order = np.lexsort((docs, keys))
+    keys, docs = keys[order], docs[order]
+    new = np.ones(len(keys), dtype=bool)
+    new[1:] = (keys[1:] != keys[:-1]) | (docs[1:] != docs[:-1])
+    return keys[new], docs[new]
 
 
 def twice(keys: np.ndarray, docs: np.ndarray) -> np.ndarray:
     """Documents that have two IDENTITY rows."""
-    found, counts = np.unique(docs[(keys & _KIND) == IDENTITY], return_counts=True)
+    found, counts = np.unique(docs[kind_of(keys) == IDENTITY], return_counts=True)
     return found[counts > 1]
 
 
@@ -72,14 +102,18 @@ def partition_of(keys: np.ndarray, partitions: int) -> np.ndarray:
     return ((mix(keys ^ _PARTITION_SALT) >> np.uint64(32)) % np.uint64(partitions)).astype(np.int32)
 
 
-def _of_kind(hashes: np.ndarray, kind: int) -> np.ndarray:
+def of_kind(hashes: np.ndarray, kind: int) -> np.ndarray:
+    """Keys of a kind."""
     return (hashes & ~_KIND) | np.uint64(kind)
 
 
-def _edges(left: np.ndarray, right: np.ndarray, exact: np.ndarray) -> pa.Table:
-    """Sorted, each pair once a kind: a pair that shares several bands is one edge."""
-    order = np.lexsort((exact, right, left))
-    left, right, exact = left[order], right[order], exact[order]
-    new = np.ones(len(left), dtype=bool)
-    new[1:] = (left[1:] != left[:-1]) | (right[1:] != right[:-1]) | (exact[1:] != exact[:-1])
-    return pa.Table.from_pydict({"left": left[new], "right": right[new], "exact": exact[new]}, schema=EDGE)
+def kind_of(keys: np.ndarray) -> np.ndarray:
+    """MINHASH, EXACT, IDENTITY or URL of each key."""
+    return keys & _KIND
+
+
+def among(values: np.ndarray, some: np.ndarray) -> np.ndarray:
+    """bool: which of the values are in `some`, which is sorted."""
+    if not len(some):
+        return np.zeros(len(values), dtype=bool)
+    return some[np.minimum(np.searchsorted(some, values), len(some) - 1)] == values

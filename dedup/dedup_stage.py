@@ -1,147 +1,195 @@
 """The stage `dedup`: which documents are copies, exact or near, of others. Copies no text.
 
+    0  urls         one shuffle of URL keys, where the recipe asks for it
     1  signatures   unit by unit: exact hash and MinHash bands of each document
-    2  edges        one shuffle of (key, document) rows on Ray Data, in which equal keys meet
-    3  components   clusters by union-find, and the member of each that stays
-    4  ledgers      unit by unit: clusters/UNIT.parquet (CLUSTER) and dropped/UNIT.parquet (DROPPED)
+    2  edges        a shuffle of (key, document) rows on Ray Data, in which equal keys meet, and those of the index
+    3  components   documents that are connected by candidate pairs
+    4  sketches     unit by unit: what decides about them; edges and sketches by partitions of components
+    5  fates        partition by partition: each pair is verified, and the best of them stays
+    6  ledgers      unit by unit: clusters/UNIT.parquet (CLUSTER) and dropped/UNIT.parquet (DROPPED); gates
+    7  index        where the recipe asks for it
 
 The result does not depend on units, their order, blocks, partitions or workers. A killed attempt goes on with the pass
-it was in: passes 1 and 4 unit by unit, passes 2 and 3 from their start.
+it was in: a shuffle from its start, all others unit by unit.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
 from ..core.documents import extracted_units
-from ..core.errors import ContractError, StageError
-from ..core.files import write_json
+from ..core.errors import ContractError
+from ..core.files import sha256_file, write_json
+from ..core.manifest import FileEntry, file_entry
 from ..core.recipe import Recipe
 from ..core.stage import Stage, StageContext, StageResult
-from ..core.unit_map import gave_up, map_units
-from ..core.units import Unit, total
-from .bands import collapse, partition_of, rows_of, twice
-from .resolve import resolve, write_unit
+from ..core.unit_map import map_units
+from ..core.units import Unit, UnitReport, total
+from .clusters import groups, join_forests
+from .decide import decide_part
+from .edges import edge_rows, meet_edges
+from .fates import write_unit
+from .gates import check_gates, draw_sample, precision
+from .index import check_index, parameters, read_index, take_over
+from .index_build import index_rows, index_unit, meet_keys
+from .origins import same_id
+from .shuffle_stage import shuffle
 from .signatures import sign_unit
-from .tables import numbers, read_arrow, write_arrow
+from .sketches import route_edges, sketch_unit
+from .star_rounds import find_stars
+from .urls import meet_urls, url_rows
+
+ROWS_A_PARTITION = 1 << 22  # of a shuffle: 84 MB
+EDGES_A_PARTITION = 1 << 19  # of components: some 100,000 documents with their sketches in memory
+_CHANGE_NO_RESULT = {"partitions", "passes", "cluster_nodes"}
+_JUDGE_ONLY = {"max_removed", "min_documents", "min_precision"}
 
 
 def _config(recipe: Recipe) -> dict[str, Any]:
-    return {"dedup": recipe.dedup.model_dump(mode="json", exclude={"partitions"})}  # partitions change no result
+    """Without the settings that change no result: an attempt may go on with others."""
+    section = recipe.dedup.model_dump(mode="json", exclude=_CHANGE_NO_RESULT | {"gates"})
+    section["gates"] = recipe.dedup.gates.model_dump(mode="json", exclude=_JUDGE_ONLY)
+    terms = recipe.dedup.order([one.name for one in recipe.classifiers])
+    return {"dedup": section, "terms": terms, "sources": [source.name for source in recipe.sources]}
+
+
+def _external(recipe: Recipe) -> dict[str, str]:
+    index = recipe.dedup.index
+    return {"dedup.index": sha256_file(Path(index) / "index.json")} if index and read_index(Path(index)) else {}
+
+
+def _check(ctx: StageContext) -> None:
+    dedup = ctx.recipe.dedup
+    if dedup.index is not None:
+        check_index(Path(dedup.index), dedup, _config(ctx.recipe)["terms"])
+
+
+class _Passes:
+    """One attempt at the stage: what its passes share."""
+
+    def __init__(self, ctx: StageContext) -> None:
+        self.ctx, self.folder, self.settings = ctx, ctx.folder.absolute(), ctx.recipe.dedup
+        self.extract = ctx.input_folder("extract")
+        self.units = extracted_units(ctx.inputs["extract"])
+        self.names = [unit.name for unit in self.units]
+        self.urls = str(self.folder / "urls") if self.settings.url else None
+        self.index = self.settings.index
+        self.config = _config(ctx.recipe) | {"extract": str(self.extract), "urls": self.urls, "index": self.index}
+        documents = sum(e.rows for e in ctx.inputs["extract"].files if e.path.startswith("documents/"))
+        rows = documents * (self.settings.banding[0] + 2) // self.settings.passes
+        needed = self.settings.partitions or max(2, -(-rows // ROWS_A_PARTITION))
+        self.partitions: int = read_index(Path(self.index))["partitions"] if self.index else needed
+
+    def map(
+        self, work: Callable[..., UnitReport], units: Sequence[Unit], config: dict[str, Any], records: str
+    ) -> list[UnitReport]:
+        return map_units(work, units, self.folder, config, self.ctx.progress, records=records)
+
+    def shuffle(self, into: str, rows: Callable[..., Any], meet: Callable[..., Any]) -> list[dict[str, Any]]:
+        folder, progress = self.folder / into, self.ctx.progress
+        rows, meet = partial(rows, partitions=self.partitions), partial(meet, folder=folder)
+        return shuffle(self.units, self.partitions, rows, meet, folder, progress)
+
+    def edges(self) -> list[str]:
+        """Pass 2: names of all files of edges."""
+        files = [f"signatures/stars/{name}.arrow" for name in self.names]
+        count = self.settings.passes
+        for part in range(count):
+            into = f"edges/{part + 1}-of-{count}"
+            rows = partial(edge_rows, folder=self.folder, urls=self.urls, part=part, passes=count)
+            reports = self.shuffle(into, rows, partial(meet_edges, index=self.index))
+            if doubled := [doc for report in reports for doc in report["twice"]]:
+                raise same_id(min(doubled), self.units, self.extract)
+            if known := [doc for report in reports for doc in report["known"]]:
+                raise ContractError(
+                    f"document {min(known):016x}… of this run stands in the index {self.index} already",
+                    "add documents to an index once; give other documents, or leave the index out",
+                )
+            files += [f"{into}/part-{report['partition']:05d}.arrow" for report in reports]
+        return files
+
+    def components(self, files: list[str]) -> None:
+        """Pass 3."""
+        shutil.rmtree(self.folder / "components", ignore_errors=True)  # of an attempt with other partitions
+        level, units = 0, groups(0, files)
+        nodes = sum(one.counters["nodes"] for one in self.map(join_forests, units, {}, "forests/units"))
+        if nodes > self.settings.cluster_nodes and len(units) > 1:
+            names = [f"forests/{unit.name}.arrow" for unit in units]
+            find_stars(names, -(-2 * nodes // self.settings.cluster_nodes), self.map)
+            return
+        while len(units) > 1:
+            level += 1
+            units = groups(level, [f"forests/{unit.name}.arrow" for unit in units])
+            self.map(join_forests, units, {}, "forests/units")
+        (self.folder / "components").mkdir()
+        for unit in units:
+            (self.folder / "components" / "part-00000.arrow").hardlink_to(self.folder / f"forests/{unit.name}.arrow")
+
+    def fates(self, files: list[str]) -> dict[str, int]:
+        """Passes 4 and 5: their counters."""
+        edges = sum((self.folder / name).stat().st_size for name in files) // 24
+        parts = max(1, -(-edges // EDGES_A_PARTITION))
+        routed = groups(0, files)
+        config = self.config | {"partitions": parts, "units": self.names, "groups": [unit.name for unit in routed]}
+        self.map(route_edges, routed, {"partitions": parts}, "routed/units")
+        self.map(sketch_unit, self.units, self.config | {"partitions": parts}, "sketches/units")
+        units = [Unit(name=f"part-{number:05d}") for number in range(parts)]
+        for path in set((self.folder / "fates").glob("part-*")) - {
+            self.folder / f"fates/{u.name}.arrow" for u in units
+        }:
+            path.unlink()  # of an attempt with other partitions
+        reports = self.map(decide_part, units, config, "fates/units")
+        return total(reports) | {"largest_cluster": max(one.counters["largest_cluster"] for one in reports)}
+
+    def ledgers(self) -> list[UnitReport]:
+        """Pass 6: what was written for people, and counted."""
+        sample = {"sample": self.settings.gates.sample}
+        [drawn] = self.map(draw_sample, [Unit(name="sample")], sample, "samples/drawn")
+        pairs = json.loads((self.folder / "sample.json").read_text(encoding="utf-8"))
+        config = self.config | {"sample": sorted({doc for pair in pairs for doc in pair})}
+        return [drawn, *self.map(write_unit, self.units, config, "units")]
+
+    def build_index(self) -> list[FileEntry]:
+        """Pass 7: the files of the index."""
+        folder = self.folder / "index"
+        generation = take_over(Path(self.index), folder) if self.index else "000"
+        reports = self.map(index_unit, self.units, self.config | {"generation": generation}, "index-units")
+        rows = partial(index_rows, folder=self.folder, urls=self.urls)
+        self.shuffle("index/keys", rows, partial(meet_keys, old=self.index))
+        before = read_index(Path(self.index))["documents"] if self.index else 0
+        documents = before + sum(report.counters["documents"] for report in reports)
+        made = parameters(self.settings, self.config["terms"])
+        write_json(folder / "index.json", {"parameters": made, "partitions": self.partitions, "documents": documents})
+        return [file_entry(self.folder, path, 0) for path in sorted(folder.rglob("*")) if path.is_file()]
 
 
 def _work(ctx: StageContext) -> StageResult:
-    extract = ctx.input_folder("extract")
-    units = extracted_units(ctx.inputs["extract"])
-    config = _config(ctx.recipe) | {"extract": str(extract)}
-    map_units(sign_unit, units, ctx.folder / "signatures", config, ctx.progress)
-    _write_edges(units, extract, ctx, ctx.recipe.dedup.partitions)
-    names = {"units": [unit.name for unit in units]}
-    [resolved] = map_units(resolve, [Unit(name="components")], ctx.folder, names, ctx.progress)
-    sizes = resolved.counters
-    reports = map_units(write_unit, units, ctx.folder, config, ctx.progress)
-    counters = total(reports)
-    if counters.get("dropped", 0) != sizes["dropped"]:
-        raise StageError(
-            f"{ctx.folder}: the ledgers drop {counters.get('dropped', 0)} documents, the clusters {sizes['dropped']}",
-            "remove the stage's folder, and run it again",
-        )
-    return StageResult([entry for report in reports for entry in report.files], {**counters, **sizes})
+    passes = _Passes(ctx)
+    if passes.urls is not None:
+        passes.shuffle("urls", partial(url_rows, extract=passes.extract), meet_urls)
+    passes.map(sign_unit, passes.units, passes.config, "signatures/units")
+    files = passes.edges()
+    passes.components(files)
+    decided = passes.fates(files)
+    [drawn, *reports] = passes.ledgers()
+    counted = total(reports)
+    sources: dict[str, dict[str, int]] = {}
+    for key in [key for key in counted if ":" in key]:
+        what, _, source = key.partition(":")
+        sources.setdefault(source, {"in": 0, "left": 0})[what] = counted.pop(key)
+    pairs = json.loads((ctx.folder / "sample.json").read_text(encoding="utf-8"))
+    measured = precision(pairs, [ctx.folder / "samples" / f"{name}.arrow" for name in passes.names], passes.settings)
+    check_gates(sources, measured, passes.settings)
+    entries = [*drawn.files, *(entry for report in reports for entry in report.files)]
+    entries += passes.build_index() if passes.settings.write_index else []
+    bands, rows = passes.settings.banding
+    facts = {"bands": bands, "rows": rows, "sources": sources, "precision": measured}
+    return StageResult(entries, {**counted, **decided, **drawn.counters}, facts)
 
 
-def _write_edges(units: list[Unit], extract: Path, ctx: StageContext, partitions: int) -> None:
-    """Pass 2. edges/done.json says that all partitions are written."""
-    done = ctx.folder / "edges" / "done.json"
-    if done.exists():
-        return
-    shutil.rmtree(done.parent, ignore_errors=True)  # of an attempt that may have had other partitions
-    ctx.progress.start(partitions, counting="rows")
-    reports = []
-    if units:
-        for report in _shuffle(units, ctx.folder, partitions):
-            reports.append(report)
-            ctx.progress.advance(1, report["rows"])
-    written = [report["partition"] for report in reports]
-    assert len(set(written)) == len(written), f"a partition came in two blocks: {sorted(written)}"
-    doubled = [doc for report in reports for doc in report["twice"]]
-    if doubled:
-        raise _same_id(min(doubled), units, extract)
-    write_json(done, {"partitions": sorted(written), "rows": sum(report["rows"] for report in reports)})
-
-
-def _shuffle(units: list[Unit], folder: Path, partitions: int) -> Iterator[dict[str, Any]]:
-    """Rows of 16 bytes and their partition's number travel; reports of a partition each come back."""
-    import ray.data
-    from ray.exceptions import RayError
-
-    with _one_block_a_partition(partitions):
-        dataset = ray.data.from_items([{"unit": unit.name} for unit in units], override_num_blocks=len(units))
-        rows = dataset.map_batches(
-            partial(_unit_rows, folder=folder, partitions=partitions), batch_size=1, batch_format="pyarrow"
-        )
-        met = rows.repartition(partitions, keys=["partition"])
-        edges = met.map_batches(partial(_partition_edges, folder=folder), batch_size=None, batch_format="pyarrow")
-        try:
-            yield from edges.iter_rows()
-        except RayError as error:
-            raise gave_up(error) from error
-
-
-def _unit_rows(batch: Any, folder: Path, partitions: int) -> Any:
-    """A unit's rows, one a key: its own duplicates are stars already."""
-    name = batch["unit"][0].as_py()
-    keys, docs, _ = collapse(*rows_of(read_arrow(folder / "signatures" / f"{name}.arrow")))
-    return pa.Table.from_pydict({"key": keys, "doc": docs, "partition": partition_of(keys, partitions)})
-
-
-def _partition_edges(block: Any, folder: Path) -> Any:
-    """Write the edges of the partitions in this block: Ray chooses the block of a partition, we its file."""
-    reports = []
-    everything = {name: numbers(block[name]) for name in block.column_names}
-    for number in np.unique(everything["partition"]).tolist() if block.num_rows else []:
-        here = everything["partition"] == number
-        keys, docs = everything["key"][here], everything["doc"][here]
-        write_arrow(folder / "edges" / f"part-{number:05d}.arrow", collapse(keys, docs)[2])
-        reports.append({"partition": number, "rows": len(keys), "twice": twice(keys, docs).tolist()[:1]})
-    schema = pa.schema({"partition": pa.int32(), "rows": pa.int64(), "twice": pa.list_(pa.uint64())})
-    return pa.Table.from_pylist(reports, schema=schema)
-
-
-@contextmanager
-def _one_block_a_partition(partitions: int) -> Iterator[None]:
-    """Ray Data's settings for the shuffle; a partition above its usual block size would come in pieces."""
-    from ray.data import DataContext
-
-    context = DataContext.get_current()
-    before = context.default_hash_shuffle_parallelism, context.target_max_block_size
-    context.default_hash_shuffle_parallelism, context.target_max_block_size = partitions, None
-    try:
-        yield
-    finally:
-        context.default_hash_shuffle_parallelism, context.target_max_block_size = before
-
-
-def _same_id(doc: int, units: list[Unit], extract: Path) -> ContractError:
-    """The error of two documents with one id, naming where both come from."""
-    found = []
-    for unit in units:
-        path = extract / "documents" / f"{unit.name}.parquet"
-        table = pq.read_table(path, columns=["doc_id", "source", "origin_file", "origin_offset"])
-        rows = table.filter(pc.starts_with(table["doc_id"], f"{np.uint64(doc):016x}")).to_pylist()
-        found += [f"{r['doc_id']} is {r['origin_file']}@{r['origin_offset']} of source {r['source']}" for r in rows]
-    return ContractError(
-        f"two documents have one doc_id: {'; '.join(found[:2])}", "name each input file in one source, once"
-    )
-
-
-DEDUP = Stage("dedup", ("extract",), _config, _work)
+DEDUP = Stage("dedup", ("extract",), _config, _work, version=2, external=_external, check=_check)

@@ -18,7 +18,8 @@ _BLANKS = bytes.maketrans(b"\t\n\v\f\r", b" " * 5)
 
 def normalise(text: str) -> bytes:
     """The text as exact comparison sees it, in UTF-8."""
-    lowered = unicodedata.normalize("NFKC", text).lower().encode("utf-8", "surrogatepass")
+    composed = text if text.isascii() else unicodedata.normalize("NFKC", text)
+    lowered = composed.lower().encode("utf-8", "surrogatepass")
     folded = lowered.translate(_BLANKS).strip(b" ")
     while b"  " in folded:
         folded = folded.replace(b"  ", b" ")

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..core.compiled import compiled
 from .hashing import stream
 
 VERSION = 1  # of shingles and signatures together
 EMPTY = np.uint32(0xFFFFFFFF)  # in every place of a text without shingles
-BLOCK = 1 << 15  # shingles that are hashed at a time, so that they stay in the processor's cache
 
 
 def parameters(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -27,28 +27,21 @@ def signatures(flat: np.ndarray, offsets: np.ndarray, count: int, seed: int) -> 
 
     flat and offsets as `shingles` gives them. Places of a text without shingles hold EMPTY.
     """
-    flip, odd = parameters(count, seed)
     out = np.full((len(offsets) - 1, count), EMPTY, dtype=np.uint32)
-    filled = np.flatnonzero(np.diff(offsets))
-    starts, ends = offsets[filled], offsets[filled + 1]
-    first = 0
-    while first < len(filled):
-        last = max(first + 1, int(np.searchsorted(ends, starts[first] + BLOCK, side="right")))
-        block = flat[starts[first] : ends[last - 1]]
-        out[filled[first:last]] = _minima(block, starts[first:last] - starts[first], flip, odd)
-        first = last
+    _minima(flat, offsets, *parameters(count, seed), out)
     return out
 
 
-def _minima(block: np.ndarray, starts: np.ndarray, flip: np.ndarray, odd: np.ndarray) -> np.ndarray:
-    """[texts, count]; reduceat takes each text's minimum from its start to the next text's."""
-    result = np.empty((len(flip), len(starts)), dtype=np.uint32)
-    hashes = np.empty_like(block)
-    for place in range(len(flip)):
-        np.bitwise_xor(block, flip[place], out=hashes)
-        np.multiply(hashes, odd[place], out=hashes)
-        np.minimum.reduceat(hashes, starts, out=result[place])
-    return result.T
+@compiled
+def _minima(flat: np.ndarray, offsets: np.ndarray, flip: np.ndarray, odd: np.ndarray, out: np.ndarray) -> None:
+    """Shingle after shingle, all hash functions side by side, which the compiler makes vector instructions of."""
+    for text in range(len(offsets) - 1):
+        row = out[text]
+        for at in range(offsets[text], offsets[text + 1]):
+            shingle = flat[at]
+            for place in range(len(flip)):
+                hashed = np.uint32((shingle ^ flip[place]) * odd[place])
+                row[place] = min(row[place], hashed)
 
 
 def jaccard(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -1,8 +1,9 @@
-"""Texts to shingles: the hashes of all runs of n words, for a whole batch of texts at once.
+"""Texts to shingles: the hashes of all runs of n words or characters, for a whole batch of texts at once.
 
 A word is a run of letters, marks and digits, lower-cased; everything else separates. In scripts that put no spaces
-between words (Han, kana, Thai, Lao, Khmer, Myanmar, …) each character is a word of its own. Classes of characters come
-from Unicode 3.2, which every Python carries unchanged, so that a text has the same shingles under any Python version.
+between words (Han, kana, Thai, Lao, Khmer, Myanmar, …) each character is a word of its own; with the unit `character`
+every letter, mark and digit is. Classes of characters come from Unicode 3.2, which every Python carries unchanged, so
+that a text has the same shingles under any Python version.
 
 No string is made per word: the batch becomes one array of code points, a word's hash is a polynomial of its characters,
 a shingle's a polynomial of its words' hashes.
@@ -33,33 +34,33 @@ _UNSPACED = (
 )
 
 
-def shingles(texts: Sequence[str], ngram: int) -> tuple[np.ndarray, np.ndarray]:
+def shingles(texts: Sequence[str], ngram: int, unit: str = "word") -> tuple[np.ndarray, np.ndarray]:
     """Hashes of all n-word shingles, uint32, text after text, and the offsets of each text's: int64 [texts + 1].
 
     A text of fewer than n words has none.
     """
-    hashes, counts = _combine(*words(texts), ngram)
+    hashes, counts = _combine(*words(texts, unit), ngram)
     return hashes, np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
 
-def words(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def words(texts: Sequence[str], unit: str = "word") -> tuple[np.ndarray, np.ndarray]:
     """Hashes of the words of all texts, uint64, and the offsets of each text's: int64 [texts + 1]."""
     parts = [np.zeros(0, dtype=np.uint64)]
     offsets = np.zeros(len(texts) + 1, dtype=np.int64)
     for owners, pieces in _groups(texts):
-        hashes, counts = _words(pieces)
+        hashes, counts = _words(pieces, unit == "character")
         parts.append(hashes)
         np.add.at(offsets, np.array(owners) + 1, counts)
     return np.concatenate(parts), np.cumsum(offsets)
 
 
-def _words(pieces: list[str]) -> tuple[np.ndarray, np.ndarray]:
+def _words(pieces: list[str], alone: bool) -> tuple[np.ndarray, np.ndarray]:
     """Word hashes of some CHUNK characters of text, and the number of words in each piece."""
     joined = "\n".join(pieces)  # a line feed separates: no word crosses the border of two texts
     points = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype="<u4")
     borders = np.cumsum([0, *(len(piece) + 1 for piece in pieces)])
     folded = folding_table()[points]
-    starts = np.flatnonzero(_begins(folded))
+    starts = np.flatnonzero(folded != 0 if alone else _begins(folded))
     if not len(starts):
         return np.zeros(0, dtype=np.uint64), np.zeros(len(pieces), dtype=np.int64)
     up, down = _character_powers()

@@ -1,11 +1,15 @@
 """The Arrow files that the passes of deduplication hand to each other, below dedup/. No text is in them.
 
-    signatures/UNIT.arrow          SIGNATURE   one row a document, in the order of documents/UNIT.parquet
-    signatures/stars/UNIT.arrow    EDGE        pairs within the unit
-    edges/part-00000.arrow         EDGE        pairs across units, of the keys of one partition
-    components.arrow               COMPONENT   every document that has a duplicate, sorted by `doc`
+    signatures/UNIT.arrow             SIGNATURE   one row a document, in the order of documents/UNIT.parquet
+    signatures/stars/UNIT.arrow       EDGE        documents of the unit that share a key
+    edges/pass-0/part-00000.arrow     EDGE        documents across units that share a key of the partition
+    routed/GROUP.arrow                EDGE        both, in the order of their component's partition
+    components/part-00000.arrow       COMPONENT   every document that has a candidate, sorted by `doc`
+    sketches/UNIT.arrow               SKETCH      what decides about these documents, by partition
+    fates/part-00000.arrow            FATE        members of clusters and what becomes of them, sorted by `doc`
 
-A document is the first 64 bits of its doc_id; `doc_low` is the rest.
+A document is the first 64 bits of its doc_id; `doc_low` is the rest. A file that is cut into ranges for partitions has
+a `.ranges.npy` beside it: where each partition begins, and the end.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,36 +29,57 @@ from ..core.files import atomic_path
 _DOC_ID = re.compile("[0-9a-f]{32}")
 
 
-def signature_schema(bands: int) -> pa.Schema:
+def number(name: str) -> pa.Field:
+    return pa.field(name, pa.uint64(), nullable=False)
+
+
+def _list(name: str, kind: pa.DataType, size: int = -1) -> pa.Field:
+    item = pa.field("item", kind, nullable=False)
+    return pa.field(name, pa.large_list(item) if size < 0 else pa.list_(item, size), nullable=False)
+
+
+def signature_schema(bands: int, terms: int) -> pa.Schema:
     """SIGNATURE: the row of one document."""
     return pa.schema(
         [
-            pa.field("doc", pa.uint64(), nullable=False),
-            pa.field("doc_low", pa.uint64(), nullable=False),
-            pa.field("chars", pa.int64(), nullable=False),  # length of the text
+            number("doc"),
+            number("doc_low"),
             pa.field("shingles", pa.int64(), nullable=False),  # 0: too short for MinHash, compared exactly only
-            pa.field("exact", pa.list_(pa.field("item", pa.uint64(), nullable=False), 2), nullable=False),
-            pa.field("bands", pa.list_(pa.field("item", pa.uint64(), nullable=False), bands), nullable=False),
+            _list("exact", pa.uint64(), 2),
+            _list("bands", pa.uint64(), bands),
+            _list("priority", pa.uint64(), terms),  # smaller is better: priority.py
         ]
     )
 
 
-EDGE = pa.schema(
-    [
-        pa.field("left", pa.uint64(), nullable=False),
-        pa.field("right", pa.uint64(), nullable=False),
-        pa.field("exact", pa.bool_(), nullable=False),  # the whole text agrees; else a band
-    ]
-)
+EDGE = pa.schema([number("left"), number("right"), number("key")])  # both have the key
 
-COMPONENT = pa.schema(
+COMPONENT = pa.schema([number("doc"), number("component")])  # its smallest document
+
+
+def sketch_schema(terms: int) -> pa.Schema:
+    """SKETCH: what decides about one document that has a candidate."""
+    return pa.schema(
+        [
+            number("doc"),
+            number("doc_low"),
+            _list("priority", pa.uint64(), terms),
+            _list("sketch", pa.uint32()),  # sorted hashes of its shingles, or its signature, or empty
+        ]
+    )
+
+
+FATE = pa.schema(
     [
-        pa.field("doc", pa.uint64(), nullable=False),
-        pa.field("survivor", pa.uint64(), nullable=False),  # the member that stays; its own id for itself
-        pa.field("survivor_low", pa.uint64(), nullable=False),
-        pa.field("exact", pa.bool_(), nullable=False),  # exact deduplication alone would drop it
+        number("doc"),
+        number("survivor"),  # who stays for it; itself where it stays
+        number("survivor_low"),
+        pa.field("reason", pa.int8(), nullable=False),  # an index of REASONS
+        pa.field("similarity", pa.float64()),  # to the one that stays, where it was measured
     ]
 )
+REASONS = ("kept", "exact_duplicate", "minhash_duplicate", "url_duplicate", "quarantined")
+KEPT, EXACT_DUPLICATE, MINHASH_DUPLICATE, URL_DUPLICATE, QUARANTINED = range(5)
 
 
 def write_arrow(target: Path, table: pa.Table) -> None:
@@ -83,6 +109,26 @@ def list_column(values: np.ndarray) -> pa.Array:
     """The reverse of `matrix`."""
     kind = pa.list_(pa.field("item", pa.uint64(), nullable=False), values.shape[1])
     return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), type=kind)
+
+
+def ragged(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
+    """A large list column as values and offsets, of one chunk mapped."""
+    whole: Any = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    return np.asarray(whole.values), np.asarray(whole.offsets)
+
+
+def write_ranges(path: Path, partition: np.ndarray, partitions: int) -> None:
+    """Where each partition's rows begin in a file that is ordered by `partition`; written before the file itself."""
+    starts = np.searchsorted(partition, np.arange(partitions + 1))
+    with atomic_path(path.with_suffix(".ranges.npy")) as partial, partial.open("wb") as handle:
+        np.save(handle, starts)
+
+
+def read_range(path: Path, partition: int) -> pa.Table:
+    """The rows of one partition, mapped."""
+    starts = np.load(path.with_suffix(".ranges.npy"))
+    first, last = int(starts[partition]), int(starts[partition + 1])
+    return read_arrow(path).slice(first, last - first)
 
 
 def split_ids(doc_ids: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

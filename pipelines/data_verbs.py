@@ -128,12 +128,13 @@ WORDS: dict[str, Callable[[Verb], None]] = {
     "sweep": _sweep,
     "train-classifier": _train_classifier,
 }
+_DEDUP_WORDS = (("dedup", "report"), ("dedup", "curve"))
 
 
 def one_word(argv: Sequence[str]) -> list[str]:
-    """`data WORD …` as one verb, which is how argparse knows it."""
-    if len(argv) > 1 and argv[0] == "data" and argv[1] in WORDS:
-        return [f"data {argv[1]}", *argv[2:]]
+    """`data WORD …` and `dedup WORD …` as one verb, which is how argparse knows them."""
+    if len(argv) > 1 and (argv[0], argv[1]) in {*(("data", word) for word in WORDS), *_DEDUP_WORDS}:
+        return [f"{argv[0]} {argv[1]}", *argv[2:]]
     return list(argv)
 
 

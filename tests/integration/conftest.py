@@ -101,19 +101,35 @@ def finished(workshop: Workshop) -> Workshop:
 def extracted(tmp_path: Path) -> Callable[..., Run]:
     """Makes runs whose stage `extract` is finished, with texts of the test's choice: documents go round the units."""
 
-    def make(name: str, documents: list[tuple[str, str]], units: int = 2, **sections: Any) -> Run:
-        """documents: (key, text), the key makes the doc_id; sections: of the recipe."""
-        source = {"kind": "jsonl", "name": "web", "paths": ["pages.jsonl"]}
-        recipe = {"name": name, "storage": str(tmp_path), "sources": [source], **sections}
+    def make(
+        name: str,
+        documents: list[tuple[str, ...]],
+        units: int = 2,
+        source: str | list[str] = "web",
+        rows: list[dict[str, Any]] | None = None,
+        **sections: Any,
+    ) -> Run:
+        """documents: (key, text), of several sources (source, key, text); the key makes the doc_id.
+
+        rows: other columns of the documents; sections: of the recipe.
+        """
+        names = [source] if isinstance(source, str) else source
+        sources = [{"kind": "jsonl", "name": one, "paths": ["pages.jsonl"]} for one in names]
+        recipe = {"name": name, "storage": str(tmp_path), "sources": sources, **sections}
+        made = [_document(at, names[0], *one) for at, one in enumerate(documents)]
+        made = [
+            row | {k: v for k, v in more.items() if k in row}
+            for row, more in zip(made, rows or [{}] * len(made), strict=True)
+        ]
         run = Run(Recipe.model_validate(recipe))
         folder = run.stage("extract")
         entries = []
         for number in range(units):
-            rows = [_document(key, text, at) for at, (key, text) in enumerate(documents) if at % units == number]
+            unit_rows = made[number::units]
             path = folder / "documents" / f"web-{number:05d}.parquet"
             path.parent.mkdir(parents=True, exist_ok=True)
-            pq.write_table(pa.Table.from_pylist(rows, schema=DOCUMENT), path)
-            entries.append(file_entry(folder, path, len(rows)))
+            pq.write_table(pa.Table.from_pylist(unit_rows, schema=DOCUMENT), path)
+            entries.append(file_entry(folder, path, len(unit_rows)))
         counters = {"documents_in": len(documents), "documents": len(documents)}
         manifest = Manifest(
             **{"stage": "extract", "version": 1, "config": {}, "fingerprint": "", "inputs": {}, "files": entries},
@@ -125,7 +141,8 @@ def extracted(tmp_path: Path) -> Callable[..., Run]:
     return make
 
 
-def _document(key: str, text: str, number: int) -> dict[str, Any]:
-    names = {"doc_id": doc_id("web", key), "url": f"http://example.org/{key}", "source": "web", "title": "", "date": ""}
+def _document(number: int, default: str, *of: str) -> dict[str, Any]:
+    source, key, text = of if len(of) == 3 else (default, *of)
+    names = {"doc_id": doc_id(source, key), "url": f"http://example.org/{key}", "source": source, "title": ""}
     origin = {"origin_file": "pages.jsonl", "origin_offset": number}
-    return {**names, "lang": "en", "lang_score": 1.0, "text": text, **origin}
+    return {**names, "date": "", "lang": "en", "lang_score": 1.0, "text": text, **origin}

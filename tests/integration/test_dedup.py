@@ -1,25 +1,30 @@
-"""The stage `dedup` on Ray: real near-duplicates against brute force, the same result in any layout, resuming."""
+"""The stage `dedup` on Ray: real pages against brute force, the same result in any layout, adding, resuming, gates."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import nullcontext
-from itertools import combinations, pairwise
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from crawl2chat.core.banding import collision_probability
 from crawl2chat.core.documents import extracted_units, kept_batches
-from crawl2chat.core.errors import ContractError
+from crawl2chat.core.errors import ContractError, StageError
 from crawl2chat.core.manifest import FILE_NAME, Manifest
 from crawl2chat.core.run import Run
 from crawl2chat.core.schema import CLUSTER, DROPPED, doc_id
+from crawl2chat.core.settings_data import Dedup
 from crawl2chat.core.stage import bring_up_to_date
-from crawl2chat.dedup.bands import collision_probability
 from crawl2chat.dedup.dedup_stage import DEDUP
-from crawl2chat.dedup.shingles import shingles
+from crawl2chat.dedup.gates import plain_shingles
+from crawl2chat.pipelines.dedup_report import report
 
 pytestmark = pytest.mark.ray
 Make = Callable[..., Run]
@@ -41,6 +46,22 @@ def pages(shared_data: Path) -> Documents:
     return found
 
 
+@pytest.fixture(scope="module")
+def edited(pages: Documents) -> Documents:
+    """The pages, and each again with a share of its words replaced, at every similarity: some 2,600 documents."""
+    generator = np.random.default_rng(23)
+    found = list(pages)
+    for url, text in pages:
+        words = text.split()
+        for number, share in enumerate((0.005, 0.01, 0.02, 0.03, 0.05)):
+            changed = [
+                f"w{at}" if one < share / 2 else word
+                for at, (word, one) in enumerate(zip(words, generator.random(len(words)), strict=True))
+            ]
+            found.append((f"{url}?{number}", " ".join(changed)))
+    return found
+
+
 def dedup(run: Run) -> Manifest:
     [(_, manifest)] = bring_up_to_date([DEDUP], run, nullcontext)
     return manifest
@@ -55,52 +76,50 @@ def fates(run: Run) -> set[tuple[str, str, str]]:
     return {(row["doc_id"], row["reason"], row["detail"]) for row in table(run, "dropped").to_pylist()}
 
 
-def jaccards(texts: list[str]) -> dict[tuple[int, int], float]:
-    """Similarity of all pairs that have a shingle in common, by sets."""
-    flat, offsets = shingles(texts, 5)
-    sets = [set(flat[first:last].tolist()) for first, last in pairwise(offsets)]
+def jaccards(documents: Documents) -> dict[tuple[str, str], float]:
+    """Similarity of all pairs that have a shingle in common, by sets of tuples of words."""
+    sets = {doc_id("web", url): plain_shingles(text, Dedup()) for url, text in documents}
     holders = defaultdict(list)
-    for number, one in enumerate(sets):
-        for shingle in one:
-            holders[shingle].append(number)
-    common = Counter(pair for group in holders.values() for pair in combinations(group, 2))
+    for one, shingles in sets.items():
+        for shingle in shingles:
+            holders[shingle].append(one)
+    common = Counter(pair for group in holders.values() for pair in combinations(sorted(group), 2))
     return {(a, b): shared / (len(sets[a]) + len(sets[b]) - shared) for (a, b), shared in common.items()}
 
 
-def band_keys(run: Run) -> dict[int, list[int]]:
-    """Each document's keys as the stage wrote them, by the first 64 bits of its id."""
-    paths = sorted(run.stage("dedup").glob("signatures/*.arrow"))
-    rows = [row for path in paths for row in pa.ipc.open_file(path).read_all().to_pylist()]
-    return {row["doc"]: row["bands"] for row in rows}
+@pytest.mark.slow
+def test_real_pages_against_brute_force(local_ray: None, extracted: Make, edited: Documents) -> None:
+    """Recall at the threshold, and precision 1: every pair's similarity by sets of words themselves."""
+    run = extracted("real", edited, units=3)
+    manifest = dedup(run)
+    bands, rows = manifest.facts["bands"], manifest.facts["rows"]
+    assert collision_probability(0.8, bands, rows) >= 0.99 > collision_probability(0.8, bands - 1, rows)
+    similar = jaccards(edited)
+    gone = {one: (reason, kept) for one, reason, kept in fates(run)}
+    near = {one: kept for one, (reason, kept) in gone.items() if reason == "minhash_duplicate"}
+    assert len(near) > 800
+    assert all(similar[min(one, kept), max(one, kept)] >= 0.8 for one, kept in near.items())  # precision 1.0
+    assert not {kept for _, kept in gone.values()} & set(gone)
+    left = [pair for pair, s in similar.items() if s >= 0.8 and pair[0] not in gone and pair[1] not in gone]
+    found = sum(s >= 0.8 for s in similar.values())
+    assert len(left) <= 0.01 * found, f"{len(left)} of {found} similar pairs are both still there"
+    measured = manifest.facts["precision"]
+    assert measured["similar"] == measured["pairs"] == 200 and measured["low"] > 0.97
+    values = table(run, "dropped").to_pylist()
+    assert all(
+        row["value"] == pytest.approx(similar[min(p), max(p)])
+        for row in values
+        if (p := (row["doc_id"], row["detail"])) and row["value"] is not None
+    )
 
-
-def test_real_near_duplicates_against_brute_force(local_ray: None, extracted: Make, pages: Documents) -> None:
-    """Bands are shared as often as 1-(1-s^r)^b says; what surely collides is clustered, what is unlike is not."""
-    run = extracted("real", pages, units=3)
-    counters = dedup(run).counters
-    ids = [doc_id("web", url) for url, _ in pages]
-    keys = band_keys(run)
-    similar = jaccards([text for _, text in pages])
-    chances, collided = [], []
-    for (a, b), similarity in similar.items():
-        if 0.2 < similarity < 0.98:
-            chances.append(collision_probability(similarity, 14, 8))
-            pair = keys[int(ids[a][:16], 16)], keys[int(ids[b][:16], 16)]
-            collided.append(any(one == other for one, other in zip(*pair, strict=True)))
-    expected, spread = sum(chances), sum(chance * (1 - chance) for chance in chances) ** 0.5
-    assert len(chances) > 200 and expected > 30
-    assert abs(sum(collided) - expected) < 4 * spread, (sum(collided), expected, spread)
-    cluster = {row["doc_id"]: row["cluster"] for row in table(run, "clusters").to_pylist()}
-    likest = defaultdict(float)
-    for (a, b), similarity in similar.items():
-        if similarity > 0.95:  # missed with a probability below 1e-6
-            assert cluster[ids[a]] == cluster[ids[b]]
-        if ids[a] in cluster and cluster[ids[a]] == cluster.get(ids[b]):
-            for one in (a, b):
-                likest[ids[one]] = max(likest[ids[one]], similarity)
-    assert min(likest[one] for one in cluster) > 0.3  # nobody is in a cluster without a fellow somewhat like it
-    assert counters["clusters"] == len(set(cluster.values())) > 40
-    assert counters["largest_cluster"] == max(Counter(cluster.values()).values())
+    found = report(run, top=2)  # the S-curve: pairs that were compared, signed with other seeds
+    points = found["curve"]
+    assert len(points) >= 4 and {round(point["similarity"], 1) for point in points} >= {0.6, 0.7, 0.8, 0.9}
+    for point in points:
+        assert abs(point["measured"] - point["theory"]) < 4 * point["error"] + 1e-3, point
+    assert found["top"][0]["members"] == manifest.counters["largest_cluster"] >= found["top"][1]["members"] > 1
+    assert all(line[0] in "+-" for one in found["top"] for line in one["diff"])
+    assert found["sources"] == [["web", len(edited), len(gone), round(len(gone) / len(edited), 4)]]
 
 
 def test_ledger_clusters_and_counters_agree(local_ray: None, extracted: Make, pages: Documents) -> None:
@@ -123,6 +142,7 @@ def test_ledger_clusters_and_counters_agree(local_ray: None, extracted: Make, pa
     assert reasons["exact_duplicate"] == counters["dropped.exact_duplicate"] > 0
     assert reasons["minhash_duplicate"] == counters["dropped.minhash_duplicate"] > 0
     assert counters["documents_in"] == 526 == counters["documents"] + counters["dropped"]
+    assert counters["clusters"] == len(groups) and counters["largest_cluster"] == max(map(len, groups.values()))
     assert set(dropped["stage"].to_pylist()) == {"dedup"}
     left = [
         one
@@ -133,37 +153,163 @@ def test_ledger_clusters_and_counters_agree(local_ray: None, extracted: Make, pa
     assert len(left) == counters["documents"] and not set(left) & set(dropped["doc_id"].to_pylist())
 
 
-def test_result_depends_on_the_texts_alone(local_ray: None, extracted: Make, pages: Documents) -> None:
+def test_result_depends_on_the_texts_alone(
+    local_ray: None, extracted: Make, pages: Documents, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one = extracted("one", pages, units=1, dedup={"partitions": 1})
-    other = extracted("other", pages[::-1], units=5, dedup={"partitions": 7})
+    other = extracted("other", pages[::-1], units=5, dedup={"partitions": 7, "passes": 2})
     dedup(one)
+    monkeypatch.setattr("crawl2chat.dedup.dedup_stage.EDGES_A_PARTITION", 100)
+    monkeypatch.setattr("crawl2chat.dedup.clusters.FAN_IN", 4)
     dedup(other)
     assert fates(one) == fates(other)
-    assert len(list(other.stage("dedup").glob("edges/part-*.arrow"))) == 7
+    assert len(list(other.stage("dedup").glob("edges/*/part-*.arrow"))) == 14
+    assert len(list(other.stage("dedup").glob("fates/part-*.arrow"))) > 3
+    stars = extracted("stars", pages, units=5, dedup={"cluster_nodes": 100})
+    dedup(stars)
+    assert fates(one) == fates(stars) and list(stars.stage("dedup").glob("stars/002/*.arrow"))
 
 
+@pytest.mark.slow
 def test_a_killed_attempt_continues_to_the_same_bytes(local_ray: None, extracted: Make, pages: Documents) -> None:
     """Each kill leaves what a real one leaves: some records, files of an unfinished pass, partial files."""
-    run = extracted("killed", pages, units=3, dedup={"partitions": 3})
+    run = extracted("killed", pages, units=3, dedup={"partitions": 3, "write_index": True, "url": True})
     whole = dedup(run)
     folder = run.stage("dedup")
     signed = {path: path.stat().st_mtime_ns for path in folder.glob("signatures/*.arrow")}
-    after_ledgers = [FILE_NAME, "units/web-00002.json", "dropped/web-00002.parquet"]
-    after_edges = [*after_ledgers, "units/web-00001.json", "units/web-00000.json", "units/components.json"]
-    in_edges = [*after_edges, "components.arrow", "edges/done.json", "edges/part-00001.arrow"]
-    in_signatures = [*in_edges, "signatures/units/web-00001.json", "signatures/web-00001.arrow"]
-    for lost in (after_ledgers, after_edges, in_edges, in_signatures):
+    in_index = [FILE_NAME, "index/index.json", "index/keys/done.json", "index/sketches/000/web-00001.arrow"]
+    in_ledgers = [*in_index, "units/web-00002.json", "dropped/web-00002.parquet"]
+    in_fates = [*in_ledgers, "fates/units/part-00000.json", "fates/part-00000.arrow", "sketches/web-00000.arrow"]
+    in_edges = [*in_fates, "forests/0-00000.arrow", "edges/1-of-1/done.json", "edges/1-of-1/part-00001.arrow"]
+    in_signatures = [*in_edges, "signatures/units/web-00001.json", "signatures/web-00001.arrow", "urls/done.json"]
+    for lost in (in_index, in_ledgers, in_fates, in_edges, in_signatures):
         for name in lost:
             (folder / name).unlink()
-        (folder / ".components.arrow.12345678.partial").write_bytes(b"half")
-        (folder / "edges" / "part-00099.arrow").write_bytes(b"of an attempt with 100 partitions")
-        if "edges/done.json" not in lost:
-            (folder / "edges" / "part-00099.arrow").unlink()
+        (folder / ".fates.arrow.12345678.partial").write_bytes(b"half")
+        (folder / "fates" / "part-00099.arrow").write_bytes(b"of an attempt with 100 partitions")
         again = dedup(run)
         assert (again.digest, again.counters) == (whole.digest, whole.counters)
     written_again = [path.name for path, before in signed.items() if path.stat().st_mtime_ns != before]
     assert written_again == ["web-00001.arrow"]
     assert not list(folder.rglob("*.partial"))
+
+
+@pytest.mark.slow
+def test_adding_gives_what_all_at_once_gives(local_ray: None, extracted: Make, edited: Documents) -> None:
+    """Three runs that add to each other against one, whose priority puts the sources in the order of the runs."""
+    thirds = [edited[first::3] for first in range(3)]
+    rule = {"priority": ["source", "-length", "doc_id"], "write_index": True}
+    index, kept, dropped = None, set[str](), set[tuple[str, str, str]]()
+    for number, third in enumerate(thirds):
+        run = extracted(f"add-{number}", third, units=2, source=f"s{number}", dedup=rule | {"index": index})
+        dedup(run)
+        index = str(run.stage("dedup") / "index")
+        dropped |= fates(run)
+        kept |= {doc_id(f"s{number}", key) for key, _ in third} - {one for one, _, _ in fates(run)}
+    names = [f"s{number}" for number in range(3)]
+    sources = {doc_id(name, key): name for name, third in zip(names, thirds, strict=True) for key, _ in third}
+    both = [(name, key, text) for name, third in zip(names, thirds, strict=True) for key, text in third]
+    once = extracted("once", both, units=4, source=names, dedup={"priority": rule["priority"]})
+    dedup(once)
+    assert fates(once) == dropped and len(dropped) > 1000
+    across = [sources[one] != sources[survivor] for one, _, survivor in dropped]
+    assert sum(across) > 300 and len(kept) == len(edited) - len(dropped)
+    documents = json.loads((Path(index or "") / "index.json").read_text())["documents"]
+    assert documents == len(kept)
+
+    wrong = extracted("wrong", thirds[0][:20], dedup={"index": index, "priority": rule["priority"], "ngram": 4})
+    with pytest.raises(ContractError, match=r"was made with ngram=5, the recipe has ngram=4"):
+        dedup(wrong)
+    twice = extracted("again", thirds[0], source="s0", dedup=rule | {"index": index})
+    with pytest.raises(ContractError, match="stands in the index"):
+        dedup(twice)
+
+
+def test_gates_stop_the_stage_with_the_evidence(local_ray: None, extracted: Make, pages: Documents) -> None:
+    """Too many removed, chains that are no copies, and a cluster that is too large; then with the switch."""
+    texts = [text for _, text in pages[:40]]
+    many = [(f"{copy}-{at}", text) for copy in range(12) for at, text in enumerate(texts)]
+    run = extracted("many", many)
+    with pytest.raises(
+        StageError, match=r"removes 4\d\d of 480 documents of source web[\s\S]*dedup.gates.max_removed="
+    ):
+        dedup(run)
+    assert not (run.stage("dedup") / FILE_NAME).exists()
+    switched = run.recipe.model_copy(update={"dedup": Dedup.model_validate({"gates": {"max_removed": 1.0}})})
+    assert dedup(Run(switched)).counters["dropped"] > 430
+
+    chain = [(f"{at:03}", chained(at)) for at in range(100)]
+    loose = {"verify": "none", "bands": 40, "rows": 2}
+    with pytest.raises(StageError, match=r"precision of 0.0\d to 0.\d\d, below dedup.gates.min_precision=0.5"):
+        dedup(extracted("chain", chain, dedup=loose | {"gates": {"max_removed": 1.0}}))
+
+    giant = extracted("giant", [*chain, ("copy", chained(7))], dedup=loose | {"gates": {"giant_cluster": 50}})
+    manifest = dedup(giant)
+    assert manifest.counters["quarantined"] == 100 and manifest.counters["documents"] == 100
+    assert [reason for _, reason, _ in fates(giant)] == ["exact_duplicate"]
+    [listed] = json.loads((giant.stage("dedup") / "quarantined.json").read_text())
+    assert listed["members"] == 100 and len(listed["first_halves_of_doc_ids"]) == 10
+    marked = [row for row in table(giant, "clusters").to_pylist() if row["cluster"] == listed["best"]]
+    assert len(marked) >= 100 and sum(row["keep"] for row in marked) >= 100
+
+
+def chained(at: int) -> str:
+    """Neighbours have four fifths of their words in common, others less, those far from each other none."""
+    return " ".join(f"word{number}" for number in range(20 * at, 20 * at + 200))
+
+
+def test_signatures_verify_within_their_error(local_ray: None, extracted: Make, pages: Documents) -> None:
+    """No pair leaves four standard errors, sqrt(s(1-s)/hashes), below the threshold; nearly the same documents do."""
+    run, exact = (extracted(name, pages, dedup={"verify": name}) for name in ("signature", "jaccard"))
+    manifest = dedup(run)
+    dedup(exact)
+    texts = {doc_id("web", url): plain_shingles(text, Dedup()) for url, text in pages}
+    for row in table(run, "dropped").to_pylist():
+        if row["reason"] == "minhash_duplicate":
+            one, other = texts[row["doc_id"]], texts[row["detail"]]
+            assert len(one & other) / len(one | other) > 0.8 - 4 * (0.8 * 0.2 / 96) ** 0.5
+            assert row["value"] >= 0.8
+    assert len({one for one, _, _ in fates(run)} ^ {one for one, _, _ in fates(exact)}) < 12
+    assert manifest.facts["precision"]["pairs"] > 10
+
+
+def test_chains_are_cut(local_ray: None, extracted: Make) -> None:
+    run = extracted("cut", [(f"{at:03}", chained(at)) for at in range(30)], dedup={"threshold": 0.75, "recall": 0.999})
+    dedup(run)
+    ids = [doc_id("web", f"{at:03}") for at in range(30)]
+    order = sorted(range(30), key=lambda at: (-len(chained(at)), ids[at]))
+    kept: list[int] = []
+    expected = {}
+    for at in order:
+        similar = [one for one in kept if abs(one - at) <= 1]
+        if similar:
+            expected[ids[at]] = ids[similar[0]]
+        else:
+            kept.append(at)
+    assert {one: survivor for one, _, survivor in fates(run)} == expected
+
+
+def test_the_newest_of_a_url_stays(local_ray: None, extracted: Make) -> None:
+    """Also where the newest is a copy of another page: then all leave for that one."""
+    long = "one two three four five six seven eight nine ten eleven twelve"
+    rows: list[dict[str, Any]] = [
+        {"key": "a", "url": "http://Example.org/x#top", "date": "2020-01-01", "text": "the old page of some words"},
+        {"key": "b", "url": "https://example.org:443/x", "date": "2024-01-01T00:00:00Z", "text": long},
+        {"key": "c", "url": "http://example.org/x", "date": "", "text": "a page without any date"},
+        {"key": "d", "url": "http://example.org/y", "date": "2019", "text": long + " thirteen"},
+        {"key": "e", "url": "", "date": "", "text": "a book"},
+        {"key": "f", "url": "", "date": "", "text": "another book"},
+    ]
+    run = extracted("urls", [(row["key"], row["text"]) for row in rows], units=3, rows=rows, dedup={"url": True})
+    dedup(run)
+    a, b, c, d = (doc_id("web", key) for key in "abcd")
+    assert fates(run) == {(a, "url_duplicate", d), (c, "url_duplicate", d), (b, "minhash_duplicate", d)}
+    assert {row["doc_id"]: row["keep"] for row in table(run, "clusters").to_pylist()} == {
+        a: False,
+        b: False,
+        c: False,
+        d: True,
+    }
 
 
 def test_one_doc_id_twice_names_both_origins(local_ray: None, extracted: Make) -> None:
@@ -184,8 +330,11 @@ def test_small_and_empty_texts(local_ray: None, extracted: Make) -> None:
     assert dedup(run).counters["documents"] == 6
     assert fates(run) == {(ids[0], "exact_duplicate", ids[5]), (ids[2], "exact_duplicate", ids[3])}
     empty = extracted("empty", [("only", "one text")], units=4)
-    assert dedup(empty).counters == {
+    manifest = dedup(empty)
+    assert manifest.counters == {
         **{"clusters": 0, "documents": 1, "documents_in": 1, "dropped": 0, "largest_cluster": 0},
-        **{"dropped.exact_duplicate": 0, "dropped.minhash_duplicate": 0},
+        **{"dropped.exact_duplicate": 0, "dropped.minhash_duplicate": 0, "dropped.url_duplicate": 0},
+        **{"compared_pairs": 0, "quarantined": 0, "giant_clusters": 0},
     }
+    assert manifest.facts["sources"] == {"web": {"in": 1, "left": 0}}
     assert table(empty, "dropped").num_rows == 0

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from crawl2chat.core.banding import collision_probability, solve
 from crawl2chat.core.settings_data import Dedup
 from crawl2chat.dedup.bands import (
     EXACT,
@@ -13,12 +15,13 @@ from crawl2chat.dedup.bands import (
     MINHASH,
     band_keys,
     collapse,
-    collision_probability,
+    members,
     partition_of,
     rows_of,
     twice,
 )
 from crawl2chat.dedup.signatures import signature_table
+from crawl2chat.dedup.tables import list_column, signature_schema
 
 GENERATOR = np.random.default_rng(11)
 
@@ -42,16 +45,39 @@ def test_pairs_share_a_band_as_often_as_the_formula_says(similarity: float) -> N
     assert abs(shared - expected) < 5 * np.sqrt(expected * (1 - expected) / pairs)
 
 
+@pytest.mark.parametrize(
+    "threshold, recall, hashes", [(0.8, 0.99, 128), (0.5, 0.9, 64), (0.95, 0.999, 400), (1, 0.5, 9)]
+)
+def test_the_target_is_reached_with_the_steepest_curve(threshold: float, recall: float, hashes: int) -> None:
+    """Against all bands and rows within the budget."""
+    bands, rows = solve(threshold, recall, hashes)
+    good = [
+        (r, -b)
+        for r in range(1, hashes + 1)
+        for b in range(1, hashes // r + 1)
+        if collision_probability(threshold, b, r) >= recall
+    ]
+    assert (rows, -bands) == max(good)
+
+
+def signed(texts: list[str], ids: list[str], settings: Dedup) -> pa.Table:
+    batch = pa.table({"doc_id": ids, "text": texts})
+    return signature_table(batch, settings, ["length", "doc_id"], [])
+
+
 def test_rows_of_documents() -> None:
-    ids = [f"{number:032x}" for number in (7 << 64, 8 << 64, 9 << 64)]
+    """Of equal texts only the best has band keys; near ones meet by a band, and a URL's copy has its id alone."""
+    ids = [f"{number:032x}" for number in (7 << 64, 8 << 64, 9 << 64, 10 << 64, 11 << 64)]
     long = "one two three four five six"
-    table = signature_table(ids, [long, "too short", long.upper() + "!"], Dedup(bands=3, rows=2))
-    keys, docs = rows_of(table)
+    texts = [long, "too short", long.upper() + "!", long + "  ", long + "?"]
+    table = signed(texts, ids, Dedup(bands=3, rows=2))
+    keys, docs = rows_of(table, np.array([11], dtype=np.uint64))
     kinds = keys & np.uint64(3)
-    assert [(kinds == kind).sum() for kind in (MINHASH, EXACT, IDENTITY)] == [6, 3, 3]
-    assert sorted(docs[kinds == MINHASH].tolist()) == [7, 7, 7, 9, 9, 9]
-    near = collapse(keys, docs)[2].to_pylist()
-    assert near == [{"left": 7, "right": 9, "exact": False}]  # same words: near, but "!" keeps them from being exact
+    assert [(kinds == kind).sum() for kind in (MINHASH, EXACT, IDENTITY)] == [6, 4, 5]
+    assert sorted(docs[kinds == MINHASH].tolist()) == [9, 9, 9, 10, 10, 10]  # 10 is longer than its equal, 7
+    edges = collapse(keys, docs)[2].to_pylist()
+    met = sorted((edge["left"], edge["right"], edge["key"] & 3) for edge in edges)
+    assert met == [(7, 10, EXACT), *[(9, 10, MINHASH)] * 3]
 
 
 def test_collapse_against_a_plain_grouping() -> None:
@@ -62,13 +88,27 @@ def test_collapse_against_a_plain_grouping() -> None:
     groups: dict[int, set[int]] = defaultdict(set)
     for key, doc in zip(keys.tolist(), docs.tolist(), strict=True):
         groups[key].add(doc)
-    expected = {(min(group), doc, key & 3 == EXACT) for key, group in groups.items() for doc in group - {min(group)}}
+    expected = {(min(group), doc, key) for key, group in groups.items() for doc in group - {min(group)}}
     left_keys, left_docs, edges = collapse(keys, docs)
     assert dict(zip(left_keys.tolist(), left_docs.tolist(), strict=True)) == {k: min(g) for k, g in groups.items()}
     found = [tuple(row.values()) for row in edges.to_pylist()]
-    assert found == sorted(expected)
+    assert sorted(found) == sorted(expected)
+    assert set(zip(*(column.tolist() for column in members(edges)), strict=True)) == {
+        (key, doc) for key, group in groups.items() if len(group) > 1 for doc in group
+    }
     shuffled = GENERATOR.permutation(len(keys))
     assert collapse(keys[shuffled], docs[shuffled])[2].equals(edges)
+
+
+def test_a_million_identical_documents_send_one_row_a_key() -> None:
+    count, bands = 1_000_000, 16
+    doc = GENERATOR.permutation(count).astype(np.uint64)
+    same = {"exact": np.full((count, 2), 5), "bands": np.full((count, bands), 9), "priority": np.full((count, 1), 3)}
+    lists = {name: list_column(values.astype(np.uint64)) for name, values in same.items()}
+    columns = {"doc": doc, "doc_low": doc, "shingles": np.full(count, 40), **lists}
+    keys, _, edges = collapse(*rows_of(pa.Table.from_pydict(columns, schema=signature_schema(bands, 1))))
+    assert (keys & np.uint64(3) != IDENTITY).sum() == 2  # the exact key, and one of 16 equal bands
+    assert edges.num_rows == count - 1
 
 
 def test_nothing_to_collapse() -> None:

@@ -1,10 +1,17 @@
-"""Union-find against scipy, survivors against a plain choice."""
+"""Union-find, forests and stars in files against scipy."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+import pyarrow as pa
 import pytest
-from crawl2chat.dedup.clusters import components, survivors
+from crawl2chat.core.units import Unit, UnitReport
+from crawl2chat.dedup.clusters import components, components_of, join_forests
+from crawl2chat.dedup.star_rounds import find_stars
+from crawl2chat.dedup.tables import EDGE, read_arrow, write_arrow
 
 
 @pytest.mark.parametrize("nodes, edges", [(1, 0), (10, 4), (1000, 300), (1000, 600), (1000, 5000), (20_000, 15_000)])
@@ -29,8 +36,42 @@ def test_long_paths_in_any_order() -> None:
         assert (components(names[order], names[order + 1], count) == 0).all()
 
 
-def test_the_longest_stays_and_of_equals_the_first() -> None:
-    labels = np.array([0, 1, 0, 1, 0, 5, 1])
-    chars = np.array([3, 9, 8, 9, 8, 0, 2])
-    assert survivors(labels, chars).tolist() == [2, 1, 2, 1, 2, 5, 1]
-    assert len(survivors(labels[:0], chars[:0])) == 0
+@pytest.mark.parametrize("nodes, edges", [(10, 4), (1000, 600), (3000, 5000), (2000, 1999)])
+def test_forests_and_stars_in_files_against_scipy(tmp_path: Path, nodes: int, edges: int) -> None:
+    """A tree of forests, and alternating stars on partitioned files, without Ray: the same components as scipy."""
+    sparse = pytest.importorskip("scipy.sparse")
+    generator = np.random.default_rng(nodes)
+    names = np.unique(generator.integers(0, 1 << 63, nodes, dtype=np.uint64))
+    left, right = generator.integers(0, len(names), (2, edges))
+    if edges == nodes - 1:  # one long path
+        left = generator.permutation(len(names))
+        left, right = left[:-1], left[1:]
+    graph = sparse.coo_matrix((np.ones(len(left)), (left, right)), shape=(len(names), len(names)))
+    _, theirs = sparse.csgraph.connected_components(graph, directed=False)
+    touched = np.unique(np.concatenate([left, right]))
+    smallest: dict[int, int] = {}
+    for node in touched.tolist():
+        smallest.setdefault(int(theirs[node]), int(names[node]))
+    expected = {int(names[node]): smallest[int(theirs[node])] for node in touched.tolist()}
+
+    cut = np.array_split(np.arange(len(left)), 5)
+    files = []
+    for at, rows in enumerate(cut):
+        pairs = pa.Table.from_pydict({"left": names[left[rows]], "right": names[right[rows]], "key": rows}, schema=EDGE)
+        files.append(f"edges/{at}.arrow")
+        write_arrow(tmp_path / files[-1], pairs)
+
+    def run(work: Any, units: Any, config: Any, records: str) -> list[UnitReport]:
+        return [work(unit, tmp_path, config) for unit in units]
+
+    find_stars(files, 3, run)
+    docs = np.array(sorted(expected), dtype=np.uint64)
+    component, has = components_of(tmp_path, np.append(docs, np.uint64(7)))
+    assert has.tolist() == [True] * len(docs) + [False]
+    assert dict(zip(docs.tolist(), component[:-1].tolist(), strict=True)) == expected
+
+    leaves = [Unit(name=f"0-{at}", spec={"paths": [name]}) for at, name in enumerate(files)]
+    run(join_forests, leaves, {}, "")
+    run(join_forests, [Unit(name="1-0", spec={"paths": [f"forests/{one.name}.arrow" for one in leaves]})], {}, "")
+    joined = read_arrow(tmp_path / "forests" / "1-0.arrow")
+    assert dict(zip(joined["doc"].to_pylist(), joined["component"].to_pylist(), strict=True)) == expected

@@ -28,7 +28,7 @@ def test_other_ids_are_refused(wrong: str) -> None:
 def test_empty_and_many_chunks_become_one_batch(tmp_path: Path) -> None:
     import pyarrow as pa
 
-    rows = pa.Table.from_pylist([{"left": 1, "right": 2, "exact": True}], schema=EDGE)
+    rows = pa.Table.from_pylist([{"left": 1, "right": 2, "key": 3}], schema=EDGE)
     write_arrow(tmp_path / "e.arrow", pa.concat_tables([rows, rows, rows]))
     write_arrow(tmp_path / "n.arrow", EDGE.empty_table())
     assert len(read_arrow(tmp_path / "e.arrow")["left"].chunks) == 1

@@ -1,0 +1,91 @@
+"""One shuffle on Ray Data: rows with a partition's number go out from units and meet by partition.
+
+Rows of some 20 bytes travel, text never does; a report for each partition comes back. Which partition a row belongs to
+is decided by our own hash (`bands.partition_of`): Ray's differs between environments.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ..core.files import write_json
+from ..core.progress import Progress
+from ..core.unit_map import gave_up
+from ..core.units import Unit
+from .tables import numbers
+
+Rows = Callable[[str], pa.Table]
+Meet = Callable[[int, dict[str, np.ndarray]], dict[str, Any]]
+
+
+def shuffle(
+    units: Sequence[Unit], partitions: int, rows: Rows, meet: Meet, folder: Path, progress: Progress
+) -> list[dict[str, Any]]:
+    """Reports of meet(number, columns) for each partition that has rows, by number; meet writes into `folder`.
+
+    rows(unit's name) is a table with an int32 column `partition`. folder/done.json says that all are written; without
+    it what an earlier attempt left is removed.
+    """
+    done = folder / "done.json"
+    if done.exists():
+        return json.loads(done.read_text(encoding="utf-8"))
+    shutil.rmtree(folder, ignore_errors=True)  # of an attempt that may have had other partitions
+    progress.start(partitions, counting="rows")
+    reports = []
+    for report in _reports(units, partitions, rows, meet) if units else ():
+        reports.append(report)
+        progress.advance(1, report["rows"])
+    reports.sort(key=lambda report: report["partition"])
+    written = [report["partition"] for report in reports]
+    assert len(set(written)) == len(written), f"a partition came in two blocks: {written}"
+    write_json(done, reports)
+    return reports
+
+
+def _reports(units: Sequence[Unit], partitions: int, rows: Rows, meet: Meet) -> Iterator[dict[str, Any]]:
+    import ray.data
+    from ray.exceptions import RayError
+
+    def unit_rows(batch: Any) -> Any:
+        return rows(batch["unit"][0].as_py())
+
+    def partition_reports(block: Any) -> Any:
+        """Ray chooses the block of a partition, we its file."""
+        columns = {name: numbers(block[name]) for name in block.column_names} if block.num_rows else {}
+        found = []
+        for number in np.unique(columns["partition"]).tolist() if columns else []:
+            here = columns["partition"] == number
+            found.append(json.dumps(meet(number, {name: values[here] for name, values in columns.items()})))
+        return pa.table({"report": pa.array(found, type=pa.string())})
+
+    with _one_block_a_partition(partitions):
+        dataset = ray.data.from_items([{"unit": unit.name} for unit in units], override_num_blocks=len(units))
+        sent = dataset.map_batches(unit_rows, batch_size=1, batch_format="pyarrow")
+        met = sent.repartition(partitions, keys=["partition"])
+        try:
+            for row in met.map_batches(partition_reports, batch_size=None, batch_format="pyarrow").iter_rows():
+                yield json.loads(row["report"])
+        except RayError as error:
+            raise gave_up(error) from error
+
+
+@contextmanager
+def _one_block_a_partition(partitions: int) -> Iterator[None]:
+    """Ray Data's settings for the shuffle; a partition above its usual block size would come in pieces."""
+    from ray.data import DataContext
+
+    context = DataContext.get_current()
+    before = context.default_hash_shuffle_parallelism, context.target_max_block_size
+    context.default_hash_shuffle_parallelism, context.target_max_block_size = partitions, None
+    try:
+        yield
+    finally:
+        context.default_hash_shuffle_parallelism, context.target_max_block_size = before
