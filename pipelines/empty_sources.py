@@ -35,5 +35,9 @@ def check_kept(folder: Path, reports: Iterable[UnitReport]) -> None:
 
 def _lost(folder: Path, units: list[str]) -> Counter[tuple[str, str]]:
     """How many records left at which step for which reason."""
-    tables = [pq.read_table(folder / "dropped" / f"{unit}.parquet", columns=["stage", "reason"]) for unit in units]
-    return Counter((row["stage"], row["reason"]) for table in tables for row in table.to_pylist())
+    found: Counter[tuple[str, str]] = Counter()
+    for unit in units:
+        table = pq.read_table(folder / "dropped" / f"{unit}.parquet", columns=["stage", "reason"])
+        for row in table.group_by(["stage", "reason"]).aggregate([([], "count_all")]).to_pylist():
+            found[row["stage"], row["reason"]] += row["count_all"]
+    return found
