@@ -17,12 +17,15 @@ import zlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, cast
+
+from isal import isal_zlib
 
 CHUNK = 1 << 18
 RAW_CHUNK = 1 << 15  # small: what is left of a chunk behind a member is copied
 HEAD = 4096  # bytes of a member that suffice to see what it begins with
 MAGIC = b"\x1f\x8b\x08"
+BROKEN = cast(type[Exception], isal_zlib.error)  # its stub says that it is one
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ def gzip_events(handle: BinaryIO, begins_with: re.Pattern[bytes], start: int) ->
     offset: int | None = start
     pending = b""
     while offset is not None:
-        inflater = zlib.decompressobj(wbits=31)
+        inflater = isal_zlib.decompressobj(wbits=31)  # twice as fast as zlib
         pending = pending or handle.read(RAW_CHUNK)
         if not pending:
             return
@@ -87,7 +90,7 @@ def gzip_events(handle: BinaryIO, begins_with: re.Pattern[bytes], start: int) ->
                 if data:
                     yield data
             offset += length
-        except (EOFError, zlib.error) as error:
+        except (EOFError, BROKEN) as error:
             yield Damage(offset, "truncated_gzip" if isinstance(error, EOFError) else "bad_gzip", str(error))
             pending = b""
             offset = _next_member(handle, offset + 1, begins_with)
