@@ -14,7 +14,7 @@ RUN = "from own import loop; print(loop(40), sum(loop._cache_hits.values()), typ
 
 
 def run(folder: Path, **environment: str) -> list[str]:
-    command = [sys.executable, "-c", RUN]
+    command = [sys.executable, "-B", "-c", RUN]  # -B: Python's own kept code sees no change within a second
     done = subprocess.run(
         command, cwd=folder, env=os.environ | environment, capture_output=True, text=True, check=False
     )
