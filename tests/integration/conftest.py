@@ -23,6 +23,7 @@ from crawl2chat.pipelines.sources.paths import open_binary
 
 SMALL = [
     "sources.web.max_pages=60",
+    "dedup.threshold=0.6",  # among so few pages none are more alike
     "tokenizer.vocab_size=600",
     "model.layers=2",
     "model.width=64",
