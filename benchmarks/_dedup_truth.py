@@ -107,4 +107,4 @@ def _point(similarity: np.ndarray, found: np.ndarray, settings: Dedup) -> dict[s
     measured = float(shares.mean())
     bounds = {"low": max(0.0, measured - error), "high": min(1.0, measured + error)}
     inside = bounds["low"] - 1e-9 <= theory <= bounds["high"] + 1e-9
-    return {"pairs": len(similarity), "theory": theory, "measured": measured, "inside": inside} | bounds
+    return {"pairs": len(similarity), "theory": theory, "measured": measured, "inside": bool(inside)} | bounds

@@ -29,6 +29,7 @@ from _bench import arguments, best_seconds, finish, print_table, read_documents
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # one core, for both; before NumPy is loaded
     os.environ.setdefault(variable, "1")
 
+import numpy as np
 from _dedup_corpus import DEBIAN, default_texts, give_synthetic, give_texts, make_run, passages, real_documents
 from _dedup_differences import KINDS, Differences
 from _dedup_sides import Figures, measured, plain, signature_step
@@ -199,9 +200,8 @@ class Bench:
         return {"recall": recall, "precision": precision, "curve_points_outside": outside}
 
 
-def _removed(run: Path, count: int) -> tuple[list[tuple[int, int]], Any]:
+def _removed(run: Path, count: int) -> tuple[list[tuple[int, int]], np.ndarray]:
     """The near copies that left, each with the one that stays, by their numbers; and who stays."""
-    import numpy as np
     import pyarrow.parquet as pq
 
     ids = pq.read_table(run / "extract" / "documents", columns=["doc_id"])["doc_id"].to_pylist()
@@ -249,13 +249,10 @@ def _row(name: str, side: Figures | None, peer: Figures | None) -> list[Any]:
 
 
 def _exact(cell: Any) -> Any:
-    return (
-        f"{cell:.4f}"
-        if isinstance(cell, float)
-        else {True: "yes", False: "no"}[cell]
-        if isinstance(cell, bool)
-        else cell
-    )
+    """Numbers in four places, truth in words."""
+    if isinstance(cell, float):
+        return f"{cell:.4f}"
+    return ("NO", "yes")[bool(cell)] if isinstance(cell, bool | np.bool_) else cell
 
 
 SECTIONS = ("signature", "dedup", "in_memory", "growth", "truth")
