@@ -109,7 +109,7 @@ def test_without_verification_whatever_meets_is_one_cluster(local_ray: None, ext
     assert {*gone, survivor} == {doc_id("web", key) for key, _ in chain}
 
     verified = extracted("jaccard", chain, dedup={"bands": 40, "rows": 3})
-    assert 8 <= dedup(verified).counters["dropped"] <= 13
+    assert 13 <= dedup(verified).counters["dropped"] <= 16  # each that stays answers for its neighbours up to two away
 
 
 @pytest.mark.slow
