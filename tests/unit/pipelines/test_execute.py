@@ -48,6 +48,6 @@ def test_dry_run_shows_what_deduplication_would_find(
     source = {"kind": "jsonl", "name": "t", "paths": ["t.jsonl"]}
     Path("r.yaml").write_text(json.dumps({"name": "r", "sources": [source]}))
     assert main(["data", "r.yaml", "--dry-run"]) == 0
-    assert "16 bands × 6 rows" in (said := capsys.readouterr().out) and "0.8: 0.9922" in said
+    assert "16 bands × 6 rows" in (said := capsys.readouterr().out) and "0.8: 0.9923" in said
     assert main(["data", "r.yaml", "--dry-run", "--set", "dedup.bands=4", "--set", "dedup.rows=2"]) == 0
     assert "4 bands × 2 rows" in (said := capsys.readouterr().out) and "0.5: 0.6836, " in said
