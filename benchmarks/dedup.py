@@ -1,25 +1,219 @@
-"""Signatures a second on one core: ours against datatrove's first MinHash stage, on the same documents.
+"""Deduplication beside its peers: signatures, the whole way, memory alone, growth, and what it finds of what there is.
 
-    python benchmarks/dedup.py [--documents FOLDER] [--json] [--quick]
+    python benchmarks/dedup.py [--corpus FOLDER] [--only SECTION] [--json] [--quick]
 
-Timed is the way from texts in memory to signatures in files: word 5-grams, 14 bands of 8 hashes, seed 1. Ours also
-computes the exact hash and the pairs within the unit. Loading libraries and models is not timed.
+    signature   one core: texts in memory to signature files, against datatrove's first MinHash stage
+    dedup       one core: Parquet files to kept documents, against datatrove's four stages; why the kept sets differ
+    in_memory   200,000 synthetic documents: the stage against rensa in one process
+    growth      2,000,000 synthetic documents against 200,000, on Ray: rate, disk, the driver's memory
+    truth       5,000 real pages: recall, precision and the S-curve against all pairs' exact similarities
+
+--only can be given several times. Parameters are the same on both sides: word 5-grams, 14 bands of 8 hashes, seed 1;
+ours also compares exactly, and verifies each pair. Real documents are pages of the WARC files in --corpus (when it is
+empty, ../shared/tools builds it there first), else the few of ../shared/data. Every side is a process of its own.
 """
+# ruff: noqa: E402 (the variables come before NumPy)
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from _bench import arguments, best_seconds, finish, print_table, read_documents
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # one core, for both; before NumPy is loaded
     os.environ.setdefault(variable, "1")
 
+import numpy as np
+from _dedup_corpus import DEBIAN, default_texts, give_synthetic, give_texts, make_run, passages, real_documents
+from _dedup_differences import KINDS, Differences
+from _dedup_sides import Figures, measured, plain, signature_step
+from _dedup_truth import all_pairs, curve, met
+from data import corpus_files
 
-def ours(texts: list[str], folder: Path) -> Callable[[], None]:
+SAME: dict[str, Any] = {"bands": 14, "rows": 8, "ngram": 5, "seed": 1, "threshold": 0.8}
+Found = dict[str, float | None]
+
+
+class Bench:
+    """The sections, which share their documents."""
+
+    def __init__(self, options: Any) -> None:
+        self.quick, self.documents = options.quick, options.documents
+        self.files = corpus_files(options.corpus) if options.corpus else []
+
+    def texts(self, wanted: int) -> list[str]:
+        """Real documents, so many if there are."""
+        found = real_documents(self.files, 20_000) if self.files else default_texts(self.documents)
+        return found[:: max(1, len(found) // wanted)][:wanted]
+
+    def signature(self) -> Found:
+        """Signatures a second on one core."""
+        texts = read_documents(self.documents, limit=300 if self.quick else None)
+        repeats = 1 if self.quick else 3
+        size = sum(map(len, texts)) / len(texts)
+        print(f"{len(texts)} documents of {size:,.0f} characters on average, best of {repeats} after one warm-up")
+        rates: Found = {}
+        with tempfile.TemporaryDirectory() as folder:
+            for name, make, times in (("crawl2chat", _sign, 5 * repeats), ("datatrove", _their_sign, repeats)):
+                try:
+                    make(texts[:20], Path(folder))()
+                    rates[name] = len(texts) / best_seconds(make(texts, Path(folder)), times)
+                except ImportError as error:
+                    print(f"{name} is absent: {error}")
+                    rates[name] = None
+        us, them = rates["crawl2chat"], rates["datatrove"]
+        speedup = us / them if us and them else None
+        rows = [["datatrove", them, 1.0 if them else None], ["crawl2chat", us, speedup]]
+        print_table(["", "documents/s", "ratio"], rows)
+        return {"signature_speedup": speedup, "signatures_per_s": us, "datatrove_signatures_per_s": them}
+
+    def dedup(self) -> Found:
+        """From Parquet files to kept documents, on one core."""
+        texts = self.texts(500 if self.quick else 20_000)
+        print(f"{len(texts)} documents of {sum(map(len, texts)) / len(texts):,.0f} characters on average")
+        with tempfile.TemporaryDirectory() as folder:
+            storage = Path(folder)
+            run = make_run(storage, "real", SAME)
+            give_texts(run, texts)
+            us, them = (measured(side, storage, "real", SAME, cores=1) for side in ("plain", "datatrove"))
+            assert us is not None
+            rows = [_row("datatrove", them, them), _row("crawl2chat, without Ray", us, them)]
+            print_table(["", "documents", "kept", "seconds", "documents/s", "ratio"], rows)
+            figures: Found = {"dedup_documents_per_s": us["documents"] / us["seconds"], "dedup_speedup": None}
+            if them is None:
+                return figures
+            kept = [
+                set(json.loads((storage / f"kept-{side}.json").read_text())) for side in ("crawl2chat", "datatrove")
+            ]
+            _, step = signature_step(storage / "again", SAME["bands"], SAME["rows"])
+            found = Differences(run.folder, storage / "datatrove" / "remove", run.recipe.dedup, step.get_shingles)
+            kinds = found.kinds(*kept)
+        print(f"\nkept by both: {len(kept[0] & kept[1])}; by one side only:")
+        counted = [[side, sum(of.values()), *(of[kind] for kind in KINDS)] for side, of in kinds.items()]
+        print_table(["", "documents", *KINDS], counted)
+        unexplained = float(sum(of["unexplained"] for of in kinds.values()))
+        return figures | {
+            "dedup_speedup": them["seconds"] / us["seconds"],
+            "kept_by_both": float(len(kept[0] & kept[1])),
+            "unexplained": unexplained,
+        }
+
+    def in_memory(self) -> Found:
+        """The stage against a library that holds everything in memory."""
+        count = 20_000 if self.quick else 200_000
+        pool = passages(self.texts(20_000))
+        with tempfile.TemporaryDirectory() as folder:
+            storage = Path(folder)
+            give_synthetic(make_run(storage, "synthetic", SAME), pool, count)
+            them = measured("rensa", storage, "synthetic", SAME, cores=1)
+            us = measured("plain", storage, "synthetic", SAME, cores=1)
+            both = measured("ray", storage, "synthetic", SAME, cores=2)
+        assert us is not None and both is not None
+        flags = them and {"seconds": them["flag_seconds"], "documents": count, "kept": them["flag_kept"]}
+        rows = [
+            _row("rensa, RMinHashDeduplicator, one core", them, them),
+            _row("rensa, candidates flagged only, one core", flags, them),
+            _row("crawl2chat, without Ray, one core", us, them),
+            _row("crawl2chat, on Ray, two cores", both, them),
+        ]
+        print_table(["", "documents", "kept", "seconds", "documents/s", "ratio"], rows)
+        return {
+            "in_memory_ratio": us["seconds"] / them["seconds"] if them else None,
+            "in_memory_ratio_two_cores_on_ray": both["seconds"] / them["seconds"] if them else None,
+        }
+
+    def growth(self) -> Found:
+        """The stage on Ray with ten times the documents."""
+        few, many = (2_000, 20_000) if self.quick else (200_000, 2_000_000)
+        pool = passages(self.texts(20_000))
+        print(f"synthetic documents of {len(pool)} passages, 30 % of them copies, default settings")
+        found: list[Figures] = []
+        for count in (few, many):
+            with tempfile.TemporaryDirectory() as folder:
+                give_synthetic(make_run(Path(folder), "synthetic", {}), pool, count)
+                side = measured("ray", Path(folder), "synthetic", {}, cores=2)
+                assert side is not None
+                found.append(side)
+        rates = [one["documents"] / one["stage_seconds"] for one in found]
+        table = [
+            [
+                f"{one['documents']:,}",
+                f"{one['counters']['dropped'] / one['documents']:.1%}",
+                one["stage_seconds"],
+                rate,
+                one["disk_bytes"] / one["documents"],
+                one["driver_mb"],
+            ]
+            for one, rate in zip(found, rates, strict=True)
+        ]
+        print_table(["documents", "dropped", "seconds", "documents/s", "bytes/document", "driver MB"], table)
+        few_side, many_side = found
+        return {
+            "growth": rates[1] / rates[0],
+            "documents_per_s": rates[1],
+            "disk_bytes_per_document": many_side["disk_bytes"] / many_side["documents"],
+            "driver_mb": many_side["driver_mb"],
+            "driver_mb_tenth": few_side["driver_mb"],
+        }
+
+    def truth(self) -> Found:
+        """Against all pairs of real pages."""
+        wanted = 1_000 if self.quick else 5_000
+        multilingual = real_documents([DEBIAN], 1 << 30)
+        texts = [*multilingual, *self.texts(max(1, wanted - len(multilingual)))][:wanted]
+        with tempfile.TemporaryDirectory() as folder:
+            run = make_run(Path(folder), "real", {})
+            give_texts(run, texts)
+            settings = run.recipe.dedup
+            pairs, similarity = all_pairs(texts, settings)
+            plain(Path(folder), "real", {})
+            removed, kept = _removed(run.folder, len(texts))
+        similar = similarity >= settings.threshold
+        met_now = met(texts, pairs[similar], settings, range(settings.seed, settings.seed + 1))[0]
+        both_kept = kept[pairs[similar]].all(axis=1)
+        known = dict(zip(map(tuple, pairs[similar].tolist()), similarity[similar].tolist(), strict=True))
+        right = sum((min(pair), max(pair)) in known for pair in removed)
+        recall, precision = float(met_now.mean()), right / len(removed)
+        bands, rows = settings.banding
+        print(
+            f"{len(texts)} pages, {int(similar.sum())} pairs of a similarity of {settings.threshold} and more, "
+            f"{bands} bands of {rows} rows"
+        )
+        figures = [
+            ["similar pairs that met", f"{int(met_now.sum())} of {len(met_now)}", recall],
+            ["similar pairs of which both stay", int(both_kept.sum()), float(both_kept.mean())],
+            ["near copies removed that are similar", f"{right} of {len(removed)}", precision],
+        ]
+        print_table(["", "pairs", "share"], figures)
+        print()
+        points = curve(texts, pairs, similarity, settings)
+        columns = ["from", "pairs", "theory", "measured", "low", "high", "inside"]
+        names = ["similarity from", "pairs", "theory", "measured", "interval from", "to", "theory inside"]
+        print_table(names, [[_exact(point[name]) for name in columns] for point in points])
+        outside = float(sum(not point["inside"] for point in points))
+        return {"recall": recall, "precision": precision, "curve_points_outside": outside}
+
+
+def _removed(run: Path, count: int) -> tuple[list[tuple[int, int]], np.ndarray]:
+    """The near copies that left, each with the one that stays, by their numbers; and who stays."""
+    import pyarrow.parquet as pq
+
+    ids = pq.read_table(run / "extract" / "documents", columns=["doc_id"])["doc_id"].to_pylist()
+    number = {one: at for at, one in enumerate(ids)}
+    dropped = pq.read_table(run / "dedup" / "dropped", columns=["doc_id", "reason", "detail"]).to_pylist()
+    kept = np.ones(count, dtype=bool)
+    kept[[number[row["doc_id"]] for row in dropped]] = False
+    near = [row for row in dropped if row["reason"] == "minhash_duplicate"]
+    return [(number[row["doc_id"]], number[row["detail"]]) for row in near], kept
+
+
+def _sign(texts: list[str], folder: Path) -> Callable[[], None]:
     """What a worker of the stage's first pass does, without reading the documents' file."""
     import pyarrow as pa
     from crawl2chat.core.schema import doc_id
@@ -31,50 +225,50 @@ def ours(texts: list[str], folder: Path) -> Callable[[], None]:
     batch = pa.table({"doc_id": [doc_id("bench", str(number)) for number in range(len(texts))], "text": texts})
 
     def work() -> None:
-        table = signature_table(batch, Dedup(bands=14, rows=8), ["length", "doc_id"], [])
+        table = signature_table(batch, Dedup.model_validate(SAME), ["length", "doc_id"], [])
         write_arrow(folder / "signatures.arrow", table)
         write_arrow(folder / "stars.arrow", collapse(*rows_of(table))[2])
 
     return work
 
 
-def datatrove(texts: list[str], folder: Path) -> Callable[[], None]:
-    """MinhashDedupSignature as it is, with its defaults: the same n-gram, bands, rows and seed."""
+def _their_sign(texts: list[str], folder: Path) -> Callable[[], None]:
+    """MinhashDedupSignature as it is."""
     from datatrove.data import Document
-    from datatrove.pipeline.dedup.minhash import MinhashConfig, MinhashDedupSignature
-    from datatrove.utils.logging import logger
 
-    logger.remove()
-    config = MinhashConfig(n_grams=5, num_buckets=14, hashes_per_bucket=8, seed=1)
-    step = MinhashDedupSignature(str(folder / "datatrove"), config)
-    try:
-        step._hash_func("text")
-    except TypeError:  # datatrove 0.10 gives xxHash strings, xxhash 4 takes bytes only
-        hash_bytes = step._hash_func
-        step._hash_func = lambda text: hash_bytes(text.encode())
+    _, step = signature_step(folder / "datatrove", SAME["bands"], SAME["rows"])
     documents = [Document(text=text, id=str(number)) for number, text in enumerate(texts)]
-    return lambda: step.run(iter(documents))  # type: ignore[return-value]
+    return lambda: step.run(iter(documents))
+
+
+def _row(name: str, side: Figures | None, peer: Figures | None) -> list[Any]:
+    if side is None:
+        return [name, None, None, None, None, None]
+    ratio = peer["seconds"] / side["seconds"] if peer else None
+    return [name, side["documents"], side["kept"], side["seconds"], side["documents"] / side["seconds"], ratio]
+
+
+def _exact(cell: Any) -> Any:
+    """Numbers in four places, truth in words."""
+    if isinstance(cell, float):
+        return f"{cell:.4f}"
+    return ("NO", "yes")[bool(cell)] if isinstance(cell, bool | np.bool_) else cell
+
+
+SECTIONS = ("signature", "dedup", "in_memory", "growth", "truth")
 
 
 def main() -> None:
-    options = arguments(__doc__).parse_args()
-    texts = read_documents(options.documents, limit=300 if options.quick else None)
-    repeats = 1 if options.quick else 3
-    size = sum(map(len, texts)) / len(texts)
-    print(f"{len(texts)} documents of {size:,.0f} characters on average, best of {repeats} after one warm-up")
-    rates: dict[str, float | None] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for name, make, times in (("crawl2chat", ours, 5 * repeats), ("datatrove", datatrove, repeats)):
-            try:
-                make(texts[:20], Path(folder))()
-                rates[name] = len(texts) / best_seconds(make(texts, Path(folder)), times)
-            except ImportError as error:
-                print(f"{name} is absent: {error}")
-                rates[name] = None
-    us, them = rates["crawl2chat"], rates["datatrove"]
-    speedup = us / them if us and them else None
-    print_table(["", "documents/s", "ratio"], [["datatrove", them, 1.0 if them else None], ["crawl2chat", us, speedup]])
-    finish({"signature_speedup": speedup, "signatures_per_s": us, "datatrove_signatures_per_s": them}, options.json)
+    parser = arguments(__doc__)
+    parser.add_argument("--corpus", type=Path, metavar="FOLDER", help="of .warc.gz files")
+    parser.add_argument("--only", action="append", choices=SECTIONS, help="a section; repeatable")
+    options = parser.parse_args()
+    bench, figures = Bench(options), {}
+    for section in options.only or SECTIONS:
+        print(f"\n{section}: {getattr(Bench, section).__doc__}", flush=True)
+        figures |= getattr(bench, section)()
+        sys.stdout.flush()
+    finish(figures, options.json)
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def collapse(keys: np.ndarray, docs: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
     Applied before and after the shuffle alike: what is equal within one unit does not travel. All IDENTITY rows stay.
     """
-    order = np.lexsort((docs, keys))
+    order = by_key(keys, docs)
     keys, docs = keys[order], docs[order]
     first = np.ones(len(keys), dtype=bool)
     first[1:] = keys[1:] != keys[:-1]
@@ -84,11 +84,24 @@ def members(edges: pa.Table) -> tuple[np.ndarray, np.ndarray]:
     """The reverse: keys and the documents that have them, each pair once, sorted."""
     left, right, key = (numbers(edges[name]) for name in EDGE.names)
     keys, docs = np.concatenate([key, key]), np.concatenate([left, right])
-    order = np.lexsort((docs, keys))
+    order = by_key(keys, docs)
     keys, docs = keys[order], docs[order]
     new = np.ones(len(keys), dtype=bool)
     new[1:] = (keys[1:] != keys[:-1]) | (docs[1:] != docs[:-1])
     return keys[new], docs[new]
+
+
+def by_key(keys: np.ndarray, docs: np.ndarray) -> np.ndarray:
+    """Row numbers in the order of keys, then documents. Few keys are equal: only their rows are sorted by both."""
+    order = np.argsort(keys)
+    ordered = keys[order]
+    tied = np.zeros(len(keys), dtype=bool)
+    tied[1:] = ordered[1:] == ordered[:-1]
+    tied[:-1] |= tied[1:]
+    places = np.flatnonzero(tied)
+    rows = order[places]
+    order[places] = rows[np.lexsort((docs[rows], keys[rows]))]
+    return order
 
 
 def twice(keys: np.ndarray, docs: np.ndarray) -> np.ndarray:

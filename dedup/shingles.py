@@ -17,10 +17,12 @@ from functools import lru_cache
 
 import numpy as np
 
-from .hashing import mix, powers
+from ..core.compiled import compiled
+from .hashing import mix
 
-CHARACTER_BASE = 0xD6E8FEB86659FD93  # odd: has an inverse modulo 2**64
+CHARACTER_BASE = 0xD6E8FEB86659FD93
 WORD_BASE = 0xA0761D6478BD642F
+_BASE = np.uint64(CHARACTER_BASE)
 SINGLE = np.uint32(1 << 31)  # flag in the folding table: the character is a word of its own
 CHUNK = 1 << 17  # code points that are worked on at a time, so that the arrays stay in the processor's cache
 _UNSPACED = (
@@ -59,14 +61,40 @@ def _words(pieces: list[str], alone: bool) -> tuple[np.ndarray, np.ndarray]:
     joined = "\n".join(pieces)  # a line feed separates: no word crosses the border of two texts
     points = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype="<u4")
     borders = np.cumsum([0, *(len(piece) + 1 for piece in pieces)])
-    folded = folding_table()[points]
-    starts = np.flatnonzero(folded != 0 if alone else _begins(folded))
-    if not len(starts):
-        return np.zeros(0, dtype=np.uint64), np.zeros(len(pieces), dtype=np.int64)
-    up, down = _character_powers()
-    terms = folded * up[: len(points)]  # separators give 0, so that a sum from start to start covers just the word
-    hashes = mix(np.add.reduceat(terms, starts) * down[starts])
-    return hashes, np.diff(np.searchsorted(starts, borders))
+    hashes = np.empty(len(points), dtype=np.uint64)
+    counts = np.zeros(len(pieces), dtype=np.int64)
+    found = _hash_words(points, borders, folding_table(), alone, hashes, counts)
+    return mix(hashes[:found]), counts
+
+
+@compiled
+def _hash_words(
+    points: np.ndarray, borders: np.ndarray, table: np.ndarray, alone: bool, hashes: np.ndarray, counts: np.ndarray
+) -> int:
+    """Each word's polynomial of its characters into hashes, each piece's words into counts; their sum."""
+    found = 0
+    for piece in range(len(counts)):
+        before = found
+        inside = False  # a word may go on
+        value, power = np.uint64(0), np.uint64(1)
+        for at in range(borders[piece], min(borders[piece + 1], len(points))):
+            folded = table[points[at]]
+            if folded == 0:
+                inside = False
+                continue
+            single = alone or folded >= SINGLE
+            if single or not inside:
+                if found > before:
+                    hashes[found - 1] = value
+                found += 1
+                value, power = np.uint64(0), np.uint64(1)
+            value += np.uint64(folded) * power
+            power *= _BASE
+            inside = not single
+        if found > before:
+            hashes[found - 1] = value
+        counts[piece] = found - before
+    return found
 
 
 def word_places(text: str) -> tuple[np.ndarray, np.ndarray]:
@@ -136,12 +164,6 @@ def _cut(text: str) -> Iterator[str]:
             end = space if space > begin else end
         yield text[begin:end]
         begin = end
-
-
-@lru_cache(maxsize=1)
-def _character_powers() -> tuple[np.ndarray, np.ndarray]:
-    """Powers of the base and of its inverse, for the positions in a group."""
-    return powers(CHARACTER_BASE, CHUNK), powers(pow(CHARACTER_BASE, -1, 1 << 64), CHUNK)
 
 
 @lru_cache(maxsize=1)

@@ -82,7 +82,19 @@ def _sketches(texts: list[str], settings: Dedup) -> Iterator[np.ndarray]:
         if settings.verify == "signature":
             yield from signatures(flat, offsets, settings.hashes, settings.seed)
         else:
-            yield from (np.unique(flat[offsets[at] : offsets[at + 1]]) for at in range(len(some)))
+            yield from distinct(flat, offsets)
+
+
+def distinct(flat: np.ndarray, offsets: np.ndarray) -> list[np.ndarray]:
+    """Each text's hashes, uint32, sorted and each once; flat and offsets as `shingles` gives them."""
+    texts = len(offsets) - 1
+    owned = np.repeat(np.arange(texts, dtype=np.uint64) << np.uint64(32), np.diff(offsets)) | flat
+    owned.sort()  # all texts at once
+    new = np.ones(len(owned), dtype=bool)
+    new[1:] = owned[1:] != owned[:-1]
+    owned = owned[new]
+    ends = np.searchsorted(owned, np.arange(1, texts, dtype=np.uint64) << np.uint64(32))
+    return np.split(owned.astype(np.uint32), ends)
 
 
 def sketch_table(signed: pa.Table, rows: np.ndarray, found: dict[int, np.ndarray]) -> pa.Table:

@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 from ..core.errors import ContractError
 from ..core.files import atomic_path
 
-_DOC_ID = re.compile("[0-9a-f]{32}")
+_DIGITS = re.compile("[0-9a-f]*")
 
 
 def number(name: str) -> pa.Field:
@@ -133,10 +133,11 @@ def read_range(path: Path, partition: int) -> pa.Table:
 
 def split_ids(doc_ids: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """doc_ids, 32 hex digits each, as two columns of uint64. Raises ContractError naming one that is not."""
-    for one in doc_ids:
-        if not _DOC_ID.fullmatch(one):
-            raise ContractError(f"doc_id {one!r} is not 32 hex digits", "make doc_ids with core.schema.doc_id")
-    raw = bytes.fromhex("".join(doc_ids))
+    joined = "".join(doc_ids)
+    if not _DIGITS.fullmatch(joined) or any(len(one) != 32 for one in doc_ids):
+        one = next(one for one in doc_ids if len(one) != 32 or not _DIGITS.fullmatch(one))
+        raise ContractError(f"doc_id {one!r} is not 32 hex digits", "make doc_ids with core.schema.doc_id")
+    raw = bytes.fromhex(joined)
     both = np.frombuffer(raw, dtype=">u8").astype(np.uint64).reshape(-1, 2)
     return both[:, 0].copy(), both[:, 1].copy()
 

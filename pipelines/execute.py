@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..core.banding import collision_probability
 from ..core.log import log, log_to_folder
 from ..core.progress import console
 from ..core.recipe import Recipe
@@ -55,6 +56,18 @@ def dry_run(run: Run, stages: Sequence[Stage]) -> None:
         check_inputs(run.recipe)
         check_planned(planned, run)
     print_plan(planned)
+    if any(item.todo and item.stage.name == "dedup" for item in planned):
+        _print_curve(*run.recipe.dedup.banding)
+
+
+def _print_curve(bands: int, rows: int) -> None:
+    """What deduplication would find: the S-curve in a line."""
+    found = (f"{s}: {collision_probability(s, bands, rows):.4g}" for s in (0.5, 0.6, 0.7, 0.8, 0.9))
+    console.print(
+        f"  dedup: {bands} bands × {rows} rows find a pair of similarity … with probability …: {', '.join(found)}",
+        soft_wrap=True,
+        highlight=False,
+    )
 
 
 def print_plan(planned: Sequence[Planned]) -> None:

@@ -38,3 +38,16 @@ def test_dry_run_checks_what_a_run_checks(
     assert said in heard[0]
     assert heard[0] == heard[1]
     assert not Path("runs").exists()
+
+
+def test_dry_run_shows_what_deduplication_would_find(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("t.jsonl").write_text('{"text": "A text."}\n')
+    source = {"kind": "jsonl", "name": "t", "paths": ["t.jsonl"]}
+    Path("r.yaml").write_text(json.dumps({"name": "r", "sources": [source]}))
+    assert main(["data", "r.yaml", "--dry-run"]) == 0
+    assert "16 bands × 6 rows" in (said := capsys.readouterr().out) and "0.8: 0.9923" in said
+    assert main(["data", "r.yaml", "--dry-run", "--set", "dedup.bands=4", "--set", "dedup.rows=2"]) == 0
+    assert "4 bands × 2 rows" in (said := capsys.readouterr().out) and "0.5: 0.6836, " in said
