@@ -19,11 +19,12 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from ..core.documents import extracted_units
-from ..core.errors import ContractError
+from ..core.errors import ContractError, InputError
 from ..core.files import sha256_file, write_json
 from ..core.manifest import FileEntry, file_entry
 from ..core.recipe import Recipe
@@ -35,7 +36,7 @@ from .decide import decide_part
 from .edges import edge_rows, meet_edges
 from .fates import write_unit
 from .gates import check_gates, draw_sample, precision
-from .index import check_index, parameters, read_index, take_over
+from .index import INDEX_FILE, check_index, fill, parameters, read_index, take_over
 from .index_build import index_rows, index_unit, meet_keys
 from .origins import same_id
 from .shuffle_stage import shuffle
@@ -60,12 +61,16 @@ def _config(recipe: Recipe) -> dict[str, Any]:
 
 def _external(recipe: Recipe) -> dict[str, str]:
     index = recipe.dedup.index
-    return {"dedup.index": sha256_file(Path(index) / "index.json")} if index and read_index(Path(index)) else {}
+    return {"dedup.index": sha256_file(Path(index) / INDEX_FILE)} if index and read_index(Path(index)) else {}
 
 
 def _check(ctx: StageContext) -> None:
     dedup = ctx.recipe.dedup
     if dedup.index is not None:
+        if Path(dedup.index).resolve().is_relative_to(ctx.folder.resolve()):
+            raise InputError(
+                f"dedup.index is {dedup.index}, which this run itself writes anew", "give the index of another run"
+            )
         check_index(Path(dedup.index), dedup, _config(ctx.recipe)["terms"])
 
 
@@ -161,11 +166,15 @@ class _Passes:
         reports = self.map(index_unit, self.units, self.config | {"generation": generation}, "index-units")
         rows = partial(index_rows, folder=self.folder, urls=self.urls)
         self.shuffle("index/keys", rows, partial(meet_keys, old=self.index))
+        fill(folder, self.partitions, Path(self.index) if self.index else None)
         before = read_index(Path(self.index))["documents"] if self.index else 0
         documents = before + sum(report.counters["documents"] for report in reports)
-        made = parameters(self.settings, self.config["terms"])
-        write_json(folder / "index.json", {"parameters": made, "partitions": self.partitions, "documents": documents})
-        return [file_entry(self.folder, path, 0) for path in sorted(folder.rglob("*")) if path.is_file()]
+        paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != INDEX_FILE]
+        files = [file_entry(self.folder, path, 0) for path in paths]
+        digest = sha256("".join(entry.sha256 for entry in files).encode()).hexdigest()
+        made = {"parameters": parameters(self.settings, self.config["terms"]), "partitions": self.partitions}
+        write_json(folder / INDEX_FILE, made | {"documents": documents, "digest": digest})
+        return [*files, file_entry(self.folder, folder / INDEX_FILE, 0)]
 
 
 def _work(ctx: StageContext) -> StageResult:

@@ -15,7 +15,7 @@ from ..core.manifest import file_entry
 from ..core.units import Unit, UnitReport
 from .bands import MINHASH, among, exact_keys, of_kind, partition_of
 from .fates import fates_of, kept_of
-from .index import KEYED
+from .index import KEYED, keys_file
 from .sketches import sketch_table, sketches
 from .tables import matrix, numbers, read_arrow, write_arrow
 from .urls import url_duplicates
@@ -54,7 +54,7 @@ def meet_keys(number: int, rows: dict[str, np.ndarray], folder: Path, old: str |
     """Write one partition of the new index, with the rows of the old one."""
     keys, docs = [rows["key"]], [rows["doc"]]
     if old is not None:
-        before = read_arrow(Path(old) / "keys" / f"part-{number:05d}.arrow")
+        before = read_arrow(keys_file(Path(old), number))
         keys.append(numbers(before["key"]))
         docs.append(numbers(before["doc"]))
     key, doc = _distinct(np.concatenate(keys), np.concatenate(docs))

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from crawl2chat.core.banding import collision_probability
 from crawl2chat.core.documents import extracted_units, kept_batches
-from crawl2chat.core.errors import ContractError, StageError
+from crawl2chat.core.errors import ContractError, InputError, StageError
 from crawl2chat.core.manifest import FILE_NAME, Manifest
 from crawl2chat.core.run import Run
 from crawl2chat.core.schema import CLUSTER, DROPPED, doc_id
@@ -24,6 +24,7 @@ from crawl2chat.core.settings_data import Dedup
 from crawl2chat.core.stage import bring_up_to_date
 from crawl2chat.dedup.dedup_stage import DEDUP
 from crawl2chat.dedup.gates import plain_shingles
+from crawl2chat.dedup.tables import read_arrow
 from crawl2chat.pipelines.dedup_report import report
 
 pytestmark = pytest.mark.ray
@@ -223,6 +224,30 @@ def test_adding_gives_what_all_at_once_gives(local_ray: None, extracted: Make, e
     twice = extracted("again", thirds[0], source="s0", dedup=rule | {"index": index})
     with pytest.raises(ContractError, match="stands in the index"):
         dedup(twice)
+
+
+def test_adding_little_keeps_all_of_an_index(local_ray: None, extracted: Make, pages: Documents) -> None:
+    """Many partitions, to most of which one document adds nothing; copies of all documents leave afterwards."""
+    some, one = pages[:30], pages[30:31]
+    rule: dict[str, Any] = {"write_index": True, "gates": {"max_removed": 1.0}}
+    first = extracted("first", some, dedup=rule | {"partitions": 128})
+    dedup(first)
+    before = first.stage("dedup") / "index"
+    second = extracted("second", one, units=1, source="one", dedup=rule | {"index": str(before)})
+    dedup(second)
+    after = second.stage("dedup") / "index"
+    files = [sorted((folder / "keys").glob("*.arrow")) for folder in (before, after)]
+    assert [len(some) for some in files] == [128, 128]
+    keys = [{(row["key"], row["doc"]) for path in some for row in read_arrow(path).to_pylist()} for some in files]
+    assert len(keys[0]) > 300 and keys[0] < keys[1]
+    kept = len(some) - len(fates(first))
+    copies = extracted("copies", some, source="later", dedup=rule | {"index": str(after)})
+    assert dedup(copies).counters["documents"] == 0 and kept > 20
+
+    itself = second.recipe.model_copy(update={"dedup": Dedup.model_validate(rule | {"index": str(after)})})
+    with pytest.raises(InputError, match="which this run itself writes anew"):
+        dedup(Run(itself))
+    assert (after / "index.json").exists()
 
 
 def test_gates_stop_the_stage_with_the_evidence(local_ray: None, extracted: Make, pages: Documents) -> None:
