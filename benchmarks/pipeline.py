@@ -8,7 +8,8 @@ keep English at 0.65 with the same lid.176 model, run Gopher repetition, Gopher 
 thresholds, and write what they keep. What they keep differs as their texts do: of equal texts the filters say the same
 (filters.py), but two extractors find other texts, and a page near a threshold falls on one side or the other. Every run
 is a process of its own, pinned to its cores with all its children; starting Python, Ray and loading libraries is not
-timed, the work is. Seconds are the wall's: other work on the machine counts, most of all against two cores.
+timed, nor are some hundred other pages that every side does first; the work is. Seconds are the wall's: other work on
+the machine counts, most of all against two cores.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from typing import Any
 from _bench import SHARED, arguments, finish, print_table
 
 WARCS = [SHARED / "data" / name / "pages.warc.gz" for name in ("trafilatura-eval", "debian-multilang-html")]
+WARM_UP = [SHARED / "data" / "warc-samples" / f"{name}.warc.gz" for name in ("aut-example", "dolma-sample-0000")]
 Figures = dict[str, Any]  # pages, kept, seconds; urls of what was kept, reasons of what was not by its url
 Side = Callable[[list[str], Path], Figures]
 
@@ -140,10 +142,10 @@ def _units(files: list[str]) -> tuple[list[Any], dict[str, Any]]:
 
 
 def _warm_up(folder: Path) -> Path:
-    """A WARC of a few pages, so that libraries and models are loaded before the clock starts."""
+    """A WARC of some hundred other pages, so that libraries and models are loaded before the clock starts."""
     path = folder / "warm_up.warc.gz"
     if not path.exists():
-        write_sample(WARCS[:1], path, every=20)
+        write_sample(WARM_UP, path, every=1)
     return path
 
 
