@@ -57,7 +57,8 @@ class Bench:
         texts = read_documents(self.documents, limit=300 if self.quick else None)
         repeats = 1 if self.quick else 3
         size = sum(map(len, texts)) / len(texts)
-        print(f"{len(texts)} documents of {size:,.0f} characters on average, best of {repeats} after one warm-up")
+        print(f"{len(texts)} documents of {size:,.0f} characters on average")
+        print(f"best of {5 * repeats} runs of ours and {repeats} of datatrove, after one warm-up")
         rates: Found = {}
         with tempfile.TemporaryDirectory() as folder:
             for name, make, times in (("crawl2chat", _sign, 5 * repeats), ("datatrove", _their_sign, repeats)):

@@ -1,6 +1,6 @@
 """Pass 2 of deduplication: what a unit sends to the shuffle, and what becomes of the rows that meet.
 
-signatures/UNIT.arrow  ->  rows (key, document, partition)  ->  edges/pass-0/part-00000.arrow (EDGE)
+signatures/UNIT.arrow  ->  rows (key, document, partition)  ->  edges/1-of-1/part-00000.arrow (EDGE)
 
 The rows of 16 bytes, and 4 for the partition, are one a key: the unit's own duplicates are stars already. With several
 passes each sends a share of the bands, the first one all other keys too.

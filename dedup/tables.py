@@ -2,7 +2,7 @@
 
     signatures/UNIT.arrow             SIGNATURE   one row a document, in the order of documents/UNIT.parquet
     signatures/stars/UNIT.arrow       EDGE        documents of the unit that share a key
-    edges/pass-0/part-00000.arrow     EDGE        documents across units that share a key of the partition
+    edges/1-of-1/part-00000.arrow     EDGE        documents across units that share a key of the partition
     routed/GROUP.arrow                EDGE        both, in the order of their component's partition
     components/part-00000.arrow       COMPONENT   every document that has a candidate, sorted by `doc`
     sketches/UNIT.arrow               SKETCH      what decides about these documents, by partition
