@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field, PositiveFloat, model_validator
 
-from .settings_data import Section
+from .section import Section
+from .settings_optimizer import Optimizer
 
 
 class Model(Section):
@@ -25,19 +26,6 @@ class Model(Section):
     norm_eps: float = Field(default=1e-6, gt=0)
     qk_norm: bool = True
     tied_embeddings: bool = True
-
-
-class Optimizer(Section):
-    """AdamW with linear warm-up and cosine decay."""
-
-    learning_rate: float = Field(default=3e-3, gt=0)
-    min_lr_ratio: float = Field(default=0.1, ge=0, le=1, description="of the peak, at the last step")
-    warmup_steps: int = Field(default=50, ge=0)
-    weight_decay: float = Field(default=0.1, ge=0, description="on matrices only")
-    beta1: float = Field(default=0.9, ge=0, lt=1)
-    beta2: float = Field(default=0.95, ge=0, lt=1)
-    eps: float = Field(default=1e-8, gt=0)
-    clip_norm: float = Field(default=1.0, gt=0, description="of the gradient's global L2 norm")
 
 
 class Train(Section):

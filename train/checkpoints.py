@@ -123,12 +123,18 @@ def read_meta(checkpoint: Path) -> Meta:
 
 
 def load(checkpoint: Path, model: nn.Module, optimizer: torch.optim.Optimizer, world: World) -> None:
-    """Put a checkpoint's state into model and optimizer, sharded for this number of ranks."""
+    """Put a checkpoint's state into model and optimizer, sharded for this number of ranks.
+
+    The optimizer's settings stay those that it was made with.
+    """
+    settings = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
     model_state, optimizer_state = get_state_dict(model, optimizer)
     state = {"model": model_state, "optimizer": optimizer_state}
     with _quiet():
         state_dict_loader.load(state, checkpoint_id=checkpoint, no_dist=not world.distributed)
     set_state_dict(model, optimizer, model_state_dict=state["model"], optim_state_dict=state["optimizer"])
+    for group, own in zip(optimizer.param_groups, settings, strict=True):
+        group.update(own)
 
 
 def load_weights(checkpoint: Path, model: nn.Module, world: World) -> None:

@@ -95,7 +95,7 @@ def train(
         counted = data.target_count(indices)
         rate = schedule(step)
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["lr_ratio"]
         loss = _accumulate(model, data, indices, counted, plan, world)
         norm = clip_gradients(model, plan.clip_norm, world)
         optimizer.step()

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..core.settings_training import Optimizer
+from ..core.settings_optimizer import Optimizer
 from ..model.config import ModelConfig
 from . import checkpoints
 from .loader import TrainData
 from .loop import Hooks, Plan, train
 from .metrics import Metrics
-from .optimizer import adamw
-from .schedule import warmup_cosine
+from .optimizer import make_optimizer
+from .schedule import learning_rates
 from .sharding import UNIT_PARAMETERS, build_model
 from .validation import validate
 from .world import World
@@ -81,7 +81,7 @@ def run_training(job: Job, world: World, report: Callable[[Path, dict[str, Any]]
     data = job.open_data()
     validation = job.open_validation() if job.open_validation else None
     model = build_model(job.model, job.plan.seed, job.plan.precision, world, job.unit_parameters)
-    optimizer = adamw(model, job.optimizer)
+    optimizer = make_optimizer(model, job.optimizer)
     if path is not None:
         checkpoints.load(path, model, optimizer, world)
     elif job.initial is not None:
@@ -109,7 +109,7 @@ def run_training(job: Job, world: World, report: Callable[[Path, dict[str, Any]]
 
     if job.validate_first and start.step == 0:
         check(0)
-    schedule = warmup_cosine(job.optimizer, job.plan.steps)
+    schedule = learning_rates(job.optimizer, job.plan.steps)
     hooks = Hooks(log, check, save)
     train(model, optimizer, schedule, data, job.plan, world, hooks, start.step, start.tokens_seen)
     if metrics is not None:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from ..core.settings_training import Mixture, Optimizer
+from ..core.settings_optimizer import Optimizer
+from ..core.settings_training import Mixture
 from .table import Row
 
 if TYPE_CHECKING:
@@ -61,8 +62,8 @@ def run_trial(config: dict[str, Any]) -> None:
     from ..tokenize.bpe import Tokenizer
     from ..train.loop import Hooks, Plan, train
     from ..train.mixture import open_rows
-    from ..train.optimizer import adamw
-    from ..train.schedule import warmup_cosine
+    from ..train.optimizer import make_optimizer
+    from ..train.schedule import learning_rates
     from ..train.validation import ValidationTokens, validate
     from ..train.world import World
 
@@ -97,9 +98,9 @@ def run_trial(config: dict[str, Any]) -> None:
         log_every=trial.report_every,  # where the loop looks whether the loss is finite
         validate_every=trial.report_every,
     )
-    schedule = warmup_cosine(trial.optimizer, trial.steps)
+    schedule = learning_rates(trial.optimizer, trial.steps)
     try:
-        train(model, adamw(model, trial.optimizer), schedule, data, plan, hooks=Hooks(on_validate=check))
+        train(model, make_optimizer(model, trial.optimizer), schedule, data, plan, hooks=Hooks(on_validate=check))
     except StageError:  # the loop's word for a loss or a gradient that is not finite
         measured = {"validation_loss": math.nan, "bits_per_byte": math.nan}
         report(min(reported + trial.report_every, trial.steps), measured, diverged=True)

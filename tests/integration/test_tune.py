@@ -58,8 +58,8 @@ def test_a_trial_repeats_pretraining_exactly(local_ray: None, shared_data: Path,
     from crawl2chat.model.transformer import Transformer
     from crawl2chat.train.loader import TokenDataset
     from crawl2chat.train.loop import Plan, train
-    from crawl2chat.train.optimizer import adamw
-    from crawl2chat.train.schedule import warmup_cosine
+    from crawl2chat.train.optimizer import make_optimizer
+    from crawl2chat.train.schedule import learning_rates
     from crawl2chat.train.validation import ValidationTokens, validate
     from crawl2chat.train.world import World
     from crawl2chat.tune.table import load_table
@@ -74,7 +74,7 @@ def test_a_trial_repeats_pretraining_exactly(local_ray: None, shared_data: Path,
     shards, threads = run.stage("shards"), torch.get_num_threads()
     torch.set_num_threads(1)
     data = TokenDataset(sorted((shards / "train").iterdir()), 128)
-    train(model, adamw(model, settings), warmup_cosine(settings, 12), data, Plan(12, 4, run.recipe.seed))
+    train(model, make_optimizer(model, settings), learning_rates(settings, 12), data, Plan(12, 4, run.recipe.seed))
     held_out = ValidationTokens(sorted((shards / "validation").iterdir()), 128, tokenizer.end_of_text)
     measured = validate(model, held_out, tokenizer.token_bytes(), 4, "fp32", World())
     torch.set_num_threads(threads)

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from crawl2chat.core.settings_training import Optimizer
+from crawl2chat.core.settings_optimizer import Optimizer
 from crawl2chat.model.config import ModelConfig
 from crawl2chat.train.loader import TokenDataset
 from crawl2chat.train.loop import Plan

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 from crawl2chat.core.errors import StageError
-from crawl2chat.core.settings_training import Optimizer
+from crawl2chat.core.settings_optimizer import Optimizer
 from crawl2chat.model.config import ModelConfig
 from crawl2chat.model.transformer import Transformer
 from crawl2chat.train.loader import IGNORED, TokenDataset
 from crawl2chat.train.loop import Hooks, Plan, batch_indices, clip_gradients, train
-from crawl2chat.train.optimizer import adamw
-from crawl2chat.train.schedule import warmup_cosine
+from crawl2chat.train.optimizer import make_optimizer
+from crawl2chat.train.schedule import learning_rates
 from crawl2chat.train.world import World
 
 OPTIMIZER = Optimizer(learning_rate=1e-2, warmup_steps=3)
@@ -22,7 +22,7 @@ OPTIMIZER = Optimizer(learning_rate=1e-2, warmup_steps=3)
 def trained(config: ModelConfig, data: Any, plan: Plan, hooks: Hooks | None = None) -> Transformer:
     model = Transformer(config)
     model.init_weights(7)
-    train(model, adamw(model, OPTIMIZER), warmup_cosine(OPTIMIZER, plan.steps), data, plan, World(), hooks)
+    train(model, make_optimizer(model, OPTIMIZER), learning_rates(OPTIMIZER, plan.steps), data, plan, World(), hooks)
     return model
 
 
@@ -99,4 +99,4 @@ def test_a_loss_that_is_not_finite_ends_the_run(small: ModelConfig, shards: list
         model.embedding.weight[5, 3] = float("nan")
     plan = Plan(steps=3, batch=8, seed=1, log_every=1)
     with pytest.raises(StageError, match="step 1: the loss is nan"):
-        train(model, adamw(model, OPTIMIZER), warmup_cosine(OPTIMIZER, 3), TokenDataset(shards, 16), plan)
+        train(model, make_optimizer(model, OPTIMIZER), learning_rates(OPTIMIZER, 3), TokenDataset(shards, 16), plan)

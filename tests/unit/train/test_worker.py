@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing
 from crawl2chat.train import checkpoints
 from crawl2chat.train.metrics import read_metrics
 from crawl2chat.train.worker import Job, run_training
-from crawl2chat.train.world import Distributed, World
+from crawl2chat.train.world import World
+
+from .ranks import on_ranks
 
 
 class Stop(Exception):
@@ -43,22 +41,15 @@ def stopping_at(job: Job, step: int, world: World) -> None:
         run_training(job, world, report)
 
 
-def one_rank(rank: int, size: int, port: int, job: Job, stop: int | None) -> None:
-    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
+def one_rank(world: World, job: Job, stop: int | None) -> None:
     if stop is None:
-        run_training(job, Distributed())
+        run_training(job, world)
     else:
-        stopping_at(job, stop, Distributed())
-    dist.destroy_process_group()
+        stopping_at(job, stop, world)
 
 
 def in_processes(size: int, job: Job, stop: int | None = None) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    torch.multiprocessing.spawn(one_rank, (size, port, job, stop), nprocs=size)
+    on_ranks((size, one_rank, (job, stop)))
 
 
 def test_resuming_is_bit_identical_and_leaves_the_same_metrics(job: Job, tmp_path: Path) -> None:
@@ -84,9 +75,8 @@ def test_a_finished_run_does_nothing(job: Job) -> None:
 def test_two_workers_equal_one_also_when_their_number_changes_in_between(job: Job, tmp_path: Path) -> None:
     run_training(job, World())
     two = replace(job, folder=tmp_path / "two")
-    in_processes(2, two)
     changed = replace(job, folder=tmp_path / "changed", unit_parameters=1)  # every block its own unit
-    in_processes(2, changed, stop=8)
+    on_ranks((2, one_rank, (two, None)), (2, one_rank, (changed, 8)))
     run_training(changed, World())
     for other in (two, changed):
         for mine, theirs in zip(rows(job), rows(other), strict=True):

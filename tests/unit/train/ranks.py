@@ -1,0 +1,38 @@
+"""Several ranks on this machine, over gloo, without Ray."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing
+from crawl2chat.train.world import Distributed
+
+Work = tuple[int, Callable[..., None], tuple[object, ...]]  # number of ranks, work(world, *arguments), arguments
+
+
+def on_ranks(*works: Work) -> None:
+    """Do one after the other, each in a group of so many ranks. Raises what the first rank to fail raised.
+
+    The processes are the same ones for all works: starting them takes longer than most works do.
+    """
+    with ExitStack() as sockets:
+        free = [sockets.enter_context(socket.socket()) for _ in works]
+        for one in free:
+            one.bind(("127.0.0.1", 0))
+        ports = [one.getsockname()[1] for one in free]
+    torch.multiprocessing.spawn(_one, (works, ports), nprocs=max(size for size, _, _ in works))
+
+
+def _one(rank: int, works: tuple[Work, ...], ports: list[int]) -> None:
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    torch.set_num_threads(1)
+    for (size, work, arguments), port in zip(works, ports, strict=True):
+        if rank < size:
+            dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
+            work(Distributed(), *arguments)
+            dist.destroy_process_group()
