@@ -11,6 +11,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from .errors import RecipeError
+from .section import misfit
 from .settings_cleaning import Decontaminate, Paragraphs, Spans
 from .settings_data import (
     CrawlSource,
@@ -23,8 +24,9 @@ from .settings_data import (
     Source,
     Tokenizer,
 )
+from .settings_model import Model
 from .settings_quality import Classifier, Pii, Toxicity
-from .settings_training import Finetune, Instructions, Mixture, Model, Resources, Sampling, Train, Tune
+from .settings_training import Finetune, Instructions, Mixture, Resources, Sampling, Train, Tune
 
 SHIPPED = Path(__file__).parent.parent / "recipes"
 
@@ -59,14 +61,9 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Recipe:
-        model, train = self.model, self.train
-        _divides("model.heads", model.heads, "model.width", model.width)
-        _divides("model.kv_heads", model.kv_heads, "model.heads", model.heads)
-        if model.width // model.heads % 2:
-            raise ValueError(
-                f"model.width / model.heads is {model.width // model.heads}: rotary positions need an even head size; "
-                f"set model.heads so that model.width / model.heads is even"
-            )
+        train = self.train
+        if wrong := self.model.fault():
+            raise ValueError("; ".join(wrong))
         _divides("resources.train_workers", self.resources.train_workers, "train.batch", train.batch)
         _divides("resources.train_workers", self.resources.train_workers, "finetune.batch", self.finetune.batch)
         share = train.batch // self.resources.train_workers
@@ -150,14 +147,6 @@ def _rooted(recipe: Recipe) -> Recipe:
         "toxicity": recipe.toxicity and recipe.toxicity.rooted(absolute_path),
     }
     return recipe.model_copy(update=made)
-
-
-def misfit(part_name: str, part: int, whole_name: str, whole: int) -> tuple[str, str] | None:
-    """What is wrong, and the fix, when `part` does not divide `whole`."""
-    if whole % part == 0:
-        return None
-    nearest = min((n for n in range(1, whole + 1) if whole % n == 0), key=lambda n: abs(n - part))
-    return f"{part_name} is {part}, which does not divide {whole_name} ({whole})", f"{part_name}={nearest} would"
 
 
 def _numbers_each(parts: Collection[str], sources: list[str]) -> None:

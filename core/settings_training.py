@@ -10,24 +10,6 @@ from .section import Section
 from .settings_optimizer import Optimizer
 
 
-class Model(Section):
-    """A decoder-only transformer: RMSNorm, rotary positions, grouped-query causal attention, SwiGLU.
-
-    The vocabulary's size is the tokenizer's.
-    """
-
-    layers: int = Field(default=4, ge=1)
-    width: int = Field(default=128, ge=8, description="of the residual stream")
-    heads: int = Field(default=4, ge=1, description="query heads; each is width / heads wide")
-    kv_heads: int = Field(default=2, ge=1, description="key and value heads; each serves heads / kv_heads query heads")
-    feed_forward: int = Field(default=384, ge=8, description="inner width of SwiGLU")
-    context: int = Field(default=256, ge=8, description="tokens in a training row, and the longest prompt plus answer")
-    rope_theta: float = Field(default=10_000.0, gt=0)
-    norm_eps: float = Field(default=1e-6, gt=0)
-    qk_norm: bool = True
-    tied_embeddings: bool = True
-
-
 class Train(Section):
     """Pretraining."""
 

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from ..core.errors import RecipeError
 from ..core.settings_data import Section
-from ..core.settings_training import Model
+from ..core.settings_model import Model
 from ..model.config import ModelConfig
 
 TABLE = Path(__file__).parent / "scaling_table.yaml"

@@ -38,6 +38,8 @@ def test_tiny_is_shipped_and_found_by_name() -> None:
         ),
         ("model.heads=3", ["model.heads is 3", "model.width (128)", "model.heads=2"]),
         ("model.kv_heads=3", ["model.kv_heads is 3", "model.heads (4)"]),
+        ("model.head_size=33", ["head size is 33", "rotary", "set model.head_size"]),
+        ("model.family=gpt3", ["model.family", "'gpt3'", "qwen3"]),
         ("train.batch=15", ["resources.train_workers is 2", "train.batch (15)"]),
         ("instructions.source=books", ["instructions.source is 'books'", "web"]),
         ("sources.web.name=wiki", ["'wiki' is used twice"]),

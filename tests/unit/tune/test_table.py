@@ -32,7 +32,9 @@ def test_the_name_is_the_size(name: str) -> None:
 @pytest.mark.parametrize("name", ROWS)
 def test_a_recipe_takes_the_row(name: str) -> None:
     """The checks of the recipe's section `model`: heads divide the width, kv_heads the heads, head size is even."""
-    overrides = [f"model.{key}={value}" for key, value in ROWS[name].model().model_dump(mode="json").items()]
+    overrides = [
+        f"model.{key}={value}" for key, value in ROWS[name].model().model_dump(mode="json", exclude_none=True).items()
+    ]
     recipe = load_recipe("tiny", overrides)
     assert recipe.model == ROWS[name].model()
 
