@@ -4,7 +4,7 @@ Only ours keeps a document, theirs removed it:
 
 below the threshold    no cluster mate of theirs is as similar as the threshold, by the runs of words themselves
 survivor choice        what theirs kept left with ours for the sake of this document
-chain cut              mates are similar, but ours removed them too, for this document, or for others that are less similar
+chain cut              mates are similar, but left with ours too, for this document, or for others that are less similar
                        to it than the threshold
 ours missed it         a mate that ours keeps, or the one that stays for it, is similar, and no band of ours agrees
 
