@@ -154,6 +154,19 @@ def give_synthetic(run: Run, pool: Sequence[str], count: int) -> None:
         _finish(run, list(workers.map(_write_synthetic, folders, range(units), cut, cut[1:])))
 
 
+def give_copies(run: Run, text: str, copies: int, others: Sequence[str]) -> None:
+    """The same with one text so many times, and the others spread evenly among these."""
+    count = copies + len(others)
+    units = max(8, -(-count // UNIT_DOCUMENTS))
+    cut = [count * at // units for at in range(units + 1)]
+    where = {count * at // max(1, len(others)): one for at, one in enumerate(others)}
+    files = [
+        _write(run.stage("extract"), at, [where.get(number, text) for number in range(first, last)])
+        for at, (first, last) in enumerate(pairwise(cut))
+    ]
+    _finish(run, files)
+
+
 _pool: list[str] = []
 
 

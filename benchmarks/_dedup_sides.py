@@ -20,6 +20,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 from _dedup_corpus import give_texts, make_run
+from _dedup_rates import counts, on_disk, partition
+from _dedup_watch import peak_mb, watched, workers_peak
 
 Figures = dict[str, Any]  # seconds, documents, kept; driver_mb, disk_bytes, counters where it is the stage
 N_GRAM, SEED = 5, 1
@@ -53,8 +55,9 @@ def _ours(storage: Path, name: str, dedup: dict[str, Any]) -> Figures:
     run = make_run(storage, name, dedup)
     shutil.rmtree(run.stage("dedup"), ignore_errors=True)
     began = time.perf_counter()
-    [(_, manifest)] = bring_up_to_date([DEDUP], run, nullcontext)
-    stage, driver_mb = time.perf_counter() - began, _peak_mb()  # before the benchmark's own list of ids
+    with watched() as passes, workers_peak() as workers:
+        [(_, manifest)] = bring_up_to_date([DEDUP], run, nullcontext)
+    stage, driver_mb = time.perf_counter() - began, peak_mb()  # before the benchmark's own list of ids
     kept = [
         one
         for unit in extracted_units(run.need("extract"))
@@ -64,17 +67,20 @@ def _ours(storage: Path, name: str, dedup: dict[str, Any]) -> Figures:
     seconds = time.perf_counter() - began
     (storage / "kept-crawl2chat.json").write_text(json.dumps(kept))
     shutil.rmtree(warm.folder)
-    inodes = {s.st_ino: s.st_size for p in run.stage("dedup").rglob("*") if (s := p.stat()) and p.is_file()}
-    counters = manifest.counters
-    return {
+    disk, counters = on_disk(run.stage("dedup")), manifest.counters
+    figures: Figures = {
         "seconds": seconds,
         "stage_seconds": stage,
         "documents": counters["documents_in"],
         "kept": len(kept),
         "driver_mb": driver_mb,
-        "disk_bytes": sum(inodes.values()),
+        "worker_mb": max(workers, default=None),
+        "disk_bytes": sum(disk.values()),
         "counters": counters,
+        "passes": passes.seconds,
+        "disk": disk,
     }
+    return figures | {"counted": counts(run.folder, figures, passes)}
 
 
 @contextmanager
@@ -202,6 +208,7 @@ SIDES: dict[str, Callable[..., Figures]] = {
     "ray": on_ray,
     "datatrove": datatrove,
     "rensa": rensa,
+    "partition": partition,
 }
 
 
@@ -224,12 +231,6 @@ def measured(side: str, storage: Path, name: str, dedup: dict[str, Any], cores: 
     if done.returncode != 0:
         sys.exit(f"the side {side} failed with exit code {done.returncode}")
     return json.loads(done.stdout.splitlines()[-1])
-
-
-def _peak_mb() -> float:
-    """The largest resident memory of this process so far: of the driver, not of Ray's workers."""
-    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(lines["VmHWM"].split()[0]) / 1024
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""All pairs of some real pages by their exact similarity, and what the stage finds of them.
+"""All pairs of some real pages by their exact similarity, and what the signatures find of them.
 
 Similarities come from an inverted index over the runs of words themselves: no hash, no sampling.
 """

@@ -6,7 +6,11 @@
     dedup       one core: Parquet files to kept documents, against datatrove's four stages; why the kept sets differ
     in_memory   200,000 synthetic documents: the stage against rensa in one process
     growth      2,000,000 synthetic documents against 200,000, on Ray: rate, disk, the driver's memory
-    truth       5,000 real pages: recall, precision and the S-curve against all pairs' exact similarities
+    truth       5,000 real pages: recall, precision and the S-curve against all pairs' exact similarities, and the
+                S-curve on edited pages
+    copies      a million copies of one page, alone and among 10,000 others, on Ray: rows shuffled, memory
+    extremes    a text of 100 MB and a near copy of it, on Ray: memory
+    rates       each pass on one core, bytes on disk of each kind, and from these a plan for 10^10 documents
 
 --only can be given several times. Parameters are the same on both sides: word 5-grams, 14 bands of 8 hashes, seed 1;
 ours also compares exactly, and verifies each pair. Real documents are pages of the WARC files in --corpus (when it is
@@ -18,8 +22,8 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,11 +33,13 @@ from _bench import arguments, best_seconds, finish, print_table, read_documents
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # one core, for both; before NumPy is loaded
     os.environ.setdefault(variable, "1")
 
-import numpy as np
 from _dedup_corpus import DEBIAN, default_texts, give_synthetic, give_texts, make_run, passages, real_documents
 from _dedup_differences import KINDS, Differences
-from _dedup_sides import Figures, measured, plain, signature_step
-from _dedup_truth import all_pairs, curve, met
+from _dedup_extremes import copies, long_texts
+from _dedup_proof import prove
+from _dedup_rates import Side, print_rates
+from _dedup_sides import Figures, measured, signature_step
+from crawl2chat.core.settings_data import Dedup
 from data import corpus_files
 
 SAME: dict[str, Any] = {"bands": 14, "rows": 8, "ngram": 5, "seed": 1, "threshold": 0.8}
@@ -93,9 +99,9 @@ class Bench:
                 set(json.loads((storage / f"kept-{side}.json").read_text())) for side in ("crawl2chat", "datatrove")
             ]
             _, step = signature_step(storage / "again", SAME["bands"], SAME["rows"])
-            found = Differences(run.folder, storage / "datatrove" / "remove", run.recipe.dedup, step.get_shingles)
+            found = Differences(run.folder, storage / "datatrove" / "remove", run.recipe.dedup, step)
             kinds = found.kinds(*kept)
-        print(f"\nkept by both: {len(kept[0] & kept[1])}; by one side only:")
+        print(f"\nkept by both: {len(kept[0] & kept[1])}; by one side only:\n")
         counted = [[side, sum(of.values()), *(of[kind] for kind in KINDS)] for side, of in kinds.items()]
         print_table(["", "documents", *KINDS], counted)
         unexplained = float(sum(of["unexplained"] for of in kinds.values()))
@@ -166,61 +172,43 @@ class Bench:
         }
 
     def truth(self) -> Found:
-        """Against all pairs of real pages."""
+        """Against all pairs of real pages, and of edited ones."""
         wanted = 1_000 if self.quick else 5_000
         multilingual = real_documents([DEBIAN], 1 << 30)
         texts = [*multilingual, *self.texts(max(1, wanted - len(multilingual)))][:wanted]
+        return prove(texts, 20 if self.quick else 250)
+
+    def copies(self) -> Found:
+        """A million copies of one page."""
+        return copies(self.texts(2_000), *((5_000, 500) if self.quick else (1_000_000, 10_000)))
+
+    def extremes(self) -> Found:
+        """A text of 100 MB."""
+        return long_texts(1_000_000 if self.quick else 100_000_000)
+
+    def rates(self) -> Found:
+        """Each pass, and what follows for 10^10 documents."""
+        some, many = (500, 4_000) if self.quick else (20_000, 200_000)
+        texts, sides = self.texts(some), []
+        pool = passages(texts)
+        stars = {"cluster_nodes": many // 8, "partitions": 64}  # many files, so that components are found by rounds
+        for count, settings, side, cores in ((some, {}, "plain", 1), (many, stars, "plain", 1), (many, {}, "ray", 2)):
+            with tempfile.TemporaryDirectory() as folder:
+                run = make_run(Path(folder), "rates", settings)
+                give_texts(run, texts) if count == some else give_synthetic(run, pool, count)
+                figures = measured(side, Path(folder), "rates", settings | {"write_index": True}, cores)
+            assert figures is not None
+            sides.append(Side.of(figures))
         with tempfile.TemporaryDirectory() as folder:
-            run = make_run(Path(folder), "real", {})
-            give_texts(run, texts)
-            settings = run.recipe.dedup
-            pairs, similarity = all_pairs(texts, settings)
-            plain(Path(folder), "real", {})
-            removed, kept = _removed(run.folder, len(texts))
-        similar = similarity >= settings.threshold
-        met_now = met(texts, pairs[similar], settings, range(settings.seed, settings.seed + 1))[0]
-        both_kept = kept[pairs[similar]].all(axis=1)
-        known = dict(zip(map(tuple, pairs[similar].tolist()), similarity[similar].tolist(), strict=True))
-        right = sum((min(pair), max(pair)) in known for pair in removed)
-        recall, precision = float(met_now.mean()), right / len(removed)
-        bands, rows = settings.banding
-        print(
-            f"{len(texts)} pages, {int(similar.sum())} pairs of a similarity of {settings.threshold} and more, "
-            f"{bands} bands of {rows} rows"
-        )
-        figures = [
-            ["similar pairs that met", f"{int(met_now.sum())} of {len(met_now)}", recall],
-            ["similar pairs of which both stay", int(both_kept.sum()), float(both_kept.mean())],
-            ["near copies removed that are similar", f"{right} of {len(removed)}", precision],
-        ]
-        print_table(["", "pairs", "share"], figures)
-        print()
-        points = curve(texts, pairs, similarity, settings)
-        columns = ["from", "pairs", "theory", "measured", "low", "high", "inside"]
-        names = ["similarity from", "pairs", "theory", "measured", "interval from", "to", "theory inside"]
-        print_table(names, [[_exact(point[name]) for name in columns] for point in points])
-        outside = float(sum(not point["inside"] for point in points))
-        return {"recall": recall, "precision": precision, "curve_points_outside": outside}
-
-
-def _removed(run: Path, count: int) -> tuple[list[tuple[int, int]], np.ndarray]:
-    """The near copies that left, each with the one that stays, by their numbers; and who stays."""
-    import pyarrow.parquet as pq
-
-    ids = pq.read_table(run / "extract" / "documents", columns=["doc_id"])["doc_id"].to_pylist()
-    number = {one: at for at, one in enumerate(ids)}
-    dropped = pq.read_table(run / "dedup" / "dropped", columns=["doc_id", "reason", "detail"]).to_pylist()
-    kept = np.ones(count, dtype=bool)
-    kept[[number[row["doc_id"]] for row in dropped]] = False
-    near = [row for row in dropped if row["reason"] == "minhash_duplicate"]
-    return [(number[row["doc_id"]], number[row["detail"]]) for row in near], kept
+            full = measured("partition", Path(folder), "rates", {}, cores=1)
+        assert full is not None
+        return print_rates(sides[0], sides[1], sides[2], 2, full, Dedup().banding[0])
 
 
 def _sign(texts: list[str], folder: Path) -> Callable[[], None]:
     """What a worker of the stage's first pass does, without reading the documents' file."""
     import pyarrow as pa
     from crawl2chat.core.schema import doc_id
-    from crawl2chat.core.settings_data import Dedup
     from crawl2chat.dedup.bands import collapse, rows_of
     from crawl2chat.dedup.signatures import signature_table
     from crawl2chat.dedup.tables import write_arrow
@@ -251,14 +239,7 @@ def _row(name: str, side: Figures | None, peer: Figures | None) -> list[Any]:
     return [name, side["documents"], side["kept"], side["seconds"], side["documents"] / side["seconds"], ratio]
 
 
-def _exact(cell: Any) -> Any:
-    """Numbers in four places, truth in words."""
-    if isinstance(cell, float):
-        return f"{cell:.4f}"
-    return ("NO", "yes")[bool(cell)] if isinstance(cell, bool | np.bool_) else cell
-
-
-SECTIONS = ("signature", "dedup", "in_memory", "growth", "truth")
+SECTIONS = ("signature", "dedup", "in_memory", "growth", "truth", "copies", "extremes", "rates")
 
 
 def main() -> None:
@@ -268,9 +249,10 @@ def main() -> None:
     options = parser.parse_args()
     bench, figures = Bench(options), {}
     for section in options.only or SECTIONS:
-        print(f"\n{section}: {getattr(Bench, section).__doc__}", flush=True)
+        print(f"\n{section}: {getattr(Bench, section).__doc__}\n", flush=True)
+        began = time.perf_counter()
         figures |= getattr(bench, section)()
-        sys.stdout.flush()
+        print(f"\nThe section took {time.perf_counter() - began:.0f} seconds.", flush=True)
     finish(figures, options.json)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,15 @@ def atomic_path(target: Path) -> Iterator[Path]:
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def link_or_copy(path: Path, target: Path) -> None:
+    """Give a file a second name, atomically: a hard link, and a copy where the file system has none."""
+    with atomic_path(target) as partial:
+        try:
+            os.link(path, partial)
+        except OSError:
+            shutil.copyfile(path, partial)
 
 
 def write_text(target: Path, text: str) -> None:

@@ -25,7 +25,7 @@ from typing import Any
 
 from ..core.documents import extracted_units
 from ..core.errors import ContractError, InputError
-from ..core.files import sha256_file, write_json
+from ..core.files import link_or_copy, sha256_file, write_json
 from ..core.manifest import FileEntry, file_entry
 from ..core.recipe import Recipe
 from ..core.stage import Stage, StageContext, StageResult
@@ -133,7 +133,7 @@ class _Passes:
             self.map(join_forests, units, {}, "forests/units")
         (self.folder / "components").mkdir()
         for unit in units:
-            (self.folder / "components" / "part-00000.arrow").hardlink_to(self.folder / f"forests/{unit.name}.arrow")
+            link_or_copy(self.folder / f"forests/{unit.name}.arrow", self.folder / "components" / "part-00000.arrow")
 
     def fates(self, files: list[str]) -> dict[str, int]:
         """Passes 4 and 5: their counters."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from ..core.settings_data import Dedup
 from ..dedup.bands import band_keys
 from ..dedup.minhash import signatures
 from ..dedup.shingles import shingles
-from ..dedup.tables import read_arrow
+from ..dedup.tables import numbers, read_arrow, split_ids
 
 SEEDS = 40
 PAIRS = 100
@@ -50,29 +50,54 @@ def run_report(run: Run, top: int, as_json: bool) -> int:
 
 
 def report(run: Run, top: int) -> dict[str, Any]:
-    """The report as one object."""
+    """The report as one object. Read file by file: in memory are some 24 bytes a cluster, and a few texts."""
     manifest, folder = run.need("dedup"), run.stage("dedup")
-    clusters = pa.concat_tables([pq.read_table(path) for path in manifest.paths(folder, "clusters/")])
-    sizes = Counter(strings(clusters["cluster"]))
-    for absent in sizes.keys() - set(strings(clusters["doc_id"])):  # who stays is in the index
-        sizes[absent] += 1
-    largest = sorted(sizes, key=lambda one: (-sizes[one], one))[:top]
-    pairs_of = zip(strings(clusters["cluster"]), strings(clusters["doc_id"]), strict=True)
-    others = {cluster: member for cluster, member in pairs_of if member != cluster}
-    pairs = _sample(row for path in sorted((folder / "pairs").glob("*.arrow")) for row in read_arrow(path).to_pylist())
-    halves = {f"{row[side]:016x}" for row in pairs for side in ("left", "right")}
-    texts = _texts(run, {*largest, *(others[one] for one in largest)}, halves)
+    paths = manifest.paths(folder, "clusters/")
+    halves, members = _cluster_sizes(paths)
+    sizes, counts = np.unique(members, return_counts=True)
+    largest = np.lexsort((halves, -members))[:top]
+    shown = _members(paths, halves[largest])
+    pairs = _sample(sorted((folder / "pairs").glob("*.arrow")))
+    wanted = {f"{row[side]:016x}" for row in pairs for side in ("left", "right")}
+    texts = _texts(run, {one for both in shown.values() for one in both}, wanted)
     sources = manifest.facts["sources"].items()
     return {
-        "sizes": sorted(Counter(sizes.values()).items()),
+        "sizes": [[int(size), int(count)] for size, count in zip(sizes, counts, strict=True)],
         "sources": [[name, one["in"], one["left"], round(one["left"] / max(one["in"], 1), 4)] for name, one in sources],
         "precision": manifest.facts["precision"],
         "curve": measure(pairs, texts, run.recipe.dedup),
         "top": [
-            {"kept": one, "other": others[one], "members": sizes[one], "diff": _diff(texts, others[one], one)}
-            for one in largest
+            {"kept": kept, "other": other, "members": int(members[at]), "diff": _diff(texts, other, kept)}
+            for at in largest
+            for kept, other in [shown[int(halves[at])]]
         ],
     }
+
+
+def _cluster_sizes(paths: Iterable[Path]) -> tuple[np.ndarray, np.ndarray]:
+    """Clusters by the first half of the doc_id that stays, sorted, and how many members each has."""
+    halves, members = np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.int64)
+    present = np.zeros(0, dtype=np.uint64)
+    for table in map(pq.read_table, paths):
+        ids, clusters = (split_ids(strings(table[name]))[0] for name in ("doc_id", "cluster"))
+        some, counts = np.unique(clusters, return_counts=True)
+        both, place = np.unique(np.concatenate([halves, some]), return_inverse=True)
+        total = np.zeros(len(both), dtype=np.int64)
+        np.add.at(total, place, np.concatenate([members, counts]))
+        halves, members = both, total
+        present = np.union1d(present, ids[ids == clusters])
+    return halves, members + ~np.isin(halves, present)  # one that stays and is in no file is in the index
+
+
+def _members(paths: Iterable[Path], halves: np.ndarray) -> dict[int, tuple[str, str]]:
+    """For some clusters: the doc_id of the one that stays, and the first other member's."""
+    found: dict[int, tuple[str, str]] = {}
+    for table in map(pq.read_table, paths if len(halves) else ()):
+        clusters, ids = strings(table["cluster"]), strings(table["doc_id"])
+        for at in np.flatnonzero(np.isin(split_ids(clusters)[0], halves)).tolist():
+            if clusters[at] != ids[at]:
+                found.setdefault(int(clusters[at][:16], 16), (clusters[at], ids[at]))
+    return found
 
 
 def measure(pairs: list[dict[str, Any]], texts: dict[str, str], settings: Dedup) -> list[dict[str, float]]:
@@ -120,13 +145,15 @@ def _print(title: str, names: list[str], rows: Iterable[Iterable[Any]]) -> None:
     console.print(table)
 
 
-def _sample(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def _sample(paths: Iterable[Path]) -> list[dict[str, Any]]:
     """At most PAIRS pairs of each tenth of similarity, so that the curve has points where there are few pairs too."""
     found: dict[float, list[dict[str, Any]]] = {}
-    for row in rows:
-        some = found.setdefault(round(row["similarity"], 1), [])
-        if len(some) < PAIRS:
-            some.append(row)
+    for table in map(read_arrow, paths):
+        tenth = np.round(numbers(table["similarity"]), 1)
+        for one in np.unique(tenth).tolist():
+            some = found.setdefault(one, [])
+            rows = np.flatnonzero(tenth == one)[: PAIRS - len(some)]
+            some += table.take(rows).to_pylist()
     return [row for some in found.values() for row in some]
 
 

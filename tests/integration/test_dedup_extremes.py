@@ -1,0 +1,67 @@
+"""The stage `dedup` on corpora at the edge: one bucket of all documents, a text of 100 MB."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from crawl2chat.core.manifest import Manifest
+from crawl2chat.core.run import Run
+from crawl2chat.core.schema import doc_id
+from crawl2chat.core.stage import bring_up_to_date
+from crawl2chat.dedup.bands import EXACT, IDENTITY, MINHASH, kind_of
+from crawl2chat.dedup.dedup_stage import DEDUP
+from crawl2chat.dedup.edges import edge_rows
+
+pytestmark = pytest.mark.ray
+Make = Callable[..., Run]
+COPIES = 20_000
+
+
+def dedup(run: Run) -> Manifest:
+    [(_, manifest)] = bring_up_to_date([DEDUP], run, nullcontext)
+    return manifest
+
+
+def sent(run: Run, unit: str) -> pa.Table:
+    """The rows that the unit's mapper gives to the shuffle."""
+    return edge_rows(unit, folder=run.stage("dedup"), urls=None, partitions=4, part=0, passes=1)
+
+
+@pytest.mark.slow
+def test_a_mapper_gives_one_row_for_a_bucket(local_ray: None, extracted: Make) -> None:
+    """20,000 copies in four units, and another page: of each key of theirs a unit sends one row, and ids beside."""
+    text = " ".join(f"word{at}" for at in range(40))
+    documents = [*((f"{at}", text) for at in range(COPIES)), ("other", " ".join(f"other{at}" for at in range(40)))]
+    run = extracted("bucket", documents, units=4, dedup={"gates": {"max_removed": 1.0}, "partitions": 4})
+    counters = dedup(run).counters
+    assert (counters["documents"], counters["largest_cluster"]) == (2, COPIES)
+    bands = run.recipe.dedup.banding[0]
+    keys = [sent(run, f"web-{unit:05d}")["key"].to_numpy() for unit in range(4)]
+    for unit, some in enumerate(keys):
+        texts = 2 if unit == COPIES % 4 else 1  # the other page is in one unit
+        assert [int((kind_of(some) == kind).sum()) for kind in (MINHASH, EXACT)] == [bands * texts, texts]
+        assert len(set(some.tolist())) == len(some), "no key twice"
+    everywhere = set(keys[0].tolist()) & set(keys[1].tolist()) & set(keys[2].tolist()) & set(keys[3].tolist())
+    assert len(everywhere) == bands + 1, "the keys of the text that all units have meet"
+    assert sum(int((kind_of(some) == IDENTITY).sum()) for some in keys) == COPIES + 1
+
+
+@pytest.mark.slow
+def test_a_text_of_100_mb(local_ray: None, extracted: Make) -> None:
+    """And the same with a word more, in another unit: they are compared like all others."""
+    dice = np.random.default_rng(1)
+    letters = dice.integers(ord("a"), ord("z") + 1, 100_000_000, dtype=np.uint8)
+    letters[dice.random(len(letters)) < 1 / 7] = ord(" ")
+    text = letters.tobytes().decode("ascii")
+    pages = [(f"{at}", " ".join(f"p{at}x{word}" for word in range(100))) for at in range(20)]
+    run = extracted("long", [("long", text), ("longer", f"{text} more"), *pages], units=2)
+    counters = dedup(run).counters
+    assert counters["dropped"] == counters["dropped.minhash_duplicate"] == 1
+    [row] = pq.read_table(run.stage("dedup") / "dropped").to_pylist()
+    assert (row["doc_id"], row["detail"]) == (doc_id("web", "long"), doc_id("web", "longer"))
+    assert 0.999999 < row["value"] < 1
