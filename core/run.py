@@ -2,6 +2,7 @@
 
 RUN/recipe.yaml      the recipe with all defaults written out
 RUN/STAGE/           one folder a stage: manifest.json when finished, started.json before
+RUN/STAGE.next/      a stage that runs again, until it takes the place of what was there (attempt.py)
 RUN/logs/            our log, and Ray's
 RUN/lock             held by the process that works on the run; released by the system when the process dies
 """

@@ -1,24 +1,24 @@
 """Stages, their fingerprints, and the runner that brings a run up to date.
 
 A stage is up to date when its manifest carries the fingerprint that the recipe and its inputs give now. Otherwise it
-runs: continuing what a killed attempt with the same fingerprint left, or from an empty folder.
+runs: continuing what a killed attempt with the same fingerprint left, or from an empty folder, beside an output that
+is there already and stays until the new one is whole (attempt.py).
 """
 
 from __future__ import annotations
 
-import json
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from .files import digest, remove_partials, write_json
+from .attempt import STARTED, begin, settle, unfinished
+from .files import digest
 from .log import log
-from .manifest import FILE_NAME, FileEntry, Manifest, missing, write_manifest
+from .manifest import FileEntry, Manifest, missing, write_manifest
 from .progress import Progress
 from .recipe import Recipe
 from .run import Run
@@ -35,7 +35,7 @@ class StageResult:
 
 @dataclass(frozen=True)
 class StageContext:
-    """What a stage gets to work with: `folder` is its own, `inputs` are the manifests of the stages it named."""
+    """What a stage gets to work with: the folder to write into, the manifests of the stages it named."""
 
     run: Run
     folder: Path
@@ -58,7 +58,7 @@ class Stage:
     config(recipe) is the slice of the recipe that its output depends on; version grows when the same slice gives other
     output; external(recipe) identifies what it uses outside the run (path -> size and time, library -> version);
     check(context) raises what can be known to be wrong before a worker starts and before anything of an earlier attempt
-    is removed.
+    is removed; the context's folder is then the one that the output will stand in.
     """
 
     name: str
@@ -117,14 +117,15 @@ def _judge(stage: Stage, run: Run) -> Planned:
     mark = fingerprint(stage, run.recipe, inputs)
     manifest = run.manifest(stage.name)
     if manifest is None:
-        started = (run.stage(stage.name) / "started.json").exists()
+        started = (run.stage(stage.name) / STARTED).exists()
         return Planned(stage, mark, True, "unfinished" if started else "never ran")
     if manifest.fingerprint != mark:
         changed = _changed_keys(manifest.config, stage.config(run.recipe))
         if manifest.version != stage.version:
             changed.append(f"the stage's version, {manifest.version} to {stage.version}")
         changed += [f"output of {name}" for name, value in inputs.items() if manifest.inputs.get(name) != value]
-        return Planned(stage, mark, True, f"changed: {', '.join(changed) or 'input files or libraries'}")
+        begun = "; an attempt goes on" if unfinished(run.stage(stage.name), mark) else ""
+        return Planned(stage, mark, True, f"changed: {', '.join(changed) or 'input files or libraries'}{begun}")
     lost = missing(run.stage(stage.name), manifest.files)
     if lost:
         return Planned(stage, mark, True, f"missing or cut: {lost[0]}")
@@ -148,6 +149,7 @@ def bring_up_to_date(
     with ExitStack() as stack:
         started = False
         for stage in stages:
+            settle(run.stage(stage.name))
             planned = _judge(stage, run)
             if not planned.todo:
                 yield planned, run.need(stage.name)
@@ -176,7 +178,8 @@ def _context(stage: Stage, run: Run) -> StageContext:
 def _execute(planned: Planned, context: StageContext) -> Manifest:
     stage, mark = planned.stage, planned.fingerprint
     assert mark is not None
-    _prepare(context.folder, mark)
+    folder = context.folder
+    context = replace(context, folder=begin(folder, mark))
     log.info("%s: %s", stage.name, planned.why)
     began = time.monotonic()
     with context.progress:
@@ -194,19 +197,5 @@ def _execute(planned: Planned, context: StageContext) -> Manifest:
         seconds=round(time.monotonic() - began, 2),
     )
     write_manifest(context.folder, manifest)
+    settle(folder)
     return manifest
-
-
-def _prepare(folder: Path, mark: str) -> None:
-    """Keep what an unfinished attempt with the same fingerprint left; otherwise start in an empty folder."""
-    started = folder / "started.json"
-    unfinished = started.exists() and not (folder / FILE_NAME).exists()
-    if unfinished and json.loads(started.read_text(encoding="utf-8")) == mark:
-        remove_partials(folder)
-        return
-    started.unlink(missing_ok=True)  # first: what a kill leaves of the rest must not look like an attempt to continue
-    (folder / FILE_NAME).unlink(missing_ok=True)
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
-    write_json(started, mark)
