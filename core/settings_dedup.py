@@ -21,7 +21,7 @@ class Gates(Section):
     giant_cluster: int = Field(
         default=100_000,
         ge=2,
-        description="candidates that are connected; all members of a larger cluster stay, and are listed",
+        description="documents; all members of a larger cluster stay, and are listed",
     )
     min_precision: float = Field(
         default=0.5,

@@ -3,9 +3,9 @@
 routed/*, sketches/*, the index's sketches  ->  fates/part-00000.arrow (FATE), pairs/part-00000.arrow (PAIR)
 
 Equal texts first: the best of each class answers for all of it. Then these, by candidate pairs (similar.py), or with
-`verify: none` by components. A component of more than gates.giant_cluster near copies is quarantined: all its members
-stay, equal texts excepted. The index's documents come before all others, in the order of the runs that added them, and
-stay.
+`verify: none` by components. Where more than gates.giant_cluster of them, the one that stays included, would make one
+cluster, it is quarantined: all its members stay, equal texts excepted. The index's documents come before all others, in
+the order of the runs that added them, and stay.
 """
 
 from __future__ import annotations
@@ -82,19 +82,18 @@ def decide(
     own = answers == np.arange(count)
     near = (kind_of(keys) == MINHASH) & own[nodes]
     keys, nodes = keys[near], nodes[near]
-    labels = _components(keys, nodes, count)
     pairs, similarity, compared = _pairs(), np.full(count, np.nan), 0
     if settings.verify == "none":
-        survivor = labels
+        survivor = _components(keys, nodes, count)
     else:
         survivor, similarity, compared, pairs = _verified(keys, nodes, found, old, settings)
-    sizes = np.bincount(labels[own], minlength=count) if count else np.zeros(0, dtype=np.int64)
-    giant = (sizes > settings.gates.giant_cluster)[labels]
-    survivor = np.where(giant, np.arange(count), survivor)[answers]
+    best = survivor
+    giant = own & (np.bincount(best[own], minlength=count) > settings.gates.giant_cluster)[best]
+    survivor = np.where(giant, np.arange(count), best)[answers]
     similarity[~own | giant] = np.nan
     reason = np.where(survivor == np.arange(count), KEPT, np.where(own, MINHASH_DUPLICATE, EXACT_DUPLICATE))
-    reason[giant & own] = QUARANTINED
-    shown = np.where(giant & own, labels, survivor)  # a quarantined cluster goes by its best member
+    reason[giant] = QUARANTINED
+    shown = np.where(giant, best, survivor)  # a quarantined cluster goes by its best member
     doc, low = numbers(found["doc"]), numbers(found["doc_low"])
     fates = pa.Table.from_pydict(
         {
@@ -113,7 +112,7 @@ def decide(
         "clusters": len(clustered),
         "largest_cluster": int(clustered.max(initial=0)),
         "compared_pairs": int(compared),
-        "quarantined": int((giant & own).sum()),
+        "quarantined": int((giant & ~old).sum()),
     }
     return fates, pairs, counters
 
