@@ -15,7 +15,7 @@ from . import errors
 from .errors import Crawl2ChatError, StageError
 from .log import log
 from .progress import Progress
-from .units import Unit, UnitReport, commit, finished
+from .units import Unit, UnitReport, commit, finished, forget
 
 UnitWork = Callable[[Unit, Path, dict[str, Any]], UnitReport]
 
@@ -41,6 +41,7 @@ def map_units(
     reports = finished(folder, units, config, records)
     progress.start(len(units), done=len(reports), counting=counting)
     todo = [unit for unit in units if unit.name not in reports]
+    forget(folder, todo, records)
     for report in _run(work, todo, folder, config, records):
         reports[report.name] = report
         progress.advance(1, report.counters.get(f"{counting}_in", report.counters.get(counting, 0)))

@@ -67,6 +67,12 @@ def finished(
     return found
 
 
+def forget(folder: Path, units: Iterable[Unit], records: str = "units") -> None:
+    """Remove records under other settings: once such a unit's files are written anew they are not what was recorded."""
+    for unit in units:
+        (folder / records / f"{unit.name}.json").unlink(missing_ok=True)
+
+
 def _made_from(unit: Unit, config: dict[str, Any]) -> str:
     return digest({"unit": unit.model_dump(mode="json"), "config": config})
 

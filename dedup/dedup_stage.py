@@ -89,11 +89,19 @@ class _Passes:
         rows = documents * (self.settings.banding[0] + 2) // self.settings.passes
         needed = self.settings.partitions or max(2, -(-rows // ROWS_A_PARTITION))
         self.partitions: int = read_index(Path(self.index))["partitions"] if self.index else needed
+        # names of edges' files say nothing of what is in them: an attempt that goes on with others must not mix them
+        self.layout = {"layout": {"partitions": self.partitions, "passes": self.settings.passes}}
 
     def map(
         self, work: Callable[..., UnitReport], units: Sequence[Unit], config: dict[str, Any], records: str
     ) -> list[UnitReport]:
         return map_units(work, units, self.folder, config, self.ctx.progress, records=records)
+
+    def map_edges(
+        self, work: Callable[..., UnitReport], units: Sequence[Unit], config: dict[str, Any], records: str
+    ) -> list[UnitReport]:
+        """The same for units that are made of edges, of which each layout has others in each file."""
+        return self.map(work, units, config | self.layout, records)
 
     def shuffle(self, into: str, rows: Callable[..., Any], meet: Callable[..., Any]) -> list[dict[str, Any]]:
         folder, progress = self.folder / into, self.ctx.progress
@@ -122,15 +130,15 @@ class _Passes:
         """Pass 3."""
         shutil.rmtree(self.folder / "components", ignore_errors=True)  # of an attempt with other partitions
         level, units = 0, groups(0, files)
-        nodes = sum(one.counters["nodes"] for one in self.map(join_forests, units, {}, "forests/units"))
+        nodes = sum(one.counters["nodes"] for one in self.map_edges(join_forests, units, {}, "forests/units"))
         if nodes > self.settings.cluster_nodes and len(units) > 1:
             names = [f"forests/{unit.name}.arrow" for unit in units]
-            find_stars(names, -(-2 * nodes // self.settings.cluster_nodes), self.map)
+            find_stars(names, -(-2 * nodes // self.settings.cluster_nodes), self.map_edges)
             return
         while len(units) > 1:
             level += 1
             units = groups(level, [f"forests/{unit.name}.arrow" for unit in units])
-            self.map(join_forests, units, {}, "forests/units")
+            self.map_edges(join_forests, units, {}, "forests/units")
         (self.folder / "components").mkdir()
         for unit in units:
             link_or_copy(self.folder / f"forests/{unit.name}.arrow", self.folder / "components" / "part-00000.arrow")
@@ -141,7 +149,7 @@ class _Passes:
         parts = max(1, -(-edges // EDGES_A_PARTITION))
         routed = groups(0, files)
         config = self.config | {"partitions": parts, "units": self.names, "groups": [unit.name for unit in routed]}
-        self.map(route_edges, routed, {"partitions": parts}, "routed/units")
+        self.map_edges(route_edges, routed, {"partitions": parts}, "routed/units")
         self.map(sketch_unit, self.units, self.config | {"partitions": parts}, "sketches/units")
         units = [Unit(name=f"part-{number:05d}") for number in range(parts)]
         for path in set((self.folder / "fates").glob("part-*")) - {

@@ -31,13 +31,16 @@ def shuffle(
 ) -> list[dict[str, Any]]:
     """Reports of meet(number, columns) for each partition that has rows, by number; meet writes into `folder`.
 
-    rows(unit's name) is a table with an int32 column `partition`. folder/done.json says that all are written; without
-    it what an earlier attempt left is removed.
+    rows(unit's name) is a table with an int32 column `partition`. folder/done.json {partitions, reports} says that all
+    are written; without it, or with another number of partitions, what an earlier attempt left is removed.
     """
     done = folder / "done.json"
     if done.exists():
-        return json.loads(done.read_text(encoding="utf-8"))
-    shutil.rmtree(folder, ignore_errors=True)  # of an attempt that may have had other partitions
+        before = json.loads(done.read_text(encoding="utf-8"))
+        if before["partitions"] == partitions:
+            return before["reports"]
+        done.unlink()  # first: what a kill leaves of the rest must not look like a whole shuffle
+    shutil.rmtree(folder, ignore_errors=True)
     progress.start(partitions, counting="rows")
     reports = []
     for report in _reports(units, partitions, rows, meet) if units else ():
@@ -46,7 +49,7 @@ def shuffle(
     reports.sort(key=lambda report: report["partition"])
     written = [report["partition"] for report in reports]
     assert len(set(written)) == len(written), f"a partition came in two blocks: {written}"
-    write_json(done, reports)
+    write_json(done, {"partitions": partitions, "reports": reports})
     return reports
 
 
