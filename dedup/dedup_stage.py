@@ -26,6 +26,7 @@ from typing import Any
 from ..core.documents import extracted_units
 from ..core.errors import ContractError, InputError
 from ..core.files import link_or_copy, sha256_file, write_json
+from ..core.log import log
 from ..core.manifest import FileEntry, file_entry
 from ..core.recipe import Recipe
 from ..core.stage import Stage, StageContext, StageResult
@@ -33,9 +34,10 @@ from ..core.unit_map import map_units
 from ..core.units import Unit, UnitReport, total
 from .clusters import groups, join_forests
 from .decide import decide_part
+from .drawn import draw_part, join_drawn
 from .edges import edge_rows, meet_edges
 from .fates import write_unit
-from .gates import check_gates, draw_sample, precision
+from .gates import check_gates, precision, told
 from .index import INDEX_FILE, check_index, fill, parameters, read_index, take_over
 from .index_build import index_rows, index_unit, meet_keys
 from .origins import same_id
@@ -91,6 +93,7 @@ class _Passes:
         self.partitions: int = read_index(Path(self.index))["partitions"] if self.index else needed
         # names of edges' files say nothing of what is in them: an attempt that goes on with others must not mix them
         self.layout = {"layout": {"partitions": self.partitions, "passes": self.settings.passes}}
+        self.parts: list[Unit] = []  # of fates, once they are known
 
     def map(
         self, work: Callable[..., UnitReport], units: Sequence[Unit], config: dict[str, Any], records: str
@@ -157,15 +160,21 @@ class _Passes:
         }:
             path.unlink()  # of an attempt with other partitions
         reports = self.map(decide_part, units, config, "fates/units")
+        self.parts = units
         return total(reports) | {"largest_cluster": max(one.counters["largest_cluster"] for one in reports)}
 
-    def ledgers(self) -> list[UnitReport]:
-        """Pass 6: what was written for people, and counted."""
-        sample = {"sample": self.settings.gates.sample}
-        [drawn] = self.map(draw_sample, [Unit(name="sample")], sample, "samples/drawn")
-        pairs = json.loads((self.folder / "sample.json").read_text(encoding="utf-8"))
+    def ledgers(self) -> tuple[list[UnitReport], FileEntry, dict[str, int]]:
+        """Pass 6: what was written of the units, the list of giant clusters, and what the samples were drawn from."""
+        sample = self.settings.gates.sample
+        drawn = self.map(draw_part, self.parts, {"sample": sample}, "samples/drawn/units")
+        giants = join_drawn(self.parts, self.folder, sample)
+        pairs = self.sampled()
         config = self.config | {"sample": sorted({doc for pair in pairs for doc in pair})}
-        return [drawn, *self.map(write_unit, self.units, config, "units")]
+        return self.map(write_unit, self.units, config, "units"), giants, total(drawn)
+
+    def sampled(self) -> list[list[int]]:
+        """The removed pairs whose texts are compared."""
+        return json.loads((self.folder / "sample.json").read_text(encoding="utf-8"))
 
     def build_index(self) -> list[FileEntry]:
         """Pass 7: the files of the index."""
@@ -193,20 +202,22 @@ def _work(ctx: StageContext) -> StageResult:
     files = passes.edges()
     passes.components(files)
     decided = passes.fates(files)
-    [drawn, *reports] = passes.ledgers()
+    reports, giants, drawn = passes.ledgers()
     counted = total(reports)
     sources: dict[str, dict[str, int]] = {}
     for key in [key for key in counted if ":" in key]:
         what, _, source = key.partition(":")
         sources.setdefault(source, {"in": 0, "left": 0})[what] = counted.pop(key)
-    pairs = json.loads((ctx.folder / "sample.json").read_text(encoding="utf-8"))
-    measured = precision(pairs, [ctx.folder / "samples" / f"{name}.arrow" for name in passes.names], passes.settings)
-    check_gates(sources, measured, passes.settings)
-    entries = [*drawn.files, *(entry for report in reports for entry in report.files)]
+    texts = [ctx.folder / "samples" / f"{name}.arrow" for name in passes.names]
+    measured = precision(passes.sampled(), texts, passes.settings)
+    measured |= {name: drawn[name] for name in ("removed", "comparable")}
+    log.info("dedup: %s", told(measured))
+    check_gates(sources, measured, passes.settings, ctx.folder)
+    entries = [giants, *(entry for report in reports for entry in report.files)]
     entries += passes.build_index() if passes.settings.write_index else []
     bands, rows = passes.settings.banding
     facts = {"bands": bands, "rows": rows, "sources": sources, "precision": measured}
-    return StageResult(entries, {**counted, **decided, **drawn.counters}, facts)
+    return StageResult(entries, {**counted, **decided, "giant_clusters": drawn["giant_clusters"]}, facts)
 
 
 DEDUP = Stage("dedup", ("extract",), _config, _work, version=2, external=_external, check=_check)
