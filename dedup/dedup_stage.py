@@ -220,4 +220,4 @@ def _work(ctx: StageContext) -> StageResult:
     return StageResult(entries, {**counted, **decided, "giant_clusters": drawn["giant_clusters"]}, facts)
 
 
-DEDUP = Stage("dedup", ("extract",), _config, _work, version=2, external=_external, check=_check)
+DEDUP = Stage("dedup", ("extract",), _config, _work, version=3, external=_external, check=_check)

@@ -23,6 +23,7 @@ from ..core.progress import console
 from ..core.run import Run
 from ..core.settings_data import Dedup
 from ..dedup.bands import band_keys
+from ..dedup.gates import told
 from ..dedup.minhash import signatures
 from ..dedup.shingles import shingles
 from ..dedup.tables import numbers, read_arrow, split_ids
@@ -41,8 +42,7 @@ def run_report(run: Run, top: int, as_json: bool) -> int:
     print_curve(run.recipe.dedup, found["curve"])
     _print("removed per source", ["source", "documents", "removed", "share"], found["sources"])
     _print("clusters", ["members", "clusters"], found["sizes"])
-    precision = found["precision"]
-    console.print(f"removed pairs compared by their texts: {precision['similar']} of {precision['pairs']} are similar")
+    console.print(told(found["precision"]), soft_wrap=True)
     for one in found["top"]:
         console.print(f"\n{one['members']} members, {one['kept']} stays; against {one['other']}:", markup=False)
         console.print("\n".join(one["diff"]) or "(no difference between lines)", markup=False, soft_wrap=True)
