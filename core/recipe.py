@@ -11,7 +11,6 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from .errors import RecipeError
-from .section import misfit
 from .settings_cleaning import Decontaminate, Paragraphs, Spans
 from .settings_data import (
     CrawlSource,
@@ -27,6 +26,7 @@ from .settings_data import (
 from .settings_model import Model
 from .settings_quality import Classifier, Pii, Toxicity
 from .settings_training import Finetune, Instructions, Mixture, Resources, Sampling, Train, Tune
+from .training_fit import check_training
 
 SHIPPED = Path(__file__).parent.parent / "recipes"
 
@@ -61,14 +61,9 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Recipe:
-        train = self.train
         if wrong := self.model.fault():
             raise ValueError("; ".join(wrong))
-        _divides("resources.train_workers", self.resources.train_workers, "train.batch", train.batch)
-        _divides("resources.train_workers", self.resources.train_workers, "finetune.batch", self.finetune.batch)
-        share = train.batch // self.resources.train_workers
-        if train.micro_batch is not None:
-            _divides("train.micro_batch", train.micro_batch, "a worker's share of train.batch", share)
+        check_training(self.train, self.finetune, self.resources)
         names = [source.name for source in self.sources]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -155,11 +150,6 @@ def _numbers_each(parts: Collection[str], sources: list[str]) -> None:
         raise ValueError(f"mixture names {unknown[0]!r}, but the sources are {sources}; correct {unknown[0]!r}")
     if unnamed := [name for name in sources if name not in parts]:
         raise ValueError(f"mixture has no number for the source {unnamed[0]!r}; give it one, 0 leaves it out")
-
-
-def _divides(part_name: str, part: int, whole_name: str, whole: int) -> None:
-    if wrong := misfit(part_name, part, whole_name, whole):
-        raise ValueError("; ".join(wrong))
 
 
 def _apply(raw: dict[str, Any], override: str) -> None:

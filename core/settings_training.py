@@ -8,6 +8,7 @@ from pydantic import Field, PositiveFloat, model_validator
 
 from .section import Section
 from .settings_optimizer import Optimizer
+from .settings_parallel import Parallel
 
 
 class Train(Section):
@@ -110,6 +111,7 @@ class Resources(Section):
     address: str | None = Field(default=None, description="of a running Ray; null starts a local one")
     cpus: int | None = Field(default=None, ge=1, description="of a local Ray; null: all")
     train_workers: int = Field(default=2, ge=1)
+    parallel: Parallel = Parallel()
     threads_per_worker: int = Field(default=1, ge=1)
     cpus_per_worker: float = Field(default=1, gt=0)
     gpus_per_worker: float = Field(default=0, ge=0)

@@ -35,6 +35,7 @@ from ..core.log import log
 from ..model.config import ModelConfig
 from ..model.transformer import Transformer
 from .world import World
+from .zero import ZeroOptimizer
 
 META = "meta.json"
 
@@ -63,7 +64,13 @@ class Meta:
 
 
 def save(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, meta: Meta, world: World, attempt: str, keep: int
+    folder: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer | ZeroOptimizer,
+    meta: Meta,
+    world: World,
+    attempt: str,
+    keep: int,
 ) -> Path:
     """Write checkpoint `meta.step` below `folder`, from all ranks, and keep the newest `keep`. Returns its folder.
 
@@ -71,7 +78,8 @@ def save(
     """
     target = folder / step_name(meta.step)
     partial = folder / f".{target.name}.{attempt}.writing"
-    model_state, optimizer_state = get_state_dict(model, optimizer)
+    zero = isinstance(optimizer, ZeroOptimizer)
+    model_state, optimizer_state = optimizer.state_dicts() if zero else get_state_dict(model, optimizer)
     with _quiet():
         state = {"model": model_state, "optimizer": optimizer_state}
         state_dict_saver.save(state, checkpoint_id=partial, no_dist=not world.distributed)

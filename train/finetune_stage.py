@@ -97,6 +97,7 @@ def finetune_job(ctx: StageContext, tokenizer: Tokenizer, validated: bool) -> Jo
         initial=ctx.input_folder("pretrain") / base.facts["checkpoint"],
         validate_first=True,
         threads=ctx.recipe.resources.threads_per_worker,
+        parallel=ctx.recipe.resources.parallel,
     )
 
 

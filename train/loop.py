@@ -27,7 +27,9 @@ from ..core.settings_training import Finetune, Train
 from .loader import IGNORED, TrainData
 from .mixture import row_numbers
 from .schedule import Schedule
+from .strategies import backward, sync_gradients
 from .world import World
+from .zero import Zero, ZeroOptimizer
 
 Row = dict[str, Any]
 
@@ -73,7 +75,7 @@ class Hooks:
 
 def train(
     model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer | ZeroOptimizer,
     schedule: Schedule,
     data: TrainData,
     plan: Plan,
@@ -135,10 +137,9 @@ def _accumulate(
     size = plan.micro_batch or share
     total = torch.zeros((), device=world.device)
     for start in range(0, share, size):
-        if isinstance(model, FSDPModule):  # gradients travel once, after the last micro-batch
-            model.set_requires_gradient_sync(start + size >= share)
+        sync_gradients(model, start + size >= share)
         loss = loss_sum(model, *data.batch(mine[start : start + size]), plan.precision, world.device) / max(1, counted)
-        (loss * world.size).backward()  # FSDP averages over the ranks what has to be their sum
+        backward(model, loss * world.size)  # gradients are averaged over the ranks, and have to be their sum
         total += loss.detach()
     return total
 
@@ -157,8 +158,8 @@ def loss_sum(
 
 
 def mixed_precision(model: nn.Module, precision: str, device: torch.device) -> AbstractContextManager[Any]:
-    """bf16 by autocast for a plain model; a sharded one has its own policy (train/sharding.py)."""
-    if precision == "bf16" and not isinstance(model, FSDPModule):
+    """bf16 by autocast for whole models; sharded ones have a way of their own (train/sharding.py, train/zero.py)."""
+    if precision == "bf16" and not isinstance(model, FSDPModule | Zero):
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return nullcontext()
 
@@ -167,13 +168,19 @@ def mixed_precision(model: nn.Module, precision: str, device: torch.device) -> A
 def clip_gradients(model: nn.Module, limit: float, world: World) -> torch.Tensor:
     """Scale the gradient down to an L2 norm of `limit` (Pascanu et al. 2013), and return the norm it had.
 
-    One all-reduce of one number over the local shards, instead of a DTensor operation for each parameter.
+    One all-reduce of one number over the local shards, instead of a DTensor operation for each parameter. DeepSpeed
+    clips in its step.
     """
+    if isinstance(model, Zero):
+        return model.gradient_norm()
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    sharded = any(isinstance(gradient, DTensor) for gradient in gradients)
     local = [gradient.to_local() if isinstance(gradient, DTensor) else gradient for gradient in gradients]
     square = get_total_norm(local, foreach=True).square()
-    norm = (world.sum(square) if sharded else square).sqrt()
+    if isinstance(gradients[0], DTensor):
+        mesh = gradients[0].device_mesh
+        copies = mesh.size(0) if mesh.ndim == 2 else 1  # of hybrid sharding: each has the whole sum
+        square = world.sum(square) / copies
+    norm = square.sqrt()
     scale = torch.clamp(limit / (norm + 1e-6), max=1.0)
     for gradient in local:
         gradient.mul_(scale)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from ..core.settings_optimizer import Optimizer
+from ..core.settings_parallel import Parallel
 from ..model.config import ModelConfig
 from . import checkpoints
 from .loader import TrainData
@@ -22,7 +23,8 @@ from .loop import Hooks, Plan, train
 from .metrics import Metrics
 from .optimizer import make_optimizer
 from .schedule import learning_rates
-from .sharding import UNIT_PARAMETERS, build_model
+from .sharding import UNIT_PARAMETERS
+from .strategies import build, spread
 from .validation import validate
 from .world import World
 
@@ -45,6 +47,7 @@ class Job:
     initial: Path | None = None  # a checkpoint whose weights to start from
     validate_first: bool = False
     threads: int = 1
+    parallel: Parallel = field(default_factory=Parallel)
     unit_parameters: int = UNIT_PARAMETERS  # train/sharding.py
 
     @property
@@ -80,12 +83,14 @@ def run_training(job: Job, world: World, report: Callable[[Path, dict[str, Any]]
     path, start = world.broadcast(job.resume_from() if world.rank == 0 else None)
     data = job.open_data()
     validation = job.open_validation() if job.open_validation else None
-    model = build_model(job.model, job.plan.seed, job.plan.precision, world, job.unit_parameters)
+    precision, parallel = job.plan.precision, job.parallel
+    model = build(job.model, job.plan.seed, precision, world, parallel, job.unit_parameters)
     optimizer = make_optimizer(model, job.optimizer)
     if path is not None:
         checkpoints.load(path, model, optimizer, world)
     elif job.initial is not None:
         checkpoints.load_weights(job.initial, model, world)
+    model, optimizer = spread(model, optimizer, precision, job.plan.clip_norm, world, parallel)
     metrics = Metrics(job.folder, start.step) if world.rank == 0 else None
     newest: dict[str, Any] = {}
 
@@ -97,7 +102,7 @@ def run_training(job: Job, world: World, report: Callable[[Path, dict[str, Any]]
     def check(step: int) -> None:
         if validation is not None:
             rows = job.plan.micro_batch or job.plan.batch // world.size
-            log({"step": step} | validate(model, validation, job.token_bytes, rows, job.plan.precision, world))
+            log({"step": step} | validate(model, validation, job.token_bytes, rows, precision, world))
 
     def save(step: int, tokens_seen: int) -> None:
         if metrics is not None:

@@ -41,6 +41,14 @@ def test_tiny_is_shipped_and_found_by_name() -> None:
         ("model.head_size=33", ["head size is 33", "rotary", "set model.head_size"]),
         ("model.family=gpt3", ["model.family", "'gpt3'", "qwen3"]),
         ("train.batch=15", ["resources.train_workers is 2", "train.batch (15)"]),
+        ("train.micro_batch=3", ["train.micro_batch is 3", "share of train.batch (4)", "train.micro_batch=2 would"]),
+        ("resources.parallel.strategy=zero", ["resources.parallel.strategy", "'zero'", "'deepspeed'"]),
+        ("resources.parallel.strategy=single", ["strategy is single", "train_workers is 2", "ddp, fsdp or deepspeed"]),
+        ("resources.parallel.shard_over=3", ["shard_over is 3", "resources.train_workers (2)", "shard_over=2"]),
+        ("resources.parallel={strategy: ddp, shard_over: 2}", ["shard_over is 2", "the strategy is ddp", "=fsdp"]),
+        ("resources.parallel={strategy: deepspeed, compile: true}", ["compile is on", "compile=false"]),
+        ("resources.parallel={strategy: deepspeed, checkpointing: full}", ["checkpointing is full", "=none"]),
+        ("train.optimizer.decay_share=0.5", ["decay_share is given", "schedule is cosine", "to wsd"]),
         ("instructions.source=books", ["instructions.source is 'books'", "web"]),
         ("sources.web.name=wiki", ["'wiki' is used twice"]),
         ("sources.web.site=null", ["sources.web.seeds is empty"]),
@@ -76,6 +84,12 @@ def test_mistakes_in_a_source(tmp_path: Path, source: str, parts: list[str]) -> 
         load_recipe(file)
     for part in parts:
         assert part in str(caught.value)
+
+
+def test_muon_cannot_work_on_what_deepspeed_shards() -> None:
+    for section in ("train", "finetune"):
+        with pytest.raises(RecipeError, match="(?s)optimizer.muon is given, but deepspeed .*fix: set .*fsdp or ddp"):
+            load_recipe("tiny", ["resources.parallel.strategy=deepspeed", f"{section}.optimizer.muon={{}}"])
 
 
 def test_overrides_reach_sections_and_sources() -> None:

@@ -31,8 +31,14 @@ def on_ranks(*works: Work) -> None:
 def _one(rank: int, works: tuple[Work, ...], ports: list[int]) -> None:
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     torch.set_num_threads(1)
+    joined = 0  # the size of the group that there is; DeepSpeed keeps hold of the first one that it sees
     for (size, work, arguments), port in zip(works, ports, strict=True):
-        if rank < size:
-            dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
-            work(Distributed(), *arguments)
+        if size != joined and dist.is_initialized():
             dist.destroy_process_group()
+        if size != joined and rank < size:
+            dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
+        joined = size
+        if rank < size:
+            work(Distributed(), *arguments)
+    if dist.is_initialized():
+        dist.destroy_process_group()

@@ -1,0 +1,120 @@
+"""Every strategy computes what one process alone computes, and goes on from checkpoints of the others."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from crawl2chat.core.errors import RecipeError
+from crawl2chat.core.settings_parallel import Parallel
+from crawl2chat.train import checkpoints
+from crawl2chat.train.metrics import read_metrics
+from crawl2chat.train.strategies import build
+from crawl2chat.train.worker import Job, run_training
+from crawl2chat.train.world import World
+
+from .ranks import on_ranks
+
+STEPS = 50
+needs_deepspeed = pytest.mark.skipif(
+    importlib.util.find_spec("deepspeed") is None,
+    reason="deepspeed is not installed: pip install crawl2chat[deepspeed]",
+)
+
+
+@pytest.fixture
+def fifty(job: Job) -> Job:
+    """Fifty logged steps of two micro-batches a rank, of which the first have gradients that are clipped."""
+    plan = replace(job.plan, steps=STEPS, micro_batch=1, clip_norm=0.7, log_every=1, validate_every=25)
+    return replace(job, plan=replace(plan, checkpoint_every=20), keep=3, unit_parameters=1)
+
+
+def under(job: Job, name: str, precision: str = "fp32", **settings: Any) -> Job:
+    plan = replace(job.plan, precision=precision)
+    return replace(job, folder=job.folder.parent / name, plan=plan, parallel=Parallel(**settings))
+
+
+def one_rank(world: World, job: Job) -> None:
+    run_training(job, world)
+
+
+def assert_same_course(job: Job, others: Iterable[Job], tolerance: float = 1e-5) -> None:
+    mine = {row["step"]: row for row in read_metrics(job.folder) if "loss" in row}
+    bits = [row["bits_per_byte"] for row in read_metrics(job.folder) if "bits_per_byte" in row]
+    assert mine[1]["grad_norm"] > job.plan.clip_norm, "nothing was clipped"
+    assert mine[STEPS]["loss"] < mine[1]["loss"] - 1
+    for other in others:
+        rows = read_metrics(other.folder)
+        logged = [row for row in rows if "loss" in row]
+        assert logged[-1]["step"] == STEPS
+        for row in logged:
+            for key in ("loss", "grad_norm"):
+                expected = pytest.approx(mine[row["step"]][key], rel=tolerance if key == "loss" else 10 * tolerance)
+                assert row[key] == expected, (other.folder.name, key, row)
+        measured = [row["bits_per_byte"] for row in rows if "bits_per_byte" in row]
+        assert measured[-1] == pytest.approx(bits[-1], rel=tolerance)
+
+
+def test_ddp_fsdp_and_hybrid_sharding_on_two_and_four_workers_equal_one_process(fifty: Job) -> None:
+    run_training(fifty, World())
+    two = [under(fifty, "ddp-2", strategy="ddp"), under(fifty, "fsdp-2")]
+    four = [under(fifty, "ddp-4", strategy="ddp"), under(fifty, "fsdp-4"), under(fifty, "hybrid", shard_over=2)]
+    on_ranks(*((4, one_rank, (one,)) for one in four), *((2, one_rank, (one,)) for one in two))
+    assert_same_course(fifty, [*two, *four])
+
+
+@needs_deepspeed
+def test_zero_equals_one_process_and_its_checkpoints_are_those_of_the_others(fifty: Job) -> None:
+    run_training(fifty, World())
+    whole = [under(fifty, f"zero-{stage}", strategy="deepspeed", zero_stage=stage) for stage in (2, 3)]
+    changed = [
+        under(fifty, "zero-to-single", strategy="single"),
+        under(fifty, "single-to-zero-2", strategy="deepspeed", zero_stage=2),
+        under(fifty, "single-to-zero-3", strategy="deepspeed", zero_stage=3),
+    ]
+    on_ranks(*((2, one_rank, (one,)) for one in whole))
+    for job, source in zip(changed, (whole[1], fifty, fifty), strict=True):
+        shutil.copytree(source.checkpoints / "step_000020", job.checkpoints / "step_000020")
+    assert run_training(changed[0], World()) == 20
+    on_ranks(*((2, one_rank, (one,)) for one in changed[1:]))
+    assert_same_course(fifty, [*whole, *changed])
+    assert [row["step"] for row in read_metrics(changed[1].folder) if "loss" in row] == list(range(21, STEPS + 1))
+
+
+def weights(job: Job) -> dict[str, torch.Tensor]:
+    path = checkpoints.newest(job.checkpoints)
+    assert path is not None
+    return checkpoints.load_for_inference(path)[0].state_dict()
+
+
+def test_bfloat16_follows_float32_and_keeps_float32_weights(fifty: Job) -> None:
+    run_training(fifty, World())
+    kinds = [under(fifty, "fsdp", "bf16"), under(fifty, "hybrid", "bf16", shard_over=1)]
+    kinds.append(under(fifty, "ddp", "bf16", strategy="ddp"))
+    if importlib.util.find_spec("deepspeed") is not None:
+        kinds += [under(fifty, f"zero-{n}", "bf16", strategy="deepspeed", zero_stage=n) for n in (2, 3)]
+    on_ranks(*((2, one_rank, (one,)) for one in kinds))
+    expected = read_metrics(fifty.folder)[-1]["validation_loss"]
+    for kind in kinds:
+        found = read_metrics(kind.folder)[-1]["validation_loss"]
+        assert found != expected and found == pytest.approx(expected, rel=0.03), kind.folder.name
+        assert all(tensor.dtype == torch.float32 for tensor in weights(kind).values())
+        rounded = [(tensor == tensor.bfloat16()).all() for name, tensor in weights(kind).items() if "norm" not in name]
+        assert not any(rounded), f"{kind.folder.name}: the weights are those that were rounded"
+
+
+def refused(world: World, job: Job) -> None:
+    with pytest.raises(RecipeError, match="shard_over is 3, which does not divide the number of workers"):
+        build(job.model, 1, "fp32", world, Parallel(shard_over=3))
+    with pytest.raises(RecipeError, match="strategy is single on 2 workers"):
+        build(job.model, 1, "fp32", world, Parallel(strategy="single"))
+
+
+def test_what_does_not_fit_the_number_of_workers_is_refused(job: Job, tmp_path: Path) -> None:
+    on_ranks((2, refused, (job,)))
