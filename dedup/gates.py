@@ -68,10 +68,12 @@ def plain_shingles(text: str, settings: Dedup) -> set[tuple[str, ...]]:
 
 def told(measured: dict[str, Any]) -> str:
     """The measured precision in a line, with how many of the removed pairs it is about."""
+    said = f"precision: {measured['similar']} of {measured['pairs']} compared pairs are similar"
+    if "removed" not in measured:  # a run of an earlier version
+        return said
     skipped = measured["removed"] - measured["comparable"]
     about = f"{measured['comparable']:,} of {measured['removed']:,} removed near copies can be compared"
-    why = f", {skipped:,} left for documents of an index, which has no texts" if skipped else ""
-    return f"precision: {measured['similar']} of {measured['pairs']} compared pairs are similar; {about}{why}"
+    return f"{said}; {about}" + (f", {skipped:,} left for documents of an index, which has no texts" if skipped else "")
 
 
 def check_gates(

@@ -68,9 +68,12 @@ def test_adding_by_the_command_line(local_ray: None, recipes: Path, capsys: pyte
     assert main(["dedup", "--index", index, "--add", "runs/february"]) == 0
     assert read_manifest(Path("runs/february/dedup")) == manifest, "up to date: nothing was done again"
 
+    manifest = read_manifest(Path("runs/january/dedup"))
     assert main(["dedup", "--index", "runs/february/dedup/index", "--add", "runs/january", "--no-write"]) == 2
     refused = " ".join(capsys.readouterr().err.split())
     assert "stands in the index" in refused and "fix: add documents to an index once" in refused
+    assert read_manifest(Path("runs/january/dedup")) == manifest, "found late, and what was finished is still there"
+    assert Path(index, "index.json").exists()
 
 
 def test_adding_refuses_what_does_not_fit(local_ray: None, recipes: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from crawl2chat.core.errors import ContractError, InputError, StageError
 from crawl2chat.core.files import write_text
 from crawl2chat.core.manifest import file_entry
 from crawl2chat.core.unit_map import pack_error, unpack_error
-from crawl2chat.core.units import Unit, UnitReport, commit, finished, total
+from crawl2chat.core.units import Unit, UnitReport, commit, finished, forget, total
 
 UNIT = Unit(name="web-00000", spec={"file": "a.warc"})
 
@@ -39,6 +39,14 @@ def test_a_record_without_its_files_does_not_count(tmp_path: Path, report: UnitR
     commit(tmp_path, UNIT, {}, report)
     damage(tmp_path / "out" / "web-00000.txt")
     assert finished(tmp_path, [UNIT], {}) == {}
+
+
+def test_a_record_does_not_outlive_the_files_that_it_is_of(tmp_path: Path, report: UnitReport) -> None:
+    """Made under one setting, written anew under another and killed before the record, then under the first again."""
+    commit(tmp_path, UNIT, {"partitions": 3}, report)
+    forget(tmp_path, [UNIT, Unit(name="web-00001")])
+    write_text(tmp_path / "out" / "web-00000.txt", "xyz")  # of the same size
+    assert finished(tmp_path, [UNIT], {"partitions": 3}) == {}
 
 
 def test_errors_travel_with_class_message_and_fix() -> None:
