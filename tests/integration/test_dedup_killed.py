@@ -50,11 +50,9 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """february.yaml, with the index of January's run: pages of January again, and new ones, each with copies."""
     monkeypatch.chdir(tmp_path)
     sources = {}
-    for month, first in (("january", 0), ("february", PAGES // 2)):
+    for month, first, copies in (("january", 0, (0, 1, 3)), ("february", PAGES // 2, (0, 2, 4))):
         sources[month] = {"kind": "jsonl", "name": month, "paths": [f"{month}-*.jsonl"]}
-        rows = [
-            json.dumps({"text": text_of(page, edits)}) for page in range(first, first + PAGES) for edits in (0, 1, 3)
-        ]
+        rows = [json.dumps({"text": text_of(page, edits)}) for page in range(first, first + PAGES) for edits in copies]
         for number in range(FILES):
             Path(f"{month}-{number:02}.jsonl").write_text("\n".join(rows[number::FILES]) + "\n")
     rule: dict[str, Any] = {"write_index": True, "partitions": 6, "gates": {"max_removed": 1.0}}
