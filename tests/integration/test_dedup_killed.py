@@ -55,7 +55,7 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         rows = [json.dumps({"text": text_of(page, edits)}) for page in range(first, first + PAGES) for edits in copies]
         for number in range(FILES):
             Path(f"{month}-{number:02}.jsonl").write_text("\n".join(rows[number::FILES]) + "\n")
-    rule: dict[str, Any] = {"write_index": True, "partitions": 6, "gates": {"max_removed": 1.0}}
+    rule: dict[str, Any] = {"write_index": True, "partitions": 12, "gates": {"max_removed": 1.0}}
     for month, more in (
         ("january", {}),
         ("february", {"index": "runs/january/dedup/index", "passes": 2, "cluster_nodes": 100}),
