@@ -71,6 +71,9 @@ def test_adding_by_the_command_line(local_ray: None, recipes: Path, capsys: pyte
     assert main(["dedup", "--index", "runs/february/dedup/index", "--add", "runs/january", "--no-write"]) == 2
     refused = " ".join(capsys.readouterr().err.split())
     assert "stands in the index" in refused and "fix: add documents to an index once" in refused
+    added = ["dedup", "--index", "runs/february/dedup/index", "--add", "runs/january", "--no-write", "--known", "drop"]
+    assert main(added) == 0
+    assert read_manifest(Path("runs/january/dedup")).counters["dropped.known_document"] == 40
 
 
 def test_adding_refuses_what_does_not_fit(local_ray: None, recipes: Path, capsys: pytest.CaptureFixture[str]) -> None:
