@@ -52,9 +52,17 @@ class Dedup(Section):
     index: str | None = Field(
         default=None, description="folder of an earlier run's index: only what is new is shuffled"
     )
+    known: Literal["refuse", "drop"] = Field(
+        default="refuse", description="documents whose doc_id stands in the index: an error, or they leave"
+    )
     write_index: bool = Field(default=False, description="write index/, for later runs to be added to")
     gates: Gates = Gates()
-    partitions: int | None = Field(default=None, ge=1, le=1 << 16, description="of the shuffle; by default as needed")
+    partitions: int | None = Field(
+        default=None,
+        ge=1,
+        le=1 << 16,
+        description="of the shuffle; by default as needed; with an index a multiple of its own",
+    )
     passes: int = Field(default=1, ge=1, le=64, description="shuffles, each of a share of the bands: caps the disk")
     cluster_nodes: int = Field(
         default=50_000_000, ge=1, description="above it, clusters are found in files and not in one worker's memory"

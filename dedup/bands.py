@@ -3,7 +3,7 @@
 A key is 62 bits of hash above 2 bits that say what agrees:
 
     MINHASH    all rows of one band of the signature; one key for each band
-    EXACT      the whole normalised text
+    EXACT      the whole normalised text: whose keys are equal meet, and then all 128 bits of the hash decide
     IDENTITY   the document's id: two rows of one document mean that a doc_id stands twice
     URL        the document's normalised URL
 """
@@ -45,15 +45,27 @@ def rows_of(signatures: pa.Table, gone: np.ndarray | None = None) -> tuple[np.nd
 def banded(signatures: pa.Table, gone: np.ndarray | None = None) -> np.ndarray:
     """bool: which documents of a unit have band keys.
 
-    Of texts that are equal only the best: the others leave for the sake of the best of all units, whose band keys are
-    there, as it is the best of its unit. Texts without shingles have none.
+    Of texts that are equal, by all 128 bits, only the best: the others leave for the sake of the best of all units,
+    whose band keys are there, as it is the best of its unit. Texts without shingles have none.
     """
     docs = numbers(signatures["doc"])
     order = order_of(matrix(signatures["priority"]), docs, numbers(signatures["doc_low"]))
     order = order[~among(docs[order], gone)] if gone is not None else order
     best = np.zeros(len(docs), dtype=bool)
-    best[order[np.unique(exact_keys(signatures)[order], return_index=True)[1]]] = True
+    best[order[first_of_equals(matrix(signatures["exact"])[order])]] = True
     return best & (numbers(signatures["shingles"]) > 0)
+
+
+def first_of_equals(hashes: np.ndarray) -> np.ndarray:
+    """Of each distinct row of uint64 [texts, 2] the number of the first."""
+    order = np.argsort(hashes[:, 0], kind="stable")
+    one, two = hashes[order, 0], hashes[order, 1]
+    new = np.ones(len(order), dtype=bool)
+    new[1:] = one[1:] != one[:-1]
+    if (~new[1:] & (two[1:] != two[:-1])).any():  # only where somebody made it so
+        order = np.lexsort((hashes[:, 1], hashes[:, 0]))
+        new[1:] = (hashes[order][1:] != hashes[order][:-1]).any(axis=1)
+    return order[new]
 
 
 def exact_keys(signatures: pa.Table) -> np.ndarray:

@@ -1,11 +1,11 @@
 """Pass 5 of deduplication: the documents of one partition of components are decided, in the order of priority.
 
-routed/*, sketches/*, the index's sketches  ->  fates/part-00000.arrow (FATE), pairs/part-00000.arrow (PAIR)
+routed/*, sketches/*, the index  ->  fates/part-00000.arrow (FATE), pairs/part-00000.arrow (PAIR)
 
-Equal texts first: the best of each class answers for all of it. Then these, by candidate pairs (similar.py), or with
-`verify: none` by components. Where more than gates.giant_cluster of them, the one that stays included, would make one
-cluster, it is quarantined: all its members stay, equal texts excepted. The index's documents come before all others, in
-the order of the runs that added them, and stay.
+Equal texts first, by all 128 bits of their hashes: the best of each class answers for all of it. Then these, by
+candidate pairs (similar.py), or with `verify: none` by components. Where more than gates.giant_cluster of them, the one
+that stays included, would make one cluster, it is quarantined: all its members stay, equal texts excepted. The index's
+documents come before all others, in the order of the runs that added them, and stay.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import pyarrow as pa
 from ..core.manifest import file_entry
 from ..core.settings_data import Dedup
 from ..core.units import Unit, UnitReport
-from .bands import EXACT, MINHASH, among, kind_of, members
+from .bands import EXACT, MINHASH, kind_of, members
 from .clusters import components
 from .hashing import mix
-from .index import sketch_files
+from .index import look_up, read_sketches
 from .priority import order_of
 from .similar import decide_all
 from .tables import (
@@ -36,7 +36,6 @@ from .tables import (
     number,
     numbers,
     ragged,
-    read_arrow,
     read_range,
     sketch_schema,
     write_arrow,
@@ -60,7 +59,9 @@ def decide_part(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
     doc = numbers(found["doc"])
     by_doc = np.argsort(doc)
     nodes = by_doc[np.searchsorted(doc, docs, sorter=by_doc)]
-    fates, pairs, counters = decide(keys, nodes, found, old, settings)
+    stood = keys[(kind_of(keys) == EXACT) & old[nodes]]
+    texts = _old_texts(Path(config["index"]), stood, doc, by_doc) if len(stood) else None
+    fates, pairs, counters = decide(keys, nodes, found, old, settings, texts)
     files = []
     for name, table in (("fates", fates.sort_by("doc")), ("pairs", pairs)):
         path = folder / name / f"part-{part:05d}.arrow"
@@ -70,15 +71,24 @@ def decide_part(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
 
 
 def decide(
-    keys: np.ndarray, nodes: np.ndarray, found: pa.Table, old: np.ndarray, settings: Dedup
+    keys: np.ndarray,
+    nodes: np.ndarray,
+    found: pa.Table,
+    old: np.ndarray,
+    settings: Dedup,
+    texts: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[pa.Table, pa.Table, dict[str, int]]:
     """FATE rows of the new documents that are in a cluster, PAIR rows of a sample of compared pairs, counters.
 
     found: SKETCH rows in the order of priority, of which a document's number is its place; keys and nodes: which has
-    which key; old: those of the index.
+    which key; old: those of the index; texts: for which texts these stay, as documents and uint64 [texts, 2] of hashes.
     """
     count = found.num_rows
-    answers = _best_of_equals(keys, nodes, count)
+    new = nodes[(kind_of(keys) == EXACT) & ~old[nodes]]
+    answering, hashes = new, matrix(found["exact"])[new]
+    if texts is not None:
+        answering, hashes = np.concatenate([new, texts[0]]), np.concatenate([hashes, texts[1]])
+    answers = _best_of_equals(answering, hashes, count)
     own = answers == np.arange(count)
     near = (kind_of(keys) == MINHASH) & own[nodes]
     keys, nodes = keys[near], nodes[near]
@@ -148,18 +158,23 @@ def _pairs(*columns: np.ndarray) -> pa.Table:
     return pa.Table.from_pydict(dict(zip(PAIR.names, columns or ([], [], []), strict=True)), schema=PAIR)
 
 
-def _best_of_equals(keys: np.ndarray, nodes: np.ndarray, count: int) -> np.ndarray:
-    """For each document the first of those with its text."""
+def _best_of_equals(nodes: np.ndarray, hashes: np.ndarray, count: int) -> np.ndarray:
+    """For each document the first of those with its text: nodes have the hashes, uint64 [nodes, 2], all 128 bits."""
     answers = np.arange(count)
-    exact = kind_of(keys) == EXACT
-    keys, nodes = keys[exact], nodes[exact]
-    order = np.lexsort((nodes, keys))
-    keys, nodes = keys[order], nodes[order]
-    first = np.ones(len(keys), dtype=bool)
-    first[1:] = keys[1:] != keys[:-1]
+    order = np.lexsort((nodes, hashes[:, 1], hashes[:, 0]))
+    nodes, hashes = nodes[order], hashes[order]
+    first = np.ones(len(nodes), dtype=bool)
+    first[1:] = (hashes[1:] != hashes[:-1]).any(axis=1)
     # the index has a document once for each text that left for its sake: there it answers for more than its own
-    np.minimum.at(answers, nodes, nodes[np.maximum.accumulate(np.where(first, np.arange(len(keys)), 0))])
+    np.minimum.at(answers, nodes, nodes[np.maximum.accumulate(np.where(first, np.arange(len(nodes)), 0))])
     return answers
+
+
+def _old_texts(index: Path, keys: np.ndarray, doc: np.ndarray, by_doc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The index's texts with these EXACT keys: who stays for each, by its place in `doc`, and their hashes."""
+    seen = look_up(index, keys)
+    nodes = by_doc[np.searchsorted(doc, numbers(seen["doc"]), sorter=by_doc)]
+    return nodes, np.stack([numbers(seen["first"]), numbers(seen["second"])], axis=1)
 
 
 def _components(keys: np.ndarray, nodes: np.ndarray, count: int) -> np.ndarray:
@@ -175,13 +190,10 @@ def _documents(part: int, docs: np.ndarray, folder: Path, config: dict[str, Any]
     tables = [read_range(folder / "sketches" / f"{name}.arrow", part) for name in config["units"]]
     schema = sketch_schema(len(config["terms"]))
     here = pa.concat_tables([schema.empty_table(), *tables])
+    runs = np.full(here.num_rows, THIS_RUN)
     missing = np.setdiff1d(docs, numbers(here["doc"]))
-    added, runs = [here], [np.full(here.num_rows, THIS_RUN)]
-    for path in sketch_files(Path(config["index"])) if config["index"] and len(missing) else ():
-        table = read_arrow(path)
-        rows = np.flatnonzero(among(numbers(table["doc"]), missing))
-        added.append(table.take(rows))
-        runs.append(np.full(len(rows), int(path.parent.name)))
-    both = pa.concat_tables(added)
-    assert both.num_rows == len(docs), f"{both.num_rows} of {len(docs)} documents of partition {part} have a sketch"
-    return both, np.concatenate(runs)
+    if config["index"] and len(missing):
+        before, added = read_sketches(Path(config["index"]), missing, len(config["terms"]))
+        here, runs = pa.concat_tables([here, before]), np.concatenate([runs, added])
+    assert here.num_rows == len(docs), f"{here.num_rows} of {len(docs)} documents of partition {part} have a sketch"
+    return here, runs

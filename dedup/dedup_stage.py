@@ -1,6 +1,6 @@
 """The stage `dedup`: which documents are copies, exact or near, of others. Copies no text.
 
-    0  urls         one shuffle of URL keys, where the recipe asks for it
+    0  known, urls  a shuffle of ids, one of URLs, where the recipe asks for it: who leaves before texts are compared
     1  signatures   unit by unit: exact hash and MinHash bands of each document
     2  edges        a shuffle of (key, document) rows on Ray Data, in which equal keys meet, and those of the index
     3  components   documents that are connected by candidate pairs
@@ -19,15 +19,14 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from ..core.documents import extracted_units
-from ..core.errors import ContractError, InputError
-from ..core.files import link_or_copy, sha256_file, write_json
+from ..core.errors import InputError
+from ..core.files import link_or_copy, sha256_file
 from ..core.log import log
-from ..core.manifest import FileEntry, file_entry
+from ..core.manifest import FileEntry
 from ..core.recipe import Recipe
 from ..core.stage import Stage, StageContext, StageResult
 from ..core.unit_map import map_units
@@ -38,9 +37,10 @@ from .drawn import draw_part, join_drawn
 from .edges import edge_rows, meet_edges
 from .fates import write_unit
 from .gates import check_gates, precision, told
-from .index import INDEX_FILE, check_index, fill, parameters, read_index, take_over
-from .index_build import index_rows, index_unit, meet_keys
-from .origins import same_id
+from .index import INDEX_FILE, check_index, grown, parameters, read_index
+from .index_build import fill, finish, index_unit, key_rows, list_units, meet_rows, seen_rows, take_over
+from .known import known_rows, meet_known
+from .origins import in_index, same_id
 from .shuffle_stage import shuffle
 from .signatures import sign_unit
 from .sketches import route_edges, sketch_unit
@@ -84,13 +84,16 @@ class _Passes:
         self.extract = ctx.input_folder("extract")
         self.units = extracted_units(ctx.inputs["extract"])
         self.names = [unit.name for unit in self.units]
-        self.urls = str(self.folder / "urls") if self.settings.url else None
         self.index = self.settings.index
-        self.config = _config(ctx.recipe) | {"extract": str(self.extract), "urls": self.urls, "index": self.index}
+        self.before = read_index(Path(self.index)) if self.index else {"documents": 0, "partitions": 2, "runs": []}
+        passes = {"known": bool(self.index) and self.settings.known == "drop", "urls": self.settings.url}
+        self.gone = [str(self.folder / name) for name, asked in passes.items() if asked]
+        self.config = _config(ctx.recipe) | {"extract": str(self.extract), "gone": self.gone, "index": self.index}
         documents = sum(e.rows for e in ctx.inputs["extract"].files if e.path.startswith("documents/"))
-        rows = documents * (self.settings.banding[0] + 2) // self.settings.passes
-        needed = self.settings.partitions or max(2, -(-rows // ROWS_A_PARTITION))
-        self.partitions: int = read_index(Path(self.index))["partitions"] if self.index else needed
+        rows = (documents // self.settings.passes + self.before["documents"]) * (self.settings.banding[0] + 2)
+        needed = -(-rows // ROWS_A_PARTITION)
+        automatic = grown(self.before["partitions"], needed) if self.index else max(2, needed)
+        self.partitions: int = self.settings.partitions or automatic
         # names of edges' files say nothing of what is in them: an attempt that goes on with others must not mix them
         self.layout = {"layout": {"partitions": self.partitions, "passes": self.settings.passes}}
         self.parts: list[Unit] = []  # of fates, once they are known
@@ -111,21 +114,28 @@ class _Passes:
         rows, meet = partial(rows, partitions=self.partitions), partial(meet, folder=folder)
         return shuffle(self.units, self.partitions, rows, meet, folder, progress)
 
+    def leave_early(self) -> None:
+        """Pass 0."""
+        for at, folder in enumerate(self.gone):
+            if Path(folder).name == "known":
+                meet = partial(meet_known, index=self.index)
+                self.shuffle("known", partial(known_rows, extract=self.extract), meet)
+            else:
+                rows = partial(url_rows, extract=self.extract, gone=self.gone[:at])
+                self.shuffle("urls", rows, partial(meet_urls, index=self.index))
+
     def edges(self) -> list[str]:
         """Pass 2: names of all files of edges."""
         files = [f"signatures/stars/{name}.arrow" for name in self.names]
         count = self.settings.passes
         for part in range(count):
             into = f"edges/{part + 1}-of-{count}"
-            rows = partial(edge_rows, folder=self.folder, urls=self.urls, part=part, passes=count)
+            rows = partial(edge_rows, folder=self.folder, gone=self.gone, part=part, passes=count)
             reports = self.shuffle(into, rows, partial(meet_edges, index=self.index))
             if doubled := [doc for report in reports for doc in report["twice"]]:
                 raise same_id(min(doubled), self.units, self.extract)
-            if known := [doc for report in reports for doc in report["known"]]:
-                raise ContractError(
-                    f"document {min(known):016x}… of this run stands in the index {self.index} already",
-                    "add documents to an index once; give other documents, or leave the index out",
-                )
+            if (known := [doc for report in reports for doc in report["known"]]) and self.settings.known == "refuse":
+                raise in_index(min(known), self.units, self.extract, Path(self.index or ""))
             files += [f"{into}/part-{report['partition']:05d}.arrow" for report in reports]
         return files
 
@@ -178,26 +188,29 @@ class _Passes:
 
     def build_index(self) -> list[FileEntry]:
         """Pass 7: the files of the index."""
-        folder = self.folder / "index"
-        generation = take_over(Path(self.index), folder) if self.index else "000"
-        reports = self.map(index_unit, self.units, self.config | {"generation": generation}, "index-units")
-        rows = partial(index_rows, folder=self.folder, urls=self.urls)
-        self.shuffle("index/keys", rows, partial(meet_keys, old=self.index))
-        fill(folder, self.partitions, Path(self.index) if self.index else None)
-        before = read_index(Path(self.index))["documents"] if self.index else 0
-        documents = before + sum(report.counters["documents"] for report in reports)
-        paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != INDEX_FILE]
-        files = [file_entry(self.folder, path, 0) for path in paths]
-        digest = sha256("".join(entry.sha256 for entry in files).encode()).hexdigest()
-        made = {"parameters": parameters(self.settings, self.config["terms"]), "partitions": self.partitions}
-        write_json(folder / INDEX_FILE, made | {"documents": documents, "digest": digest})
-        return [*files, file_entry(self.folder, folder / INDEX_FILE, 0)]
+        folder, old, runs = self.folder / "index", Path(self.index) if self.index else None, self.before["runs"]
+        if old is not None:
+            take_over(old, folder)
+        list_units(folder / "sketches" / f"{len(runs):03d}", self.names)
+        reports = self.map(index_unit, self.units, self.config | {"run": len(runs)}, "index-units")
+        extract = self.extract if self.settings.url else None
+        seen = partial(seen_rows, extract=extract, run=len(runs), units=self.names)
+        for name, rows in (("keys", key_rows), ("seen", seen)):
+            meet = partial(meet_rows, name=name, partitions=self.partitions, old=self.index)
+            self.shuffle(f"index/{name}", partial(rows, folder=self.folder, gone=self.gone), meet)
+            fill(folder, name, self.partitions, old)
+        made = {
+            "parameters": parameters(self.settings, self.config["terms"]),
+            "partitions": self.partitions,
+            "documents": self.before["documents"] + sum(report.counters["documents"] for report in reports),
+            "runs": [*runs, self.ctx.recipe.name],
+        }
+        return finish(self.folder, folder, made)
 
 
 def _work(ctx: StageContext) -> StageResult:
     passes = _Passes(ctx)
-    if passes.urls is not None:
-        passes.shuffle("urls", partial(url_rows, extract=passes.extract), meet_urls)
+    passes.leave_early()
     passes.map(sign_unit, passes.units, passes.config, "signatures/units")
     files = passes.edges()
     passes.components(files)
@@ -220,4 +233,4 @@ def _work(ctx: StageContext) -> StageResult:
     return StageResult(entries, {**counted, **decided, "giant_clusters": drawn["giant_clusters"]}, facts)
 
 
-DEDUP = Stage("dedup", ("extract",), _config, _work, version=3, external=_external, check=_check)
+DEDUP = Stage("dedup", ("extract",), _config, _work, version=4, external=_external, check=_check)

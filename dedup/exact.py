@@ -3,6 +3,10 @@
 Normalised: Unicode NFKC (which makes plain spaces of nearly all others), lower case, every run of ASCII white space one
 space, none at the ends. Hashed: 128 bits of BLAKE2b, for which nobody can make two texts with one hash to have another
 one's page dropped.
+
+What is normalised away depends on the Unicode tables of the running Python: hashes that outlive a run, those of an
+index, are compared with others of the same EXACT_VERSION and `unicodedata.unidata_version` only. Whoever changes what
+comes out raises EXACT_VERSION.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from hashlib import blake2b
 
 import numpy as np
 
+EXACT_VERSION = 1
 _BLANKS = bytes.maketrans(b"\t\n\v\f\r", b" " * 5)
 
 

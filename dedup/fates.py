@@ -1,11 +1,13 @@
 """Pass 6 of deduplication: what was decided, to each unit's ledger.
 
-fates/*, urls/*  ->  clusters/UNIT.parquet (CLUSTER), dropped/UNIT.parquet (DROPPED), samples/UNIT.arrow (SAMPLE)
+fates/*, known/*, urls/*  ->  clusters/UNIT.parquet (CLUSTER), dropped/UNIT.parquet (DROPPED), samples/UNIT.arrow
+(SAMPLE)
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,12 @@ from ..core.schema import CLUSTER, DROPPED
 from ..core.units import Unit, UnitReport
 from .bands import among, partition_of
 from .clusters import components_of
+from .gone import read_gone
 from .tables import (
     EXACT_DUPLICATE,
     FATE,
     KEPT,
+    KNOWN_DOCUMENT,
     MINHASH_DUPLICATE,
     REASONS,
     URL_DUPLICATE,
@@ -34,33 +38,32 @@ from .tables import (
     split_ids,
     write_arrow,
 )
-from .urls import read_urls
 
 _IDENTITY_COLUMNS = ["doc_id", "url", "source", "origin_file", "origin_offset"]
-LEFT = (EXACT_DUPLICATE, MINHASH_DUPLICATE, URL_DUPLICATE)
+LEFT = (EXACT_DUPLICATE, MINHASH_DUPLICATE, URL_DUPLICATE, KNOWN_DOCUMENT)
 LONG = 1 << 20  # characters: a text above is in no sample
 SAMPLE = pa.schema([pa.field("doc", pa.uint64(), nullable=False), pa.field("text", pa.large_string(), nullable=False)])
 
 
-def fates_of(folder: Path, docs: np.ndarray, lows: np.ndarray, urls: str | None) -> pa.Table:
+def fates_of(folder: Path, docs: np.ndarray, lows: np.ndarray, gone: Sequence[str]) -> pa.Table:
     """FATE rows of those documents that are in a cluster, in the order of `docs`; all others stay."""
     decided = _decided(folder, docs)
-    gone = read_urls(urls)
-    newest = np.unique(numbers(gone["survivor"]))
-    gone = gone.filter(pa.array(np.isin(numbers(gone["doc"]), docs)))
-    alone = among(docs, newest) & ~np.isin(docs, numbers(decided["doc"]))
+    left = read_gone(gone)
+    newest = np.unique(numbers(left["survivor"])[numbers(left["reason"]) == URL_DUPLICATE])
+    left = left.filter(pa.array(np.isin(numbers(left["doc"]), docs)))
+    alone = among(docs, newest) & ~np.isin(docs, numbers(decided["doc"])) & ~among(docs, numbers(left["doc"]))
     stay = {"doc": docs[alone], "survivor": docs[alone], "survivor_low": lows[alone]}
     more = {"reason": np.full(alone.sum(), KEPT, dtype=np.int8), "similarity": pa.nulls(alone.sum(), pa.float64())}
     stays = pa.Table.from_pydict(stay | more, schema=FATE)
-    both = pa.concat_tables([decided, _followed(folder, gone), stays]).combine_chunks()
+    both = pa.concat_tables([decided, _followed(folder, left), stays]).combine_chunks()
     order = np.argsort(docs)
     place = order[np.searchsorted(docs, numbers(both["doc"]), sorter=order)]
     return both.take(np.argsort(place))
 
 
-def kept_of(folder: Path, docs: np.ndarray, lows: np.ndarray, urls: str | None) -> np.ndarray:
+def kept_of(folder: Path, docs: np.ndarray, lows: np.ndarray, gone: Sequence[str]) -> np.ndarray:
     """bool: which documents stay."""
-    fates = fates_of(folder, docs, lows, urls)
+    fates = fates_of(folder, docs, lows, gone)
     left = np.isin(numbers(fates["reason"]), LEFT)
     return ~among(docs, np.sort(numbers(fates["doc"])[left]))
 
@@ -96,15 +99,16 @@ def _followed(folder: Path, gone: pa.Table) -> pa.Table:
 
 
 def write_unit(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
-    """Worker of pass 6. config: extract, urls, sample (documents whose texts are compared)."""
+    """Worker of pass 6. config: extract, gone, dedup, sample (documents whose texts are compared)."""
     documents = pq.read_table(Path(config["extract"]) / "documents" / f"{unit.name}.parquet", columns=_IDENTITY_COLUMNS)
     doc, low = split_ids(strings(documents["doc_id"]))
-    fates = fates_of(folder, doc, low, config["urls"])
+    fates = fates_of(folder, doc, low, config["gone"])
     rows = documents.take(np.flatnonzero(np.isin(doc, numbers(fates["doc"]))))
     reason = numbers(fates["reason"])
     cluster = pa.array(join_ids(numbers(fates["survivor"]), numbers(fates["survivor_low"])), type=pa.string())
     keep = pa.array(~np.isin(reason, LEFT))
     clusters = pa.Table.from_pydict({"doc_id": rows["doc_id"], "cluster": cluster, "keep": keep}, schema=CLUSTER)
+    clusters = clusters.filter(pa.array(reason != KNOWN_DOCUMENT))  # which were not compared
     dropped = _ledger(rows, cluster, fates).filter(pc.invert(keep))
     files = []
     for name, table in (("clusters", clusters), ("dropped", dropped)):
@@ -114,15 +118,18 @@ def write_unit(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
         files.append(file_entry(folder, path, table.num_rows))
     write_arrow(folder / "samples" / f"{unit.name}.arrow", _sample(unit.name, doc, config))
     counters = {"documents_in": len(doc), "documents": len(doc) - dropped.num_rows, "dropped": dropped.num_rows}
-    counters |= {f"dropped.{REASONS[one]}": int((reason == one).sum()) for one in LEFT}
-    for table, what in ((documents, "in"), (dropped, "left")):
+    shown = LEFT if config["dedup"]["index"] else LEFT[:-1]
+    counters |= {f"dropped.{REASONS[one]}": int((reason == one).sum()) for one in shown}
+    known = rows.filter(pa.array(reason == KNOWN_DOCUMENT))
+    for table, what in ((documents, "in"), (dropped, "left"), (known, "known")):
         counters |= {f"{what}:{name}": count for name, count in Counter(strings(table["source"])).items()}
     return UnitReport(name=unit.name, files=files, counters=counters)
 
 
 def _sample(unit: str, doc: np.ndarray, config: dict[str, Any]) -> pa.Table:
     """SAMPLE rows of those documents of the unit whose texts are wanted, without very long ones."""
-    wanted = np.array(sorted(config["sample"]), dtype=np.uint64)
+    # of a known document the index's text decided, not the one here
+    wanted = np.setdiff1d(np.array(config["sample"], dtype=np.uint64), numbers(read_gone(config["gone"])["doc"]))
     found: dict[str, list[Any]] = {"doc": [], "text": []}
     if among(doc, wanted).any():
         for batch in kept_batches(unit, Path(config["extract"]), columns=["doc_id", "text"]):

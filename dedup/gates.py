@@ -85,10 +85,12 @@ def check_gates(
     """
     gates = settings.gates
     for name, counted in sorted(sources.items()):
-        share = counted["left"] / max(counted["in"], 1)
-        if counted["in"] >= gates.min_documents and share > gates.max_removed:
+        known = counted.get("known", 0)  # which the user asked to drop
+        left, came = counted["left"] - known, counted["in"] - known
+        share = left / max(came, 1)
+        if came >= gates.min_documents and share > gates.max_removed:
             raise StageError(
-                f"deduplication removes {counted['left']:,} of {counted['in']:,} documents of source {name}, "
+                f"deduplication removes {left:,} of {came:,} documents of source {name}, "
                 f"{share:.1%}: more than dedup.gates.max_removed={gates.max_removed}; "
                 f"{folder / 'dropped'} says which and for whom",
                 f"see if these are copies; if so, the same command with --set dedup.gates.max_removed={_above(share)}",

@@ -5,67 +5,153 @@ signatures/*, fates/*, the index that this run added to  ->  index/
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from ..core.manifest import file_entry
+from ..core.documents import strings
+from ..core.files import atomic_path, link_or_copy, write_json
+from ..core.manifest import FileEntry, file_entry
 from ..core.units import Unit, UnitReport
-from .bands import MINHASH, among, exact_keys, of_kind, partition_of
+from .bands import IDENTITY, MINHASH, URL, among, exact_keys, of_kind, partition_of
 from .fates import fates_of, kept_of
-from .index import KEYED, keys_file
+from .gone import gone_docs, read_gone
+from .index import INDEX_FILE, TABLES, part_file, read_index, read_part
 from .sketches import sketch_table, sketches
-from .tables import matrix, numbers, read_arrow, write_arrow
-from .urls import url_duplicates
+from .tables import KNOWN_DOCUMENT, matrix, numbers, read_arrow, write_arrow
+from .urls import url_hashes
 
 
 def index_unit(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
-    """Worker: sketches of the unit's documents that stay. config: extract, urls, dedup, generation."""
+    """Worker: sketches of the unit's documents that stay. config: extract, gone, dedup, run, its number."""
     signed = read_arrow(folder / "signatures" / f"{unit.name}.arrow")
     doc = numbers(signed["doc"])
-    rows = np.flatnonzero(kept_of(folder, doc, numbers(signed["doc_low"]), config["urls"]))
+    rows = np.flatnonzero(kept_of(folder, doc, numbers(signed["doc_low"]), config["gone"]))
     rows = rows[np.argsort(doc[rows])]
-    path = folder / "index" / "sketches" / config["generation"] / f"{unit.name}.arrow"
+    path = folder / "index" / "sketches" / f"{config['run']:03d}" / f"{unit.name}.arrow"
     write_arrow(path, sketch_table(signed, rows, sketches(unit.name, doc[rows], config)))
     return UnitReport(name=unit.name, files=[file_entry(folder, path, len(rows))], counters={"documents": len(rows)})
 
 
-def index_rows(unit: str, folder: Path, urls: str | None, partitions: int) -> pa.Table:
-    """What of a unit is shuffled: all keys of who stays, and for each text that left the one that stays for it."""
+def key_rows(unit: str, folder: Path, gone: Sequence[str], partitions: int) -> pa.Table:
+    """What of a unit is shuffled: the band keys of who stays."""
     signed = read_arrow(folder / "signatures" / f"{unit}.arrow")
-    doc, low = numbers(signed["doc"]), numbers(signed["doc_low"])
-    survivor = doc.copy()
-    fates = fates_of(folder, doc, low, urls)
-    place = np.flatnonzero(np.isin(doc, numbers(fates["doc"])))
-    kept = kept_of(folder, doc, low, urls)
-    survivor[place] = np.where(kept[place], doc[place], numbers(fates["survivor"]))
+    doc = numbers(signed["doc"])
+    shown = kept_of(folder, doc, numbers(signed["doc_low"]), gone) & (numbers(signed["shingles"]) > 0)
     bands = matrix(signed["bands"])
-    shown = kept & (numbers(signed["shingles"]) > 0)
-    compared = ~among(doc, url_duplicates(urls))
-    keys = np.concatenate([of_kind(bands[shown].ravel(), MINHASH), exact_keys(signed)[compared]])
-    docs = np.concatenate([np.repeat(doc[shown], bands.shape[1]), survivor[compared]])
-    keys, docs = _distinct(keys, docs)
+    keys = of_kind(bands[shown].ravel(), MINHASH)
+    docs = np.repeat(doc[shown], bands.shape[1])
     return pa.Table.from_pydict({"key": keys, "doc": docs, "partition": partition_of(keys, partitions)})
 
 
-def meet_keys(number: int, rows: dict[str, np.ndarray], folder: Path, old: str | None) -> dict[str, Any]:
-    """Write one partition of the new index, with the rows of the old one."""
-    keys, docs = [rows["key"]], [rows["doc"]]
+def seen_rows(
+    unit: str, folder: Path, gone: Sequence[str], extract: Path | None, run: int, units: Sequence[str], partitions: int
+) -> pa.Table:
+    """What else of a unit is shuffled: its documents, texts, and, where extract is given, URLs, as SEEN rows."""
+    signed = read_arrow(folder / "signatures" / f"{unit}.arrow")
+    doc, low = numbers(signed["doc"]), numbers(signed["doc_low"])
+    survivor, survivor_low = _survivors(folder, doc, low, gone)
+    left = read_gone(gone)
+    known = np.sort(numbers(left["doc"])[numbers(left["reason"]) == KNOWN_DOCUMENT])
+    new, compared = ~among(doc, known), ~among(doc, gone_docs(gone))
+    place = np.tile(np.array([run, bisect_left(units, unit)], dtype=np.uint64), (len(doc), 1))
+    kinds = [(of_kind(doc, IDENTITY)[new], doc[new], low[new], place[new])]
+    kinds.append((exact_keys(signed)[compared], survivor[compared], survivor_low[compared], _exact(signed)[compared]))
+    if extract is not None:
+        urls = strings(pq.read_table(extract / "documents" / f"{unit}.parquet", columns=["url"])["url"])
+        hashes, has = url_hashes(urls)
+        has, hashes = has & compared, hashes[compared[has]]
+        kinds.append((of_kind(hashes[:, 0], URL), survivor[has], survivor_low[has], hashes))
+    keys, docs, lows, hashed = (np.concatenate(parts) for parts in zip(*kinds, strict=True))
+    columns = {"key": keys, "doc": docs, "low": lows, "first": hashed[:, 0], "second": hashed[:, 1]}
+    return pa.Table.from_pydict(columns | {"partition": partition_of(keys, partitions)})
+
+
+def _survivors(folder: Path, doc: np.ndarray, low: np.ndarray, gone: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """For each document the one that stays for it, itself where it stays, as both halves of its doc_id."""
+    fates = fates_of(folder, doc, low, gone)
+    left = np.flatnonzero(~kept_of(folder, doc, low, gone))
+    by_doc = np.argsort(numbers(fates["doc"]))
+    rows = by_doc[np.searchsorted(numbers(fates["doc"]), doc[left], sorter=by_doc)]
+    survivor, survivor_low = doc.copy(), low.copy()
+    survivor[left], survivor_low[left] = numbers(fates["survivor"])[rows], numbers(fates["survivor_low"])[rows]
+    return survivor, survivor_low
+
+
+def _exact(signed: pa.Table) -> np.ndarray:
+    return matrix(signed["exact"])
+
+
+def meet_rows(
+    number: int, rows: dict[str, np.ndarray], folder: Path, name: str, partitions: int, old: str | None
+) -> dict[str, Any]:
+    """Write one partition of the new index's `keys` or `seen`, with the rows of the old one."""
+    schema = TABLES[name]
+    tables = [pa.Table.from_pydict({one: rows[one] for one in schema.names}, schema=schema)]
     if old is not None:
-        before = read_arrow(keys_file(Path(old), number))
-        keys.append(numbers(before["key"]))
-        docs.append(numbers(before["doc"]))
-    key, doc = _distinct(np.concatenate(keys), np.concatenate(docs))
-    write_arrow(folder / f"part-{number:05d}.arrow", pa.Table.from_pydict({"key": key, "doc": doc}, schema=KEYED))
-    return {"partition": number, "rows": len(key)}
+        tables.append(_of_part(Path(old), name, number, partitions))
+    table = _distinct(pa.concat_tables(tables))
+    write_arrow(folder / f"part-{number:05d}.arrow", table)
+    return {"partition": number, "rows": table.num_rows}
 
 
-def _distinct(keys: np.ndarray, docs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _of_part(old: Path, name: str, number: int, partitions: int) -> pa.Table:
+    """The old index's rows of a partition."""
+    table = read_part(old, name, number)
+    return table.filter(pa.array(partition_of(numbers(table["key"]), partitions) == number))
+
+
+def _distinct(table: pa.Table) -> pa.Table:
     """Each row once, sorted."""
-    order = np.lexsort((docs, keys))
-    keys, docs = keys[order], docs[order]
-    new = np.ones(len(keys), dtype=bool)
-    new[1:] = (keys[1:] != keys[:-1]) | (docs[1:] != docs[:-1])
-    return keys[new], docs[new]
+    columns = [numbers(table[name]) for name in table.column_names]
+    order = np.lexsort(columns[::-1])
+    new = np.zeros(len(order), dtype=bool)
+    new[:1] = True
+    for column in columns:
+        new[1:] |= column[order][1:] != column[order][:-1]
+    return table.take(order[new])
+
+
+def take_over(old: Path, new: Path) -> None:
+    """Put the sketches of an index into another one, as links where the disk allows."""
+    for path in sorted((old / "sketches").glob("*/*")):
+        if path.suffix in (".arrow", ".npy"):
+            _put(path, new / "sketches" / path.parent.name / path.name)
+
+
+def list_units(folder: Path, names: Sequence[str]) -> None:
+    """Write the names of a run's units, by which numbers in SEEN go."""
+    with atomic_path(folder / "units.npy") as partial, partial.open("wb") as handle:
+        np.save(handle, np.array(names, dtype=np.str_))
+
+
+def fill(folder: Path, name: str, partitions: int, old: Path | None) -> None:
+    """Partitions of `keys` or `seen` to which the run added nothing: those of the old index, or empty ones."""
+    whole = old is not None and read_index(old)["partitions"] == partitions
+    for part in range(partitions):
+        target = part_file(folder, name, part)
+        if old is not None and whole:
+            _put(part_file(old, name, part), target)
+        elif not target.exists():
+            write_arrow(target, TABLES[name].empty_table() if old is None else _of_part(old, name, part, partitions))
+
+
+def finish(stage: Path, folder: Path, made: dict[str, Any]) -> list[FileEntry]:
+    """Write index.json: `made`, and a digest of all other files. Gives the index's files for the manifest."""
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != INDEX_FILE]
+    files = [file_entry(stage, path, 0) for path in paths]
+    digest = sha256("".join(entry.sha256 for entry in files).encode()).hexdigest()
+    write_json(folder / INDEX_FILE, made | {"digest": digest})
+    return [*files, file_entry(stage, folder / INDEX_FILE, 0)]
+
+
+def _put(path: Path, target: Path) -> None:
+    """A file of the old index, unless there is one already."""
+    if not target.exists():
+        link_or_copy(path, target)

@@ -1,25 +1,53 @@
-"""Where the two documents of one doc_id come from."""
+"""Where documents come from whose doc_ids may not be: one that stands twice, or in an index already."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..core.errors import ContractError
 from ..core.units import Unit
+from .bands import IDENTITY, of_kind
+from .index import look_up, read_index, sketch_file
+from .tables import join_ids
 
 
 def same_id(doc: int, units: Sequence[Unit], extract: Path) -> ContractError:
     """The error of two documents with one id, of which `doc` is the first half, naming both origins."""
-    found = []
-    for unit in units:
-        path = extract / "documents" / f"{unit.name}.parquet"
-        table = pq.read_table(path, columns=["doc_id", "source", "origin_file", "origin_offset"])
-        rows = table.filter(pc.starts_with(table["doc_id"], f"{doc:016x}")).to_pylist()
-        found += [f"{r['doc_id']} is {r['origin_file']}@{r['origin_offset']} of source {r['source']}" for r in rows]
+    found = [f"{one} is {origin}" for one, origin in _origins(doc, [unit.name for unit in units], extract)]
     return ContractError(
         f"two documents have one doc_id: {'; '.join(found[:2])}", "name each input file in one source, once"
     )
+
+
+def in_index(doc: int, units: Sequence[Unit], extract: Path, index: Path) -> ContractError:
+    """The error of a document that the index has seen. Its old origin: run and unit, the file if the run is there."""
+    [(whole, origin), *_] = _origins(doc, [unit.name for unit in units], extract)
+    seen = look_up(index, of_kind(np.array([doc], dtype=np.uint64), IDENTITY)).to_pylist()
+    [row] = [row for row in seen if row["doc"] == doc]
+    unit = sketch_file(index, row["first"], row["second"]).stem
+    old = f"unit {unit} of the run {read_index(index)['runs'][row['first']]}"
+    before = _origins(doc, [unit], index.parent.parent / "extract")  # of the index's last run
+    [old_id] = join_ids(np.array([doc], dtype=np.uint64), np.array([row["low"]], dtype=np.uint64))
+    old += "".join(f", {there}" for one, there in before if one == old_id)
+    other = "" if old_id == whole else f", there as {old_id}, of which only the first half is compared"
+    return ContractError(
+        f"document {whole}, {origin}, stands in the index {index} already{other}: it was added from {old}",
+        "add documents to an index once: leave out what was added, give a recrawl another source name, or drop "
+        "such documents with --set dedup.known=drop",
+    )
+
+
+def _origins(doc: int, units: Sequence[str], extract: Path) -> list[tuple[str, str]]:
+    """doc_ids that begin with `doc` and where each comes from, in the units that are there."""
+    found = []
+    for path in (extract / "documents" / f"{unit}.parquet" for unit in units):
+        if path.is_file():
+            table = pq.read_table(path, columns=["doc_id", "source", "origin_file", "origin_offset"])
+            rows = table.filter(pc.starts_with(table["doc_id"], f"{doc:016x}")).to_pylist()
+            found += [(r["doc_id"], f"{r['origin_file']}@{r['origin_offset']} of source {r['source']}") for r in rows]
+    return found

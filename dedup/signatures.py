@@ -18,11 +18,11 @@ from ..core.settings_data import Dedup
 from ..core.units import Unit, UnitReport
 from .bands import band_keys, collapse, rows_of
 from .exact import exact_hashes
+from .gone import gone_docs
 from .minhash import signatures
 from .priority import columns_of, priority
 from .shingles import shingles
 from .tables import list_column, signature_schema, split_ids, write_arrow
-from .urls import url_duplicates
 
 TEXT_CHARS = 1 << 24  # characters that are signed at a time: shingles take some 20 bytes of memory for each
 
@@ -69,14 +69,14 @@ def portions(texts: Sequence[str]) -> Iterator[list[str]]:
 
 
 def sign_unit(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
-    """Worker of pass 1. config: extract, the extract stage's folder; urls, that of pass 0; dedup, terms, sources."""
+    """Worker of pass 1. config: extract, the extract stage's folder; gone, those of pass 0; dedup, terms, sources."""
     settings, terms = Dedup.model_validate(config["dedup"]), config["terms"]
     columns = ["doc_id", "text", *columns_of(terms)]
     batches = kept_batches(unit.name, Path(config["extract"]), columns=columns)
     tables = [signature_table(batch, settings, terms, config["sources"]) for batch in batches]
     schema = signature_schema(settings.banding[0], len(terms))
     table = pa.concat_tables([schema.empty_table(), *tables])
-    _, _, stars = collapse(*rows_of(table, url_duplicates(config["urls"])))
+    _, _, stars = collapse(*rows_of(table, gone_docs(config["gone"])))
     files = []
     for name, part in ((f"{unit.name}.arrow", table), (f"stars/{unit.name}.arrow", stars)):
         path = folder / "signatures" / name

@@ -25,11 +25,11 @@ from ..core.settings_data import Dedup
 from ..core.units import Unit, UnitReport
 from .bands import among, banded, partition_of
 from .clusters import components_of
+from .gone import gone_docs
 from .minhash import signatures
 from .shingles import shingles
 from .signatures import portions
 from .tables import EDGE, numbers, read_arrow, sketch_schema, split_ids, write_arrow, write_ranges
-from .urls import url_duplicates
 
 
 def route_edges(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
@@ -46,15 +46,17 @@ def route_edges(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
 
 
 def sketch_unit(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
-    """Worker: the unit's documents that have a candidate. config: extract, urls, dedup, partitions."""
+    """Worker: the unit's documents that have a candidate. config: extract, gone, dedup, partitions."""
     signed = read_arrow(folder / "signatures" / f"{unit.name}.arrow")
     doc = numbers(signed["doc"])
     component, candidate = components_of(folder, doc)
+    gone = gone_docs(config["gone"])
+    candidate &= ~among(doc, gone)  # a known one may be a candidate as the index has it
     rows = np.flatnonzero(candidate)
     part = partition_of(component[rows], config["partitions"])
     rows = rows[np.lexsort((doc[rows], part))]
     # who leaves as an exact copy for certain is compared with nobody
-    compared = np.sort(doc[candidate & banded(signed, url_duplicates(config["urls"]))])
+    compared = np.sort(doc[candidate & banded(signed, gone)])
     table = sketch_table(signed, rows, sketches(unit.name, compared, config))
     path = folder / "sketches" / f"{unit.name}.arrow"
     write_ranges(path, np.sort(part), config["partitions"])
@@ -100,7 +102,7 @@ def distinct(flat: np.ndarray, offsets: np.ndarray) -> list[np.ndarray]:
 def sketch_table(signed: pa.Table, rows: np.ndarray, found: dict[int, np.ndarray]) -> pa.Table:
     """SKETCH rows of some rows of a SIGNATURE table; documents that were not sketched have an empty one."""
     none = np.zeros(0, dtype=np.uint32)
-    taken = signed.select(["doc", "doc_low", "priority"]).take(rows).combine_chunks()
+    taken = signed.select(["doc", "doc_low", "exact", "priority"]).take(rows).combine_chunks()
     values = [found.get(one, none) for one in numbers(taken["doc"]).tolist()]
     offsets = np.concatenate([[0], np.cumsum([len(one) for one in values])]).astype(np.int64)
     schema = sketch_schema(signed.schema.field("priority").type.list_size)

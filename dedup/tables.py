@@ -63,6 +63,7 @@ def sketch_schema(terms: int) -> pa.Schema:
         [
             number("doc"),
             number("doc_low"),
+            _list("exact", pa.uint64(), 2),
             _list("priority", pa.uint64(), terms),
             _list("sketch", pa.uint32()),  # sorted hashes of its shingles, or its signature, or empty
         ]
@@ -78,8 +79,8 @@ FATE = pa.schema(
         pa.field("similarity", pa.float64()),  # to the one that stays, where it was measured
     ]
 )
-REASONS = ("kept", "exact_duplicate", "minhash_duplicate", "url_duplicate", "quarantined")
-KEPT, EXACT_DUPLICATE, MINHASH_DUPLICATE, URL_DUPLICATE, QUARANTINED = range(5)
+REASONS = ("kept", "exact_duplicate", "minhash_duplicate", "url_duplicate", "quarantined", "known_document")
+KEPT, EXACT_DUPLICATE, MINHASH_DUPLICATE, URL_DUPLICATE, QUARANTINED, KNOWN_DOCUMENT = range(6)
 
 
 def write_arrow(target: Path, table: pa.Table) -> None:

@@ -158,12 +158,15 @@ def _sample(paths: Iterable[Path]) -> list[dict[str, Any]]:
 
 
 def _texts(run: Run, ids: set[str], halves: set[str]) -> dict[str, str]:
-    """Texts of documents, by doc_id, and by its first half."""
+    """Texts of documents, by doc_id, and by its first half; not of those that the index knows, perhaps with others."""
     found = {}
     for unit in extracted_units(run.need("extract")):
+        left = pq.read_table(run.stage("dedup") / "dropped" / f"{unit.name}.parquet", columns=["doc_id", "reason"])
+        known = {row["doc_id"] for row in left.to_pylist() if row["reason"] == "known_document"}
         for batch in uncut_batches(unit.name, run.stage("extract"), [], ["doc_id", "text"]):
             ids_here = strings(batch["doc_id"])
-            rows = [at for at, name in enumerate(ids_here) if name in ids or name[:16] in halves]
+            wanted = ((name in ids or name[:16] in halves) and name not in known for name in ids_here)
+            rows = [at for at, one in enumerate(wanted) if one]
             for at, text in zip(rows, strings(batch["text"].take(pa.array(rows, type=pa.int64()))), strict=True):
                 found[ids_here[at]] = found[ids_here[at][:16]] = text
     return found

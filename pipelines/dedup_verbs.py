@@ -12,6 +12,9 @@ def _add(verb: Verb) -> None:
     parser = verb("dedup", "deduplicate a run against the index of an earlier one", _run_add)
     parser.add_argument("--index", required=True, type=Path, metavar="I", help="RUN/dedup/index of an earlier run")
     parser.add_argument("--add", required=True, metavar="NEW", help="folder of the run with the new documents")
+    parser.add_argument(
+        "--known", choices=("refuse", "drop"), help="documents whose doc_id the index has; else as the run"
+    )
     parser.add_argument("--no-write", action="store_true", help="write no index that holds the new documents too")
 
 
@@ -22,7 +25,7 @@ def _run_add(options: argparse.Namespace) -> int:
     from .summary import print_table
 
     values = (f"dedup.index={options.index.absolute()}", f"dedup.write_index={str(not options.no_write).lower()}")
-    run = Run.open(options.add, values)
+    run = Run.open(options.add, (*values, *((f"dedup.known={options.known}",) if options.known else ())))
     stages = [stage for stage in all_stages(run.recipe) if stage.name in ("crawl", "extract", "dedup")]
     execute(run, stages)
     print_table(run, [stage.name for stage in stages])

@@ -74,6 +74,9 @@ def test_adding_by_the_command_line(local_ray: None, recipes: Path, capsys: pyte
     assert "stands in the index" in refused and "fix: add documents to an index once" in refused
     assert read_manifest(Path("runs/january/dedup")) == manifest, "found late, and what was finished is still there"
     assert Path(index, "index.json").exists()
+    added = ["dedup", "--index", "runs/february/dedup/index", "--add", "runs/january", "--no-write", "--known", "drop"]
+    assert main(added) == 0
+    assert read_manifest(Path("runs/january/dedup")).counters["dropped.known_document"] == 40
 
 
 def test_adding_refuses_what_does_not_fit(local_ray: None, recipes: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,7 @@ from crawl2chat.dedup.bands import (
     MINHASH,
     band_keys,
     collapse,
+    first_of_equals,
     members,
     partition_of,
     rows_of,
@@ -78,6 +79,31 @@ def test_rows_of_documents() -> None:
     edges = collapse(keys, docs)[2].to_pylist()
     met = sorted((edge["left"], edge["right"], edge["key"] & 3) for edge in edges)
     assert met == [(7, 10, EXACT), *[(9, 10, MINHASH)] * 3]
+
+
+def test_a_forged_exact_key_hides_no_bands() -> None:
+    """Two texts of one key: both send their bands, as all 128 bits decide which texts are equal."""
+    table = signed([f"one two three four five {last}" for last in "ab"], [f"{n << 64:032x}" for n in (7, 8)], Dedup())
+    same = {"exact": list_column(np.array([[5, 1], [5, 2]], dtype=np.uint64))}
+    forged = pa.Table.from_pydict({name: same.get(name, table[name]) for name in table.column_names}, table.schema)
+    keys, docs = rows_of(forged)
+    kinds = keys & np.uint64(3)
+    assert len(set(keys[kinds == EXACT].tolist())) == 1
+    assert set(docs[kinds == MINHASH].tolist()) == {7, 8}
+
+
+def test_first_of_equal_hashes_against_a_plain_grouping() -> None:
+    """Few values, so that one half is often equal alone; and no such case."""
+    for halves in (
+        GENERATOR.integers(0, 9, (500, 2), dtype=np.uint64),
+        np.repeat(np.arange(300), 2).reshape(-1, 2)[::-1],
+    ):
+        hashes = np.concatenate([halves, halves]).astype(np.uint64)
+        first: dict[tuple[int, ...], int] = {}
+        for at, row in enumerate(hashes.tolist()):
+            first.setdefault(tuple(row), at)
+        assert sorted(first_of_equals(hashes).tolist()) == sorted(first.values())
+    assert len(first_of_equals(np.zeros((0, 2), dtype=np.uint64))) == 0
 
 
 def test_collapse_against_a_plain_grouping() -> None:

@@ -35,7 +35,13 @@ def decided(
     keys, nodes = (np.array(column) for column in zip(*rows, strict=True))
     doc = np.arange(1, count + 1).astype(np.uint64)
     lists = pa.array([sorted(one) for one in sets], type=sketch_schema(1).field("sketch").type)
-    columns = {"doc": doc, "doc_low": doc, "priority": list_column(np.zeros((count, 1), dtype=np.uint64))}
+    exact = list_column(np.array([(0, 7 if at in equal else 100 + at) for at in range(count)], dtype=np.uint64))
+    columns = {
+        "doc": doc,
+        "doc_low": doc,
+        "exact": exact,
+        "priority": list_column(np.zeros((count, 1), dtype=np.uint64)),
+    }
     found = pa.Table.from_pydict({**columns, "sketch": lists}, schema=sketch_schema(1))
     settings = Dedup.model_validate({"threshold": 0.55, "verify": verify, "gates": {"giant_cluster": limit}})
     fates, _, counters = decide(keys.astype(np.uint64), nodes, found, np.arange(count) < old, settings)

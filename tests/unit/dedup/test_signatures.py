@@ -34,7 +34,7 @@ def write_unit(folder: Path, texts: pa.Array) -> None:
 
 
 def sign(tmp_path: Path) -> pa.Table:
-    config = {"extract": str(tmp_path), "dedup": Dedup().model_dump(), "terms": TERMS, "sources": ["web"], "urls": None}
+    config = {"extract": str(tmp_path), "dedup": Dedup().model_dump(), "terms": TERMS, "sources": ["web"], "gone": []}
     report = sign_unit(Unit(name="web-00000"), tmp_path / "out", config)
     table = read_arrow(tmp_path / "out" / "signatures" / "web-00000.arrow")
     assert report.counters == {"documents": table.num_rows}

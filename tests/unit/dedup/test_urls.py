@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
-from crawl2chat.dedup.urls import normalise_url, url_keys
+from crawl2chat.dedup.urls import normalise_url, url_hashes
 
 
 @pytest.mark.parametrize(
@@ -22,7 +23,8 @@ def test_normal_form(url: str, expected: str | None) -> None:
     assert normalise_url(url) == expected
 
 
-def test_what_is_no_url_has_no_key() -> None:
-    keys, has = url_keys(["http://a.org/", "", "https://A.org", "http://a.org/b"])
+def test_what_is_no_url_has_no_hash() -> None:
+    hashes, has = url_hashes(["http://a.org/", "", "https://A.org", "http://a.org/b"])
     assert has.tolist() == [True, False, True, True]
-    assert keys[0] == keys[1] != keys[2]
+    assert hashes.shape == (3, 2) and hashes.dtype == np.uint64
+    assert (hashes[0] == hashes[1]).all() and (hashes[0] != hashes[2]).all()
