@@ -55,7 +55,7 @@ def test_edited_pages_have_their_words_from_pages(module: Any) -> None:
     dice = random.Random(4)
     pages = [
         "\n".join(" ".join(f"p{page}x{line}x{at}" for at in range(dice.randrange(6, 12))) for line in range(60))
-        for page in range(30)
+        for page in range(100)
     ]
     texts, pairs, similarity = edited.edited_pairs(pages, settings, 4)
     assert len(pairs) == len(similarity) == 4 * 15 == len(texts) // 2
@@ -72,8 +72,10 @@ def test_a_difference_without_a_cause_is_not_explained(module: Any, tmp_path: Pa
     pytest.importorskip("datatrove", reason="datatrove is absent: pip install 'crawl2chat[bench]'")
     corpus, sides, differences = module("_dedup_corpus"), module("_dedup_sides"), module("_dedup_differences")
     settings = {"bands": 14, "rows": 8, "ngram": 5, "seed": 1, "threshold": 0.8}
-    lines = [" ".join(f"p{page}x{at}" for at in range(120)) for page in range(40)]
-    copies = [line.replace(f"p{page}x60", "changed") for page, line in enumerate(lines[:10])]
+    dice = random.Random(6)
+    words = ["".join(dice.choice("aeioulmnrst") for _ in range(7)) for _ in range(500)]  # theirs takes digits for equal
+    lines = [" ".join(dice.choice(words) for _ in range(120)) for _ in range(40)]
+    copies = [line[: len(line) // 2] + line[len(line) // 2 + 1 :] for line in lines[:10]]
     run = corpus.make_run(tmp_path, "small", settings)
     corpus.give_texts(run, [*lines, *copies, "too short", "too short"], units=2)
     for side in (sides.plain, sides.datatrove):
