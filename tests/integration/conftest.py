@@ -1,4 +1,4 @@
-"""A small run of the tiny recipe, made once by the command line; runs with a test's own texts; pages in 25 languages."""
+"""A small run of the tiny recipe, made once by the command line; runs with a test's texts; pages in 25 languages."""
 
 from __future__ import annotations
 
