@@ -6,6 +6,8 @@ passages of real documents, put together anew by the document's number, so that 
 
 from __future__ import annotations
 
+import gzip
+import json
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -205,3 +207,24 @@ def default_texts(documents: Path) -> list[str]:
     """Without a corpus: the pages of ../shared/data, and the documents of a folder."""
     warcs = [SHARED / "data" / "trafilatura-eval" / "pages.warc.gz", DEBIAN]
     return [*real_documents(warcs, 1 << 30), *read_documents(documents)]
+
+
+def shared_texts(wanted: int) -> list[str]:
+    """So many real documents of ../shared/data: all its web pages, then passages of Wikipedia that some share.
+
+    Pages: Debian's in 25 languages, those of trafilatura's evaluation, of real crawlers' WARC files, of C4, DCLM and
+    Dolma. The rest are the passages of BoolQ's questions, of which several can have one passage or a part of it.
+    """
+    data = SHARED / "data"
+    names = [
+        "aut-example",
+        "dolma-sample-0000",
+        "dolma-sample-0001",
+        "pywb-iana",
+        "resiliparse-warcfile",
+        "ukwa-govuk-1",
+    ]
+    crawled = real_documents([data / "warc-samples" / f"{name}.warc.gz" for name in names], 1 << 30)
+    passages_of = gzip.decompress((data / "eval-tasks" / "boolq_val.jsonl.gz").read_bytes()).decode()
+    rest = [json.loads(line)["passage"] for line in passages_of.splitlines()]
+    return [*default_texts(data / "web-text-samples"), *crawled, *rest][:wanted]

@@ -34,8 +34,9 @@ def edited_pairs(
         if not any(missing.values()):
             break
         page = pages[number % len(pages)]
-        # shares for the bins that still miss pairs: an edit of a share f leaves about (1-f)/(1+f) alike
-        aim = (dice.choice([at for at, left in missing.items() if left]) + dice.random()) / 20
+        # an edit of a share f leaves about (1-f)/(1+f) alike, and less where paragraphs are short
+        place = dice.choice([at for at, left in missing.items() if left])
+        aim = min((place + 4 * dice.random()) / 20, 0.995)
         changed = _edit(page, pieces, (1 - aim) / (1 + aim), dice)
         one, other = plain_shingles("\n".join(page), settings), plain_shingles(changed, settings)
         similarity = len(one & other) / max(1, len(one | other))

@@ -20,19 +20,19 @@ Figures = dict[str, Any]
 ASSUMED = {"documents": 10**10, "nodes": 100, "cores": 64, "candidates": 0.5, "disk": 1e9}  # disk: bytes/s of a node
 MB, GB, TB = 1e6, 1e9, 1e12
 
-PASSES = {  # functions of the stage: pass, what is counted
-    "sign_unit": ("signatures", "documents"),
-    "meet_edges": ("edges: the shuffle", "rows"),
-    "join_forests": ("components: forests", "edges"),
+PASSES = {  # where its records or files are: pass, what is counted
+    "signatures": ("signatures", "documents"),
+    "shuffle of edges": ("edges: the shuffle", "rows"),
+    "forests": ("components: forests", "edges"),
     "stars": ("components: all star rounds", "edges"),
-    "route_edges": ("edges by partition", "edges"),
-    "sketch_unit": ("sketches", "candidates"),
-    "decide_part": ("fates", "candidates"),
-    "write_unit": ("ledgers", "documents"),
-    "index_unit": ("index: sketches", "kept"),
-    "meet_keys": ("index: the shuffle", "index rows"),
+    "routed": ("edges by partition", "edges"),
+    "sketches": ("sketches", "candidates"),
+    "fates": ("fates", "candidates"),
+    "units": ("ledgers", "documents"),
+    "index-units": ("index: sketches", "kept"),
+    "shuffle of index": ("index: the shuffle", "index rows"),
 }
-_STARS = ("spread", "star", "settle")
+_STARS = ("stars", "components")  # all rounds, and their end
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,11 @@ def counts(run: Path, figures: Figures, passes: Passes) -> dict[str, int]:
     return {
         "documents": figures["documents"],
         "kept": figures["kept"],
-        "rows": passes.rows["meet_edges"],
+        "rows": passes.rows["shuffle of edges"],
         "edges": stars + passes.edges,
         "candidates": sum(read_arrow(path).num_rows for path in folder.glob("sketches/*.arrow")),
         "compared": figures["counters"]["compared_pairs"],
-        "index rows": passes.rows.get("meet_keys", 0),
+        "index rows": passes.rows.get("shuffle of index", 0),
         "star rounds": len(list(folder.glob("stars/*"))),
         "text bytes": sum(path.stat().st_size for path in texts),
     }
@@ -89,7 +89,7 @@ def on_disk(folder: Path) -> dict[str, int]:
         if path.is_file() and status.st_ino not in seen:
             seen.add(status.st_ino)
             parts = path.relative_to(folder).parts
-            two = parts[0] in ("index", "signatures") and parts[1] in ("keys", "sketches", "stars")
+            two = parts[0] in ("index", "signatures") and len(parts) > 2 and parts[1] != "units"
             kind = "/".join(parts[: 2 if two else 1]) if len(parts) > 1 else "single files"
             found[kind] = found.get(kind, 0) + status.st_size
     return found
@@ -141,20 +141,20 @@ def plan(pages: Side, synthetic: Side, ray: Side, cores: int, full: Figures, ban
         "star rounds": candidates * synthetic.each("stars", "candidates"),
         "sketches": candidates * pages.each("sketches", "candidates"),
         "ledgers": count * sum(pages.each(kind, "documents") for kind in ("clusters", "dropped")),
-        "index": count * sum(pages.each(f"index/{kind}", "documents") for kind in ("keys", "sketches")),
+        "index": count * sum(pages.each(kind, "documents") for kind in pages.disk if kind.startswith("index/")),
     }
     hours = {
-        "signatures": (count, pages.rate("sign_unit")),
-        "the shuffle": (rows, ray.rate("meet_edges", cores)),
+        "signatures": (count, pages.rate("signatures")),
+        "the shuffle": (rows, ray.rate("shuffle of edges", cores)),
         "components": (candidates * per["edges"], synthetic.rate("stars")),
-        "edges by partition": (candidates * per["edges"], synthetic.rate("route_edges")),
-        "sketches": (candidates, pages.rate("sketch_unit")),
-        "fates": (candidates, pages.rate("decide_part")),
-        "ledgers": (count, pages.rate("write_unit")),
-        "index: sketches": (count * pages.counted["kept"] / pages.counted["documents"], pages.rate("index_unit")),
+        "edges by partition": (candidates * per["edges"], synthetic.rate("routed")),
+        "sketches": (candidates, pages.rate("sketches")),
+        "fates": (candidates, pages.rate("fates")),
+        "ledgers": (count, pages.rate("units")),
+        "index: sketches": (count * pages.counted["kept"] / pages.counted["documents"], pages.rate("index-units")),
         "index: the shuffle": (
             count * pages.counted["index rows"] / pages.counted["documents"],
-            ray.rate("meet_keys", cores),
+            ray.rate("shuffle of index", cores),
         ),
     }
     text = count * pages.counted["text bytes"] / pages.counted["documents"]
@@ -222,9 +222,9 @@ def print_rates(
     table = plan(pages, synthetic, ray, cores, full, bands)
     print_table(["", "from", "figure"], table)
     return {
-        "signed_per_s": pages.rate("sign_unit"),
-        "shuffled_rows_per_s": ray.rate("meet_edges", cores),
-        "sketched_per_s": pages.rate("sketch_unit"),
+        "signed_per_s": pages.rate("signatures"),
+        "shuffled_rows_per_s": ray.rate("shuffle of edges", cores),
+        "sketched_per_s": pages.rate("sketches"),
         "partition_mb": full["mb"],
     }
 

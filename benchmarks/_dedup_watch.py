@@ -12,27 +12,41 @@ from typing import Any
 
 
 class Passes:
-    """Of each pass of the stage, by the function that does its work: seconds, and of a shuffle rows and edges."""
+    """Of each pass, by the folder of its records or its files: seconds; of the shuffles rows and edges."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self.rows: dict[str, int] = {}
         self.edges = 0
 
-    def clocked(self, way: Callable[..., Any], place: int) -> Callable[..., Any]:
-        """The stage's way to run a pass, of which the function stands at this place of the arguments."""
+    def map(self, way: Callable[..., Any]) -> Callable[..., Any]:
+        """core.unit_map.map_units, with a clock."""
 
         def run(*given: Any, **named: Any) -> Any:
-            name = getattr(given[place], "func", given[place]).__name__
-            began = time.perf_counter()
-            reports = way(*given, **named)
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
-            for report in reports if name.startswith("meet") else ():
-                self.rows[name] = self.rows.get(name, 0) + report["rows"]
-                self.edges += report.get("edges", 0)
+            name = named["records"].split("/")[0]
+            with self._clock(name):
+                return way(*given, **named)
+
+        return run
+
+    def shuffle(self, way: Callable[..., Any]) -> Callable[..., Any]:
+        """dedup.shuffle_stage.shuffle, with a clock and counts."""
+
+        def run(units: Any, partitions: int, rows: Any, meet: Any, folder: Path, progress: Any) -> Any:
+            name = "shuffle of " + (folder.name if folder.parent.name == "dedup" else folder.parent.name)
+            with self._clock(name):
+                reports = way(units, partitions, rows, meet, folder, progress)
+            self.rows[name] = self.rows.get(name, 0) + sum(report["rows"] for report in reports)
+            self.edges += sum(report.get("edges", 0) for report in reports)
             return reports
 
         return run
+
+    @contextmanager
+    def _clock(self, name: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
 
 
 @contextmanager
@@ -41,7 +55,7 @@ def watched() -> Iterator[Passes]:
     from crawl2chat.dedup import dedup_stage
 
     passes, before = Passes(), (dedup_stage.map_units, dedup_stage.shuffle)
-    dedup_stage.map_units, dedup_stage.shuffle = passes.clocked(before[0], 0), passes.clocked(before[1], 3)
+    dedup_stage.map_units, dedup_stage.shuffle = passes.map(before[0]), passes.shuffle(before[1])
     try:
         yield passes
     finally:

@@ -1,4 +1,4 @@
-"""A small run of the tiny recipe, made once by the command line, for the tests that look at a finished run."""
+"""A small run of the tiny recipe, made once by the command line; runs with a test's texts; pages in 25 languages."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -147,3 +148,34 @@ def _document(number: int, default: str, *of: str) -> dict[str, Any]:
     names = {"doc_id": doc_id(source, key), "url": f"http://example.org/{key}", "source": source, "title": ""}
     origin = {"origin_file": "pages.jsonl", "origin_offset": number}
     return {**names, "date": "", "lang": "en", "lang_score": 1.0, "text": text, **origin}
+
+
+@pytest.fixture(scope="session")
+def pages(shared_data: Path) -> list[tuple[str, str]]:
+    """526 documentation pages in 25 languages, among them many copies and near-copies: (URL, text)."""
+    from fastwarc.warc import ArchiveIterator
+    from resiliparse.extract.html2text import extract_plain_text
+
+    found = []
+    with (shared_data / "debian-multilang-html" / "pages.warc.gz").open("rb") as stream:
+        for record in ArchiveIterator(stream):
+            html = record.reader.read().decode("utf-8", "replace")
+            found.append((record.headers["WARC-Target-URI"], extract_plain_text(html, main_content=True)))
+    assert len(found) == 526
+    return found
+
+
+@pytest.fixture(scope="session")
+def edited(pages: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The pages, and each again with a share of its words replaced, at every similarity: some 2,600 documents."""
+    generator = np.random.default_rng(23)
+    found = list(pages)
+    for url, text in pages:
+        words = text.split()
+        for number, share in enumerate((0.005, 0.01, 0.02, 0.03, 0.05)):
+            changed = [
+                f"w{at}" if one < share / 2 else word
+                for at, (word, one) in enumerate(zip(words, generator.random(len(words)), strict=True))
+            ]
+            found.append((f"{url}?{number}", " ".join(changed)))
+    return found

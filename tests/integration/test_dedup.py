@@ -1,22 +1,17 @@
-"""The stage `dedup` on Ray: real pages against brute force, the same result in any layout, adding, resuming, gates."""
+"""The stage `dedup` on Ray: ledgers and counters, the same result in any layout, resuming, URLs, odd texts."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import nullcontext
-from itertools import combinations
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from crawl2chat.core.banding import collision_probability
 from crawl2chat.core.documents import extracted_units, kept_batches
-from crawl2chat.core.errors import ContractError, InputError, StageError
+from crawl2chat.core.errors import ContractError
 from crawl2chat.core.manifest import FILE_NAME, Manifest
 from crawl2chat.core.run import Run
 from crawl2chat.core.schema import CLUSTER, DROPPED, doc_id
@@ -24,43 +19,10 @@ from crawl2chat.core.settings_data import Dedup
 from crawl2chat.core.stage import bring_up_to_date
 from crawl2chat.dedup.dedup_stage import DEDUP
 from crawl2chat.dedup.gates import plain_shingles
-from crawl2chat.dedup.tables import read_arrow
-from crawl2chat.pipelines.dedup_report import report
 
 pytestmark = pytest.mark.ray
 Make = Callable[..., Run]
 Documents = list[tuple[str, str]]
-
-
-@pytest.fixture(scope="module")
-def pages(shared_data: Path) -> Documents:
-    """526 documentation pages in 25 languages, among them many copies and near-copies: (URL, text)."""
-    from fastwarc.warc import ArchiveIterator
-    from resiliparse.extract.html2text import extract_plain_text
-
-    found = []
-    with (shared_data / "debian-multilang-html" / "pages.warc.gz").open("rb") as stream:
-        for record in ArchiveIterator(stream):
-            html = record.reader.read().decode("utf-8", "replace")
-            found.append((record.headers["WARC-Target-URI"], extract_plain_text(html, main_content=True)))
-    assert len(found) == 526
-    return found
-
-
-@pytest.fixture(scope="module")
-def edited(pages: Documents) -> Documents:
-    """The pages, and each again with a share of its words replaced, at every similarity: some 2,600 documents."""
-    generator = np.random.default_rng(23)
-    found = list(pages)
-    for url, text in pages:
-        words = text.split()
-        for number, share in enumerate((0.005, 0.01, 0.02, 0.03, 0.05)):
-            changed = [
-                f"w{at}" if one < share / 2 else word
-                for at, (word, one) in enumerate(zip(words, generator.random(len(words)), strict=True))
-            ]
-            found.append((f"{url}?{number}", " ".join(changed)))
-    return found
 
 
 def dedup(run: Run) -> Manifest:
@@ -75,52 +37,6 @@ def table(run: Run, name: str) -> pa.Table:
 def fates(run: Run) -> set[tuple[str, str, str]]:
     """Every dropped document, why, and for whose sake."""
     return {(row["doc_id"], row["reason"], row["detail"]) for row in table(run, "dropped").to_pylist()}
-
-
-def jaccards(documents: Documents) -> dict[tuple[str, str], float]:
-    """Similarity of all pairs that have a shingle in common, by sets of tuples of words."""
-    sets = {doc_id("web", url): plain_shingles(text, Dedup()) for url, text in documents}
-    holders = defaultdict(list)
-    for one, shingles in sets.items():
-        for shingle in shingles:
-            holders[shingle].append(one)
-    common = Counter(pair for group in holders.values() for pair in combinations(sorted(group), 2))
-    return {(a, b): shared / (len(sets[a]) + len(sets[b]) - shared) for (a, b), shared in common.items()}
-
-
-@pytest.mark.slow
-def test_real_pages_against_brute_force(local_ray: None, extracted: Make, edited: Documents) -> None:
-    """Recall at the threshold, and precision 1: every pair's similarity by sets of words themselves."""
-    run = extracted("real", edited, units=3)
-    manifest = dedup(run)
-    bands, rows = manifest.facts["bands"], manifest.facts["rows"]
-    assert collision_probability(0.8, bands, rows) >= 0.99 > collision_probability(0.8, bands - 1, rows)
-    similar = jaccards(edited)
-    gone = {one: (reason, kept) for one, reason, kept in fates(run)}
-    near = {one: kept for one, (reason, kept) in gone.items() if reason == "minhash_duplicate"}
-    assert len(near) > 800
-    assert all(similar[min(one, kept), max(one, kept)] >= 0.8 for one, kept in near.items())  # precision 1.0
-    assert not {kept for _, kept in gone.values()} & set(gone)
-    left = [pair for pair, s in similar.items() if s >= 0.8 and pair[0] not in gone and pair[1] not in gone]
-    found = sum(s >= 0.8 for s in similar.values())
-    assert len(left) <= 0.01 * found, f"{len(left)} of {found} similar pairs are both still there"
-    measured = manifest.facts["precision"]
-    assert measured["similar"] == measured["pairs"] == 200 and measured["low"] > 0.97
-    values = table(run, "dropped").to_pylist()
-    assert all(
-        row["value"] == pytest.approx(similar[min(p), max(p)])
-        for row in values
-        if (p := (row["doc_id"], row["detail"])) and row["value"] is not None
-    )
-
-    found = report(run, top=2)  # the S-curve: pairs that were compared, signed with other seeds
-    points = found["curve"]
-    assert len(points) >= 4 and {round(point["similarity"], 1) for point in points} >= {0.6, 0.7, 0.8, 0.9}
-    for point in points:
-        assert abs(point["measured"] - point["theory"]) < 4 * point["error"] + 1e-3, point
-    assert found["top"][0]["members"] == manifest.counters["largest_cluster"] >= found["top"][1]["members"] > 1
-    assert all(line[0] in "+-" for one in found["top"] for line in one["diff"])
-    assert found["sources"] == [["web", len(edited), len(gone), round(len(gone) / len(edited), 4)]]
 
 
 def test_ledger_clusters_and_counters_agree(local_ray: None, extracted: Make, pages: Documents) -> None:
@@ -195,94 +111,6 @@ def test_a_killed_attempt_continues_to_the_same_bytes(local_ray: None, extracted
     assert not list(folder.rglob("*.partial"))
 
 
-@pytest.mark.slow
-def test_adding_gives_what_all_at_once_gives(local_ray: None, extracted: Make, edited: Documents) -> None:
-    """Three runs that add to each other against one, whose priority puts the sources in the order of the runs."""
-    thirds = [edited[first::3] for first in range(3)]
-    rule = {"priority": ["source", "-length", "doc_id"], "write_index": True}
-    index, kept, dropped = None, set[str](), set[tuple[str, str, str]]()
-    for number, third in enumerate(thirds):
-        run = extracted(f"add-{number}", third, units=2, source=f"s{number}", dedup=rule | {"index": index})
-        dedup(run)
-        index = str(run.stage("dedup") / "index")
-        dropped |= fates(run)
-        kept |= {doc_id(f"s{number}", key) for key, _ in third} - {one for one, _, _ in fates(run)}
-    names = [f"s{number}" for number in range(3)]
-    sources = {doc_id(name, key): name for name, third in zip(names, thirds, strict=True) for key, _ in third}
-    both = [(name, key, text) for name, third in zip(names, thirds, strict=True) for key, text in third]
-    once = extracted("once", both, units=4, source=names, dedup={"priority": rule["priority"]})
-    dedup(once)
-    assert fates(once) == dropped and len(dropped) > 1000
-    across = [sources[one] != sources[survivor] for one, _, survivor in dropped]
-    assert sum(across) > 300 and len(kept) == len(edited) - len(dropped)
-    documents = json.loads((Path(index or "") / "index.json").read_text())["documents"]
-    assert documents == len(kept)
-
-    wrong = extracted("wrong", thirds[0][:20], dedup={"index": index, "priority": rule["priority"], "ngram": 4})
-    with pytest.raises(ContractError, match=r"was made with ngram=5, the recipe has ngram=4"):
-        dedup(wrong)
-    twice = extracted("again", thirds[0], source="s0", dedup=rule | {"index": index})
-    with pytest.raises(ContractError, match="stands in the index"):
-        dedup(twice)
-
-
-def test_adding_little_keeps_all_of_an_index(local_ray: None, extracted: Make, pages: Documents) -> None:
-    """Many partitions, to most of which one document adds nothing; copies of all documents leave afterwards."""
-    some, one = pages[:30], pages[30:31]
-    rule: dict[str, Any] = {"write_index": True, "gates": {"max_removed": 1.0}}
-    first = extracted("first", some, dedup=rule | {"partitions": 128})
-    dedup(first)
-    before = first.stage("dedup") / "index"
-    second = extracted("second", one, units=1, source="one", dedup=rule | {"index": str(before)})
-    dedup(second)
-    after = second.stage("dedup") / "index"
-    files = [sorted(folder.glob("*/part-*.arrow")) for folder in (before, after)]
-    assert [len(some) for some in files] == [256, 256]
-    keys = [{(row["key"], row["doc"]) for path in some for row in read_arrow(path).to_pylist()} for some in files]
-    assert len(keys[0]) > 300 and keys[0] < keys[1]
-    kept = len(some) - len(fates(first))
-    copies = extracted("copies", some, source="later", dedup=rule | {"index": str(after)})
-    assert dedup(copies).counters["documents"] == 0 and kept > 20
-
-    itself = second.recipe.model_copy(update={"dedup": Dedup.model_validate(rule | {"index": str(after)})})
-    with pytest.raises(InputError, match="which this run itself writes anew"):
-        dedup(Run(itself))
-    assert (after / "index.json").exists()
-
-
-def test_gates_stop_the_stage_with_the_evidence(local_ray: None, extracted: Make, pages: Documents) -> None:
-    """Too many removed, chains that are no copies, and a cluster that is too large; then with the switch."""
-    texts = [text for _, text in pages[:40]]
-    many = [(f"{copy}-{at}", text) for copy in range(12) for at, text in enumerate(texts)]
-    run = extracted("many", many)
-    with pytest.raises(
-        StageError, match=r"removes 4\d\d of 480 documents of source web[\s\S]*dedup.gates.max_removed="
-    ):
-        dedup(run)
-    assert not (run.stage("dedup") / FILE_NAME).exists()
-    switched = run.recipe.model_copy(update={"dedup": Dedup.model_validate({"gates": {"max_removed": 1.0}})})
-    assert dedup(Run(switched)).counters["dropped"] > 430
-
-    chain = [(f"{at:03}", chained(at)) for at in range(100)]
-    loose = {"verify": "none", "bands": 40, "rows": 2}
-    with pytest.raises(StageError, match=r"precision of 0.0\d to 0.\d\d, below dedup.gates.min_precision=0.5"):
-        dedup(extracted("chain", chain, dedup=loose | {"gates": {"max_removed": 1.0}}))
-
-    giant = extracted("giant", [*chain, ("copy", chained(7))], dedup=loose | {"gates": {"giant_cluster": 50}})
-    manifest = dedup(giant)
-    assert manifest.counters["quarantined"] == 100 and manifest.counters["documents"] == 100
-    assert [reason for _, reason, _ in fates(giant)] == ["exact_duplicate"]
-    [listed] = json.loads((giant.stage("dedup") / "quarantined.json").read_text())
-    assert listed["members"] == 100 and len(listed["first_halves_of_doc_ids"]) == 10
-    marked = [row for row in table(giant, "clusters").to_pylist() if row["cluster"] == listed["best"]]
-    assert len(marked) >= 100 and sum(row["keep"] for row in marked) >= 100
-
-
-def chained(at: int) -> str:
-    """Neighbours have four fifths of their words in common, others less, those far from each other none."""
-    return " ".join(f"word{number}" for number in range(20 * at, 20 * at + 200))
-
-
 def test_signatures_verify_within_their_error(local_ray: None, extracted: Make, pages: Documents) -> None:
     """No pair leaves four standard errors, sqrt(s(1-s)/hashes), below the threshold; nearly the same documents do."""
     run, exact = (extracted(name, pages, dedup={"verify": name}) for name in ("signature", "jaccard"))
@@ -296,6 +124,11 @@ def test_signatures_verify_within_their_error(local_ray: None, extracted: Make, 
             assert row["value"] >= 0.8
     assert len({one for one, _, _ in fates(run)} ^ {one for one, _, _ in fates(exact)}) < 12
     assert manifest.facts["precision"]["pairs"] > 10
+
+
+def chained(at: int) -> str:
+    """Neighbours have four fifths of their words in common, others less, those far from each other none."""
+    return " ".join(f"word{number}" for number in range(20 * at, 20 * at + 200))
 
 
 def test_chains_are_cut(local_ray: None, extracted: Make) -> None:

@@ -75,7 +75,5 @@ def test_a_run_without_documents_has_an_empty_report(
         assert "16 bands of 6 rows" in capsys.readouterr().out
         assert run_report(run, top=3, as_json=True) == 0
         printed = json.loads(capsys.readouterr().out)
-        assert {name: printed[name] for name in ("sizes", "sources", "curve", "top")} == dict.fromkeys(
-            ("sizes", "sources", "curve", "top"), []
-        )
+        assert [printed[name] for name in ("sizes", "sources", "curve", "top")] == [[], [], [], []]
         assert printed["precision"]["pairs"] == 0
