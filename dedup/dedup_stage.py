@@ -85,7 +85,7 @@ class _Passes:
         self.units = extracted_units(ctx.inputs["extract"])
         self.names = [unit.name for unit in self.units]
         self.index = self.settings.index
-        self.before = read_index(Path(self.index)) if self.index else {"documents": 0, "partitions": 2, "runs": []}
+        self.before = read_index(Path(self.index)) if self.index else {"documents": 0, "partitions": 2, "runs": 0}
         passes = {"known": bool(self.index) and self.settings.known == "drop", "urls": self.settings.url}
         self.gone = [str(self.folder / name) for name, asked in passes.items() if asked]
         self.config = _config(ctx.recipe) | {"extract": str(self.extract), "gone": self.gone, "index": self.index}
@@ -191,10 +191,10 @@ class _Passes:
         folder, old, runs = self.folder / "index", Path(self.index) if self.index else None, self.before["runs"]
         if old is not None:
             take_over(old, folder)
-        list_units(folder / "sketches" / f"{len(runs):03d}", self.names)
-        reports = self.map(index_unit, self.units, self.config | {"run": len(runs)}, "index-units")
+        list_units(folder / "sketches" / f"{runs:03d}", self.names)
+        reports = self.map(index_unit, self.units, self.config | {"run": runs}, "index-units")
         extract = self.extract if self.settings.url else None
-        seen = partial(seen_rows, extract=extract, run=len(runs), units=self.names)
+        seen = partial(seen_rows, extract=extract, run=runs, units=self.names)
         for name, rows in (("keys", key_rows), ("seen", seen)):
             meet = partial(meet_rows, name=name, partitions=self.partitions, old=self.index)
             self.shuffle(f"index/{name}", partial(rows, folder=self.folder, gone=self.gone), meet)
@@ -203,7 +203,7 @@ class _Passes:
             "parameters": parameters(self.settings, self.config["terms"]),
             "partitions": self.partitions,
             "documents": self.before["documents"] + sum(report.counters["documents"] for report in reports),
-            "runs": [*runs, self.ctx.recipe.name],
+            "runs": runs + 1,
         }
         return finish(self.folder, folder, made)
 

@@ -1,7 +1,7 @@
 """The index of a deduplicated corpus, to which later runs add: what of it decides about a new document.
 
-    index/index.json                 parameters, partitions, documents that stay, the names of the runs that added, a
-                                     digest of all files
+    index/index.json                 parameters, partitions, documents that stay, how many runs added, a digest of
+                                     all files
     index/keys/part-00000.arrow      KEYED: band keys of the documents that stay; one file for each partition, sorted
     index/seen/part-00000.arrow      SEEN: what was seen, and who stays for it; likewise
     index/sketches/000/UNIT.arrow    SKETCH of the documents that stay, sorted by doc; 000, 001, …: one folder for each

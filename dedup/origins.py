@@ -30,7 +30,7 @@ def in_index(doc: int, units: Sequence[Unit], extract: Path, index: Path) -> Con
     seen = look_up(index, of_kind(np.array([doc], dtype=np.uint64), IDENTITY)).to_pylist()
     [row] = [row for row in seen if row["doc"] == doc]
     unit = sketch_file(index, row["first"], row["second"]).stem
-    old = f"unit {unit} of the run {read_index(index)['runs'][row['first']]}"
+    old = f"unit {unit} of run {row['first'] + 1} of the {read_index(index)['runs']} that made it"
     before = _origins(doc, [unit], index.parent.parent / "extract")  # of the index's last run
     [old_id] = join_ids(np.array([doc], dtype=np.uint64), np.array([row["low"]], dtype=np.uint64))
     old += "".join(f", {there}" for one, there in before if one == old_id)

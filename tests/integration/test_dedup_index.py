@@ -67,7 +67,10 @@ def test_a_recrawled_document_is_refused_or_leaves(local_ray: None, extracted: M
         said = caught.value.message
         assert f"document {doc_id('a', known[0])}, " in said and "pages.jsonl@0 of source a" in said
         at = 20 if known[0] == "copy" else int(known[0][1:])
-        assert f"unit web-{at % 2:05d} of the run first, " in said and f"pages.jsonl@{at} of source a" in said
+        assert (
+            f"unit web-{at % 2:05d} of run 1 of the 1 that made it, " in said
+            and f"pages.jsonl@{at} of source a" in said
+        )
         assert "--set dedup.known=drop" in caught.value.fix
         shutil.rmtree(refused.folder)
 
@@ -80,7 +83,7 @@ def test_a_recrawled_document_is_refused_or_leaves(local_ray: None, extracted: M
     assert (counters["documents_in"], counters["documents"], counters["dropped"]) == (5, 1, 4)
     assert counters["dropped.known_document"] == 3
     assert {row["doc_id"] for row in rows(second, "clusters")} == {ids["new"]}
-    assert json.loads((Path(index_of(second)) / "index.json").read_text())["runs"] == ["first", "second"]
+    assert json.loads((Path(index_of(second)) / "index.json").read_text())["runs"] == 2
 
     third = [("p4", page(1)), ("other", page(2)), ("mine", page(904, edits=1)), ("theirs", page(904))]
     run = extracted("third", third, source="a", dedup=RULE | {"index": index_of(second), "known": "drop"})

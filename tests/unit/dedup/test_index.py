@@ -21,7 +21,7 @@ TERMS = ["length", "doc_id"]
 
 
 def made(folder: Path, partitions: int, **others: Any) -> Path:
-    index = {"parameters": parameters(Dedup(), TERMS) | others, "partitions": partitions, "runs": []}
+    index = {"parameters": parameters(Dedup(), TERMS) | others, "partitions": partitions, "runs": 1}
     folder.mkdir(exist_ok=True)
     (folder / "index.json").write_text(json.dumps(index))
     return folder
