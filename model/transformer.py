@@ -131,11 +131,12 @@ class Attention(nn.Module):
 
     def forward(self, x_BTD: Tensor, where: Places, cache: KVCache | None) -> Tensor:
         by_head = (*x_BTD.shape[:2], -1, self.head_size)
-        q_BHTK = self.query_norm(self.query(x_BTD).view(by_head)).transpose(1, 2)
-        k_BGTK = self.key_norm(self.key(x_BTD).view(by_head)).transpose(1, 2)
+        q_BTHK = self.query_norm(self.query(x_BTD).view(by_head))
+        k_BTGK = self.key_norm(self.key(x_BTD).view(by_head))
         v_BGTK = self.value(x_BTD).view(by_head).transpose(1, 2)
         if where.turn is not None:
-            q_BHTK, k_BGTK = rotate(q_BHTK, where.turn), rotate(k_BGTK, where.turn)
+            q_BTHK, k_BTGK = rotate(q_BTHK, where.turn), rotate(k_BTGK, where.turn)
+        q_BHTK, k_BGTK = q_BTHK.transpose(1, 2), k_BTGK.transpose(1, 2)  # heads follow tokens in memory: no copy below
         if cache is not None:
             k_BGTK, v_BGTK = cache.store(self.layer, k_BGTK, v_BGTK)
         if where.lengths is not None:
