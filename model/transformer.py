@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from .cache import KVCache
 from .config import ModelConfig
 from .initial import init_weights
-from .positions import Places, places, rotate, sinusoids
+from .positions import Places, document_numbers, places, rotate, sinusoids
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "swiglu": F.silu,
@@ -44,6 +44,7 @@ class Transformer(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        self.document_begin: int | None = None  # in training: the token that begins a document within a row
         self.embedding = nn.Embedding(config.vocab_size, config.width)
         learned = config.positions == "learned"
         self.position_embedding = nn.Embedding(config.context, config.width) if learned else None
@@ -61,8 +62,10 @@ class Transformer(nn.Module):
         """Logits of every token's successor; of the last token's alone (T = 1) with `last_only`.
 
         `documents_BT` numbers the documents of each row, which stand one after the other: none sees another, and each
-        has the logits that it has alone.
+        has the logits that it has alone. Left out, it follows from the tokens where `document_begin` is set.
         """
+        if documents_BT is None and cache is None and self.document_begin is not None:
+            documents_BT = document_numbers(tokens_BT, self.document_begin)
         past = cache.length if cache is not None else 0
         where = places(self.config, tokens_BT, past, documents_BT, split=self._splits(tokens_BT))
         x_BTD = self._embed(tokens_BT, where.position)
