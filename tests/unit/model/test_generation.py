@@ -45,7 +45,7 @@ def test_cache_changes_nothing_in_any_family(family_config, random_model, temper
     cached = list(generate(model, [5, 9, 2], **settings))
     assert cached == list(generate(model, [5, 9, 2], **settings, use_cache=False))
     assert len(cached) == family_config.context - 3 + 1
-    assert len(set(cached)) > 1
+    assert temperature == 0 or len(set(cached)) > 5
 
 
 def test_greedy_is_the_argmax_of_each_step(model: Transformer) -> None:
