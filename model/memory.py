@@ -98,11 +98,14 @@ class _Bytes:
     def stream(self) -> int:
         return FLOAT if self.autocast else self.low
 
-    def norm(self, size: int, groups: int = 1) -> int:
-        """What a norm keeps of its own: RMSNorm its input and the normed input, in float32; LayerNorm its input."""
-        if self.config.norm == "rms":
-            return groups * (2 * FLOAT * size + FLOAT)
-        return groups * (self.stream * size + 2 * FLOAT)
+    def norm(self, size: int, dtype: int, groups: int = 1) -> int:
+        """What a norm keeps of its own, for an input of so many bytes a number: the input and its statistics.
+
+        RMSNorm in other precisions than float32 keeps the input and the normed input in float32 (model/norms.py).
+        """
+        if self.config.norm == "layer":
+            return groups * (dtype * size + 2 * FLOAT)
+        return groups * ((FLOAT if dtype == FLOAT else 2 * FLOAT) * size + FLOAT)
 
     def into_linear(self, size: int, layers: int) -> int:
         """The input of so many linear layers."""
@@ -112,7 +115,7 @@ class _Bytes:
         """Queries, keys and values as attention sees them, what comes out, and the sums of its softmax."""
         c = self.config
         grouped = c.kv_heads * c.head_size
-        normed = self.norm(c.head_size, c.heads + c.kv_heads) if c.qk_norm else 0
+        normed = self.norm(c.head_size, self.low, c.heads + c.kv_heads) if c.qk_norm else 0
         return normed + self.low * (2 * c.attention_width + 2 * grouped) + FLOAT * c.heads
 
     def inner(self) -> int:
@@ -123,7 +126,7 @@ class _Bytes:
     def block(self) -> int:
         width = self.config.width
         linears = self.into_linear(width, 3) + self.into_linear(width, 2 if self.config.gated else 1)
-        return 2 * self.norm(width) + linears + self.attention() + self.inner()
+        return 2 * self.norm(width, self.stream) + linears + self.attention() + self.inner()
 
     def block_input(self) -> int:
         return self.stream * self.config.width
@@ -138,7 +141,7 @@ class _Bytes:
     def rest(self, checkpointed: bool) -> int:
         """The last norm, the input of the head, the loss's log-probabilities in float32, tokens and targets."""
         c = self.config
-        last = 0 if c.post_norm else self.norm(c.width)
+        last = 0 if c.post_norm else self.norm(c.width, self.stream)
         return last + self.into_linear(c.width, 1) + FLOAT * c.vocab_size + 2 * INT
 
 

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from .cache import KVCache
 from .config import ModelConfig
 from .initial import init_weights
+from .norms import RMSNorm
 from .positions import Places, document_numbers, places, rotate, sinusoids
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -170,7 +171,7 @@ class FeedForward(nn.Module):
 
 def make_norm(config: ModelConfig, size: int) -> nn.Module:
     if config.norm == "rms":
-        return nn.RMSNorm(size, eps=config.norm_eps)
+        return RMSNorm(size, eps=config.norm_eps)
     return nn.LayerNorm(size, eps=config.norm_eps, bias=config.bias)
 
 
