@@ -1,4 +1,4 @@
-"""RMSNorm (Zhang & Sennrich 2019) whose gradient, in float32 on a CPU, costs what a LayerNorm's does.
+"""RMSNorm (Zhang & Sennrich 2019) whose gradient, in float32 on a CPU, comes from LayerNorm's kernel.
 
 torch has a fused kernel for RMSNorm's values on a CPU, but takes its gradient through a dozen element-wise operations,
 and keeps the normed input for it. The gradient is LayerNorm's for a mean of zero, whose kernel torch has, but for the
