@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from .chat.verbs import EXAMPLES as MODEL_EXAMPLES
+from .chat.verbs import add_model_verbs
 from .core.errors import Crawl2ChatError, RecipeError
 from .core.log import log, log_to_terminal
 from .core.recipe import load_recipe
@@ -31,6 +33,7 @@ EXAMPLES = f"""examples:
   crawl2chat submit recipes/tiny.yaml --address http://127.0.0.1:8265
   crawl2chat generate --run runs/tiny "The history of"     continue a text
   crawl2chat chat --run runs/tiny                          ask the fine-tuned model
+{MODEL_EXAMPLES}\
   crawl2chat trace --run runs/tiny --step 20 --row 0       from a row of a training batch back to the WARC records
 """
 
@@ -94,7 +97,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     submit.add_argument("--no-follow", dest="follow", action="store_false", help="return when the job is submitted")
     _set_option(submit)
 
-    for add in (add_data_verbs, add_dedup_verbs):
+    for add in (add_data_verbs, add_dedup_verbs, add_model_verbs):
         add(lambda name, about, function: _verb(verbs, name, about, function))
     words = sys.argv[1:] if argv is None else argv
     if meant := misspelt(words):

@@ -89,7 +89,9 @@ def crawl2chat(settings: dict[str, Any]) -> None:
     with shard(random_tokens(shape)) as paths:
         orders.wait()
         schedule = learning_rates(optimizer, plan.steps)
-        train(model, make_optimizer(model, optimizer), schedule, TokenDataset(paths, config.context), plan, world, hooks)
+        train(
+            model, make_optimizer(model, optimizer), schedule, TokenDataset(paths, config.context), plan, world, hooks
+        )
 
 
 def nanogpt(settings: dict[str, Any]) -> None:

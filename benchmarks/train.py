@@ -50,7 +50,9 @@ def step_ratio(
     measure([*mine, *other], steps, rounds, warm_up=max(3, steps // 4))
     tokens = shape["batch"] * shape["context"]
     rows = [
-        (side.name, side.parameters, 1000 * side.seconds, tokens / side.seconds) if side.seconds else (side.name, *[None] * 3)
+        (side.name, side.parameters, 1000 * side.seconds, tokens / side.seconds)
+        if side.seconds
+        else (side.name, *[None] * 3)
         for side in [*mine, *other]
     ]
     _bench.print_table((f"loop ({rounds} blocks of {steps} steps)", "parameters", "ms a step", "tokens/s"), rows)

@@ -22,6 +22,9 @@ class Train(Section):
         default=None, ge=1, description="rows a worker computes at a time; null: its whole share"
     )
     precision: Literal["fp32", "bf16"] = "fp32"
+    document_mask: bool = Field(
+        default=False, description="attention stays within a document, whose positions count from 0 in every row"
+    )
     optimizer: Optimizer = Optimizer()
     log_every: int = Field(default=10, ge=1)
     validate_every: int = Field(default=100, ge=1)

@@ -107,6 +107,10 @@ class ModelConfig:
         """Number of parameters, exactly as `sum(p.numel() for p in Transformer(config).parameters())`."""
         return sum(prod(shape) for shape in self.shapes().values())
 
+    def parameters_in_blocks(self) -> int:
+        """Of `parameters()`, those that are neither embeddings, nor the head, nor the last norm."""
+        return self.layers * sum(prod(shape) for shape in self._block().values())
+
     def flops_per_token(self, context: int | None = None) -> int:
         """FLOPs of forward and backward for one token of a full row: 6 N + 12 · layers · heads · head_size · context.
 

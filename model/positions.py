@@ -26,7 +26,7 @@ class Places:
     """
 
     position: Tensor  # int64 [T], or [B, T] where documents begin at places of their own
-    turn: tuple[Tensor, Tensor] | None  # cosine and sine of the rotation, [T, R] or [B, 1, T, R]; None: no rotation
+    turn: tuple[Tensor, Tensor] | None  # cosine and sine of the rotation, [T, 1, R] or [B, T, 1, R]; None: no rotation
     mask: Tensor | None = None  # bool [T, S] or [B, 1, T, T]: what a query may see, where `causal` does not say it
     causal: bool = False
     lengths: list[int] | None = None  # of the documents, row after row: each is attended on its own, in place of a mask
@@ -50,13 +50,13 @@ def places(
         mask = None
         if past and new > 1:  # is_causal would align the first query with the first key
             mask = torch.ones(new, past + new, dtype=torch.bool, device=device).tril(past)
-        return Places(position, _turn(config, position), mask, causal=past == 0 and new > 1)
+        return Places(position, _turn(config, position[..., None]), mask, causal=past == 0 and new > 1)
     assert past == 0, "documents are for whole rows, a cache holds one text"
     begins_BT = torch.ones_like(documents_BT, dtype=torch.bool)
     begins_BT[:, 1:] = documents_BT[:, 1:] != documents_BT[:, :-1]
     place_T = torch.arange(new, device=device)
     position = place_T - torch.where(begins_BT, place_T, 0).cummax(1).values
-    turn = _turn(config, position[:, None])
+    turn = _turn(config, position[..., None])
     if split:
         borders = [*begins_BT.flatten().nonzero().flatten().tolist(), begins_BT.numel()]
         return Places(position, turn, lengths=[stop - start for start, stop in pairwise(borders)])
@@ -71,11 +71,11 @@ def document_numbers(tokens_BT: Tensor, begin: int) -> Tensor:
     return (tokens_BT == begin).cumsum(1)
 
 
-def rotate(x_BHTK: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
+def rotate(x_BTHK: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
     """Turn the pair (x[i], x[i + K/2]) of every head by its position's angle: scores then depend on distances alone."""
-    left, right = x_BHTK.chunk(2, dim=-1)
+    left, right = x_BTHK.chunk(2, dim=-1)
     cos, sin = turn
-    return torch.cat((left * cos - right * sin, right * cos + left * sin), dim=-1).type_as(x_BHTK)
+    return torch.cat((left * cos - right * sin, right * cos + left * sin), dim=-1).type_as(x_BTHK)
 
 
 def sinusoids(position: Tensor, width: int, theta: float) -> Tensor:

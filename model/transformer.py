@@ -28,7 +28,8 @@ from torch import Tensor, nn
 from .cache import KVCache
 from .config import ModelConfig
 from .initial import init_weights
-from .positions import Places, places, rotate, sinusoids
+from .norms import RMSNorm
+from .positions import Places, document_numbers, places, rotate, sinusoids
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "swiglu": F.silu,
@@ -44,6 +45,7 @@ class Transformer(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        self.document_begin: int | None = None  # in training: the token that begins a document within a row
         self.embedding = nn.Embedding(config.vocab_size, config.width)
         learned = config.positions == "learned"
         self.position_embedding = nn.Embedding(config.context, config.width) if learned else None
@@ -61,8 +63,10 @@ class Transformer(nn.Module):
         """Logits of every token's successor; of the last token's alone (T = 1) with `last_only`.
 
         `documents_BT` numbers the documents of each row, which stand one after the other: none sees another, and each
-        has the logits that it has alone.
+        has the logits that it has alone. Left out, it follows from the tokens where `document_begin` is set.
         """
+        if documents_BT is None and cache is None and self.document_begin is not None:
+            documents_BT = document_numbers(tokens_BT, self.document_begin)
         past = cache.length if cache is not None else 0
         where = places(self.config, tokens_BT, past, documents_BT, split=self._splits(tokens_BT))
         x_BTD = self._embed(tokens_BT, where.position)
@@ -131,11 +135,12 @@ class Attention(nn.Module):
 
     def forward(self, x_BTD: Tensor, where: Places, cache: KVCache | None) -> Tensor:
         by_head = (*x_BTD.shape[:2], -1, self.head_size)
-        q_BHTK = self.query_norm(self.query(x_BTD).view(by_head)).transpose(1, 2)
-        k_BGTK = self.key_norm(self.key(x_BTD).view(by_head)).transpose(1, 2)
+        q_BTHK = self.query_norm(self.query(x_BTD).view(by_head))
+        k_BTGK = self.key_norm(self.key(x_BTD).view(by_head))
         v_BGTK = self.value(x_BTD).view(by_head).transpose(1, 2)
         if where.turn is not None:
-            q_BHTK, k_BGTK = rotate(q_BHTK, where.turn), rotate(k_BGTK, where.turn)
+            q_BTHK, k_BTGK = rotate(q_BTHK, where.turn), rotate(k_BTGK, where.turn)
+        q_BHTK, k_BGTK = q_BTHK.transpose(1, 2), k_BTGK.transpose(1, 2)  # heads follow tokens in memory: no copy below
         if cache is not None:
             k_BGTK, v_BGTK = cache.store(self.layer, k_BGTK, v_BGTK)
         if where.lengths is not None:
@@ -166,7 +171,7 @@ class FeedForward(nn.Module):
 
 def make_norm(config: ModelConfig, size: int) -> nn.Module:
     if config.norm == "rms":
-        return nn.RMSNorm(size, eps=config.norm_eps)
+        return RMSNorm(size, eps=config.norm_eps)
     return nn.LayerNorm(size, eps=config.norm_eps, bias=config.bias)
 
 

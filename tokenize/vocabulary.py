@@ -57,9 +57,7 @@ def read_vocabulary(data: bytes) -> Vocabulary:
     byte_ids, character_ids = _alphabet(vocab, characters)
     pairs = [pair.split(" ") if isinstance(pair, str) else pair for pair in model["merges"]]
     merges = [(vocab[left], vocab[right], vocab[left + right]) for left, right in pairs]
-    return Vocabulary(
-        tokens, special, np.array(merges, np.int64).reshape(-1, 3), regex, byte_ids, character_ids
-    )
+    return Vocabulary(tokens, special, np.array(merges, np.int64).reshape(-1, 3), regex, byte_ids, character_ids)
 
 
 def token_bytes(vocab: dict[str, int], special: dict[str, int], size: int, characters: bool) -> list[bytes]:

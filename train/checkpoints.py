@@ -56,6 +56,8 @@ class Meta:
         """Raises ContractError when the checkpoint belongs to another model, tokenizer or data."""
         for name in ("model", "tokenizer_digest", "data_digest"):
             found, wanted = getattr(self, name), getattr(expected, name)
+            if name == "model":  # fields that older versions did not write have the values that they meant
+                found = ModelConfig.from_dict(found).to_dict()
             if found != wanted:
                 raise ContractError(
                     f"{folder}: {name} is {_short(found)}, this run has {_short(wanted)}",

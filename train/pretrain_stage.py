@@ -95,6 +95,7 @@ def pretrain_job(ctx: StageContext, tokenizer: Tokenizer) -> Job:
         data_digest=data_digest(shards, recipe.mixture),
         recipe=config_of(recipe),
         threads=recipe.resources.threads_per_worker,
+        document_begin=tokenizer.end_of_text if settings.document_mask else None,
         parallel=recipe.resources.parallel,
     )
 

@@ -46,6 +46,7 @@ class Job:
     recipe: dict[str, Any]
     initial: Path | None = None  # a checkpoint whose weights to start from
     validate_first: bool = False
+    document_begin: int | None = None  # the token that begins a document; given: attention stays within documents
     threads: int = 1
     parallel: Parallel = field(default_factory=Parallel)
     unit_parameters: int = UNIT_PARAMETERS  # train/sharding.py
@@ -85,6 +86,7 @@ def run_training(job: Job, world: World, report: Callable[[Path, dict[str, Any]]
     validation = job.open_validation() if job.open_validation else None
     precision, parallel = job.plan.precision, job.parallel
     model = build(job.model, job.plan.seed, precision, world, parallel, job.unit_parameters)
+    model.document_begin = job.document_begin
     optimizer = make_optimizer(model, job.optimizer)
     if path is not None:
         checkpoints.load(path, model, optimizer, world)

@@ -38,6 +38,7 @@ class Trial(BaseModel):
     seed: int
     optimizer: Optimizer
     mixture: Mixture | None = None
+    document_mask: bool = False
 
     @property
     def name(self) -> str:
@@ -76,6 +77,7 @@ def run_trial(config: dict[str, Any]) -> None:
     sample = EvenSample(held_out, trial.validation_rows)
     model = Transformer(trial.shape.config(tokenizer.vocab_size))
     model.init_weights(trial.seed)
+    model.document_begin = tokenizer.end_of_text if trial.document_mask else None
     reported = 0
 
     def report(step: int, measured: dict[str, float], diverged: bool) -> None:

@@ -34,6 +34,7 @@ def _config(recipe: Recipe) -> dict[str, Any]:
         "optimizer": recipe.train.optimizer.model_dump(mode="json", exclude={"learning_rate", "warmup_steps"}),
         "precision": recipe.train.precision,
         **({"mixture": recipe.mixture.model_dump(mode="json")} if recipe.mixture else {}),
+        **({"document_mask": True} if recipe.train.document_mask else {}),
     }
 
 
@@ -74,6 +75,7 @@ def plan_trials(ctx: StageContext) -> list[Trial]:
             seed=recipe.seed,
             optimizer=recipe.train.optimizer.model_copy(update={"learning_rate": rate, "warmup_steps": warmup}),
             mixture=recipe.mixture,
+            document_mask=recipe.train.document_mask,
         )
         for name, row in rows
         for rate in learning_rates(row, settings)

@@ -37,6 +37,17 @@ def test_cache_changes_nothing(model: Transformer, prompt: list[int], temperatur
     assert len(set(cached)) > 1
 
 
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_cache_changes_nothing_in_any_family(family_config, random_model, temperature: float) -> None:
+    """To the end of the context, where learned positions end too."""
+    model = random_model(family_config)
+    settings = {"max_tokens": 99, "temperature": temperature, "seed": 3}
+    cached = list(generate(model, [5, 9, 2], **settings))
+    assert cached == list(generate(model, [5, 9, 2], **settings, use_cache=False))
+    assert len(cached) == family_config.context - 3 + 1
+    assert temperature == 0 or len(set(cached)) > 5
+
+
 def test_greedy_is_the_argmax_of_each_step(model: Transformer) -> None:
     ids = [7, 8, 9]
     for token in generate(model, ids.copy(), max_tokens=12, temperature=0):

@@ -65,7 +65,7 @@ def test_rotated_scores_depend_on_the_distance_alone(config_of) -> None:
     q, k = torch.randn(2, config.head_size, generator=torch.Generator().manual_seed(0))
     turn = places(config, torch.zeros(1, 200)).turn
     assert turn is not None
-    turned_q, turned_k = (rotate(x.expand(1, 1, 200, -1), turn)[0, 0] for x in (q, k))
+    turned_q, turned_k = (rotate(x.expand(1, 200, 1, -1), turn)[0, :, 0] for x in (q, k))
     for distance in (0, 1, 17, 90):
         scores = (turned_q[distance:] * turned_k[: 200 - distance]).sum(-1)
         torch.testing.assert_close(scores, scores[:1].expand_as(scores), atol=1e-4, rtol=0)

@@ -99,3 +99,13 @@ def test_inference_needs_only_the_folder(folder: Path, small: ModelConfig) -> No
 def test_meta_is_json_for_people(folder: Path) -> None:
     raw = json.loads((folder / "step_000020" / "meta.json").read_text())
     assert raw["model"]["vocab_size"] == 97 and raw["files"]["__0_0.distcp"] > 0
+
+
+def test_a_checkpoint_from_before_families_belongs_to_the_same_model(job: Job, folder: Path) -> None:
+    """It does not name the options that came later; what it means has not changed."""
+    first = {"vocab_size", "layers", "width", "heads", "kv_heads", "feed_forward", "context"}
+    old = {name: value for name, value in job.model.to_dict().items() if name in first | {"qk_norm", "rope_theta"}}
+    meta = checkpoints.read_meta(folder / "step_000020")
+    replace(meta, model=old).check(folder, job.meta(0, 0))
+    with pytest.raises(ContractError, match="model"):
+        replace(meta, model=old | {"qk_norm": False}).check(folder, job.meta(0, 0))
