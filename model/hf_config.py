@@ -14,7 +14,8 @@ from typing import Any
 
 from ..core.errors import InputError
 from ..core.settings_model import FAMILIES, Options
-from .config import ModelConfig, RopeScaling
+from .config import ModelConfig
+from .hf_rope import read_rope, write_rope
 
 WIDTHS = {
     "vocab_size": "vocab_size", "layers": "num_hidden_layers", "width": "hidden_size", "heads": "num_attention_heads",
@@ -43,12 +44,15 @@ ARCHITECTURES = {
     "qwen3": Architecture(
         "Qwen3ForCausalLM", FAMILIES["qwen3"].options, WIDTHS,
         {"norm_eps": 1e-6, "tied_embeddings": False, "head_size": 128},
-        {"hidden_act": "silu", "attention_bias": False, "use_sliding_window": False},
+        {"hidden_act": "silu", "attention_bias": False, "use_sliding_window": False, "partial_rotary_factor": 1.0},
     ),
     "llama": Architecture(
         "LlamaForCausalLM", FAMILIES["llama"].options, WIDTHS,
         {"norm_eps": 1e-6, "tied_embeddings": False, "head_size": 0, "kv_heads": None},
-        {"hidden_act": "silu", "attention_bias": False, "mlp_bias": False, "rope_interleaved": False},
+        {
+            "hidden_act": "silu", "attention_bias": False, "mlp_bias": False, "rope_interleaved": False,
+            "partial_rotary_factor": 1.0,
+        },
     ),
     "gpt2": Architecture(
         "GPT2LMHeadModel", FAMILIES["gpt2"].options, GPT2_WIDTHS,
@@ -60,13 +64,14 @@ ARCHITECTURES = {
         free_heads=False,
     ),
 }  # fmt: skip
+READ_ONLY = {"rope_interleaved", "partial_rotary_factor"}  # fields of others' making
 SAME = {"gelu_pytorch_tanh": "gelu_new", "swish": "silu"}  # names of one function
 WITHOUT_EFFECT = """
     model_type architectures transformers_version _name_or_path torch_dtype dtype use_cache return_dict
     output_hidden_states output_attentions id2label label2id problem_type bos_token_id eos_token_id pad_token_id
     initializer_range attention_dropout resid_pdrop embd_pdrop attn_pdrop pretraining_tp max_window_layers
     sliding_window rope_theta rope_scaling rope_parameters layer_types n_ctx predict_special_tokens task_specific_params
-    gradient_checkpointing is_llama_config transformers.js_config
+    gradient_checkpointing is_llama_config transformers.js_config _num_labels tokenizer_class unsloth_version
     summary_type summary_use_proj summary_activation summary_proj_to_labels summary_first_dropout
     """
 
@@ -101,7 +106,7 @@ def read_config(raw: Mapping[str, Any], where: str) -> ModelConfig:
         values[ours] = architecture.defaults[ours] if value is None else value
     values["kv_heads"] = values.get("kv_heads") or values["heads"]
     values["feed_forward"] = values["feed_forward"] or 4 * values["width"]
-    theta, scaling = _read_rope(raw, where)
+    theta, scaling = read_rope(raw, where)
     return ModelConfig(**asdict(architecture.options) | values, rope_theta=theta, rope_scaling=scaling)
 
 
@@ -111,12 +116,9 @@ def write_config(config: ModelConfig) -> dict[str, Any]:
     architecture = ARCHITECTURES[kind]
     found: dict[str, Any] = {"architectures": [architecture.class_name], "model_type": kind, "dtype": "float32"}
     found |= {theirs: getattr(config, ours) for ours, theirs in architecture.fields.items()}
-    found |= {name: value for name, value in architecture.fixed.items() if name != "rope_interleaved"}
+    found |= {name: value for name, value in architecture.fixed.items() if name not in READ_ONLY}
     if config.positions == "rotary":
-        rope = _write_rope(config)
-        found |= {"rope_parameters": rope, "rope_theta": config.rope_theta}  # the second for transformers 4
-        found["rope_scaling"] = rope if config.rope_scaling else None
-        found["attention_dropout"] = 0.0
+        found |= write_rope(config) | {"attention_dropout": 0.0}
     else:
         found |= {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
     return found
@@ -142,36 +144,6 @@ def _differences(config: ModelConfig, architecture: Architecture) -> list[str]:
         wanted |= {"kv_heads": config.heads, "attention_width": config.width}
     found = {name: getattr(config, name) for name in wanted}
     return [f"{name} is {found[name]!r}, not {value!r}" for name, value in wanted.items() if found[name] != value]
-
-
-def _read_rope(raw: Mapping[str, Any], where: str) -> tuple[float, RopeScaling | None]:
-    rope = dict(raw.get("rope_parameters") or raw.get("rope_scaling") or {})
-    theta = rope.pop("rope_theta", None) or raw.get("rope_theta") or 10_000.0
-    kind = rope.pop("rope_type", None) or rope.pop("type", None) or "default"
-    if kind == "default":
-        return float(theta), None
-    if kind != "llama3":
-        _refuse(where, "rope_type", kind, "this program scales rotary positions as llama3 says, or not at all")
-    return float(theta), RopeScaling(
-        float(rope["factor"]),
-        float(rope["low_freq_factor"]),
-        float(rope["high_freq_factor"]),
-        int(rope["original_max_position_embeddings"]),
-    )
-
-
-def _write_rope(config: ModelConfig) -> dict[str, Any]:
-    if config.rope_scaling is None:
-        return {"rope_type": "default", "rope_theta": config.rope_theta}
-    scaling = config.rope_scaling
-    return {
-        "rope_type": "llama3",
-        "rope_theta": config.rope_theta,
-        "factor": scaling.factor,
-        "low_freq_factor": scaling.low_frequency,
-        "high_freq_factor": scaling.high_frequency,
-        "original_max_position_embeddings": scaling.original_context,
-    }
 
 
 def _refuse(where: str, name: str, value: Any, why: str) -> None:

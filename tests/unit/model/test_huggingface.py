@@ -170,6 +170,8 @@ def test_rotary_settings_as_transformers_4_writes_them(config_of) -> None:
         ("qwen3", {"use_sliding_window": True, "sliding_window": 4096}, "use_sliding_window is True"),
         ("qwen3", {"layer_types": ["full_attention", "sliding_attention"]}, "layer_types is 'sliding_attention'"),
         ("llama", {"rope_parameters": {"rope_type": "yarn", "factor": 4.0}}, "rope_type is 'yarn'"),
+        ("llama", {"rope_parameters": {"rope_type": "llama3", "factor": 4.0}}, "llama3 without low_freq_factor"),
+        ("llama", {"rope_parameters": {"partial_rotary_factor": 0.5}}, "partial_rotary_factor"),
         ("llama", {"num_local_experts": 8}, "num_local_experts is 8.*\n.*remove it"),
         ("llama", {"quantization_config": {"bits": 4}}, "quantization_config"),
         ("llama", {"partial_rotary_factor": 0.5}, "partial_rotary_factor is 0.5"),
