@@ -72,7 +72,7 @@ def test_it_is_the_run_of_that_schedule_to_the_bit(stable: Job, tmp_path: Path) 
         ({"optimizer": Optimizer(**WSD | {"learning_rate": 2e-2})}, ["optimizer.learning_rate 0.01", "0.02"]),
         (
             {"optimizer": Optimizer(**WSD | {"muon": None})},
-            ["optimizer.muon {'iterations': 5, 'learning_rate': 0.01", "has None"],
+            ["optimizer.muon {'iterations': 5", "has None"],
         ),
         ({"batch": 4}, ["train.batch 8", "has 4"]),
         ({"batch_warmup": [{"steps": 1, "batch": 4}]}, ["train.batch_warmup []", "'batch': 4"]),
