@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 from pydantic import Field, PositiveFloat, model_validator
@@ -11,6 +12,13 @@ from .settings_optimizer import Optimizer
 from .settings_parallel import Parallel
 
 
+class BatchStage(Section):
+    """A stretch of batch-size warm-up."""
+
+    steps: int = Field(ge=1)
+    batch: int = Field(ge=1)
+
+
 class Train(Section):
     """Pretraining."""
 
@@ -18,8 +26,17 @@ class Train(Section):
     batch: int = Field(
         default=16, ge=1, description="rows of `context` tokens in an optimizer step, all workers together"
     )
+    batch_warmup: list[BatchStage] = Field(
+        default_factory=list,
+        description="smaller batches at the start: [{steps: 100, batch: 4}, {steps: 50, batch: 8}]",
+    )
     micro_batch: int | None = Field(
         default=None, ge=1, description="rows a worker computes at a time; null: its whole share"
+    )
+    z_loss: float = Field(default=0.0, ge=0, description="weight of log² of the softmax's sum; 1e-4 in PaLM")
+    branch_from: str | None = Field(
+        default=None,
+        description="folder of a checkpoint in the stable phase of another run: this run decays from there to `steps`",
     )
     precision: Literal["fp32", "bf16"] = "fp32"
     document_mask: bool = Field(
@@ -30,6 +47,10 @@ class Train(Section):
     validate_every: int = Field(default=100, ge=1)
     checkpoint_every: int = Field(default=100, ge=1)
     keep_checkpoints: int = Field(default=2, ge=1)
+
+    def rooted(self, absolute: Callable[[str], str]) -> Train:
+        """With absolute paths."""
+        return self.model_copy(update={"branch_from": self.branch_from and absolute(self.branch_from)})
 
 
 class Mixture(Section):

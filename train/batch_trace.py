@@ -6,6 +6,7 @@ from ..core.errors import ContractError, InputError
 from ..core.manifest import Manifest
 from ..core.run import Run
 from ..core.settings_training import Mixture
+from .batch_sizes import begins
 from .loader import Span
 from .mixture import open_rows, row_numbers
 
@@ -22,14 +23,16 @@ def trace_rows(run: Run, step: int, row: int) -> list[Span]:
     _same("pretrain", trained, "shards", shards, run)
     _same("shards", shards, "extract", run.need("extract"), run)
     config = trained.config
-    steps, batch, context = config["train"]["steps"], config["train"]["batch"], config["model"]["context"]
+    steps, context = config["train"]["steps"], config["model"]["context"]
+    stages = [(stage["steps"], stage["batch"]) for stage in config["train"]["batch_warmup"]]
+    first, behind = (begins(config["train"]["batch"], stages, one) for one in (step, step + 1))
     if not 1 <= step <= steps:
         raise InputError(f"there is no step {step}: {run.folder} has trained steps 1 to {steps}", "name one of these")
-    if not 0 <= row < batch:
-        raise InputError(f"there is no row {row}: a batch has rows 0 to {batch - 1}", "name one of these")
+    if not 0 <= row < behind - first:
+        raise InputError(f"there is no row {row}: this batch has rows 0 to {behind - first - 1}", "name one of these")
     mixture = Mixture.model_validate(config["mixture"]) if "mixture" in config else None
     data = open_rows(shards.paths(run.stage("shards"), "train/"), context, mixture)
-    position = np.array([(step - 1) * batch + row])
+    position = np.array([first + row])
     return data.trace(int(row_numbers(data, config["seed"], position)[0]))
 
 

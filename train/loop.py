@@ -1,30 +1,31 @@
 """The training loop: from one step to the last, on one process or many, without Ray.
 
-Steps count from 1. The batch of step s has the global positions (s - 1) · batch … s · batch - 1 of the keyed order;
-rank r of n computes its r-th n-th of them, `micro_batch` rows at a time. The loss is the sum over the batch's counted
-targets divided by their number in the whole batch, so that it depends neither on the number of ranks nor on how the
-targets are spread over rows. The state after step s is a function of the state before and of s alone.
+Steps count from 1. The batch of step s has the global positions (s - 1) · batch … s · batch - 1 of the keyed order, or
+those that batch-size warm-up gives it (train/batch_sizes.py); rank r of n computes its r-th n-th of them, `micro_batch`
+rows at a time. The loss is the sum over the batch's counted targets divided by their number in the whole batch, so that
+it depends neither on the number of ranks nor on how the targets are spread over rows. The state after step s is a
+function of the state before and of s alone.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import nn
-from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 from torch.nn.utils import get_total_norm
 
 from ..core.errors import StageError
 from ..core.settings_training import Finetune, Train
-from .loader import IGNORED, TrainData
+from .batch_sizes import Stages, begins
+from .loader import TrainData
+from .loss import losses
 from .mixture import row_numbers
 from .schedule import Schedule
 from .strategies import backward, sync_gradients
@@ -44,6 +45,8 @@ class Plan:
     micro_batch: int | None = None
     precision: str = "fp32"
     clip_norm: float = 1.0
+    batch_warmup: Stages = ()
+    z_loss: float = 0.0
     log_every: int = 10
     validate_every: int = 100
     checkpoint_every: int = 100
@@ -51,6 +54,10 @@ class Plan:
     @classmethod
     def of(cls, settings: Train | Finetune, seed: int, precision: str, micro_batch: int | None = None) -> Plan:
         """The plan that a section of the recipe gives."""
+        of_train = {}
+        if isinstance(settings, Train):
+            stages = tuple((stage.steps, stage.batch) for stage in settings.batch_warmup)
+            of_train = {"batch_warmup": stages, "z_loss": settings.z_loss}
         pace = ("steps", "batch", "log_every", "validate_every", "checkpoint_every")
         return cls(
             **{name: getattr(settings, name) for name in pace},
@@ -58,7 +65,12 @@ class Plan:
             micro_batch=micro_batch,
             precision=precision,
             clip_norm=settings.optimizer.clip_norm,
+            **of_train,
         )
+
+    def begins(self, step: int) -> int:
+        """The first position of a step's batch in the order of the data."""
+        return begins(self.batch, self.batch_warmup, step)
 
     def due(self, step: int, every: int) -> bool:
         return step % every == 0 or step == self.steps
@@ -123,8 +135,7 @@ def train(
 
 def batch_indices(plan: Plan, step: int, data: TrainData) -> np.ndarray:
     """Row numbers of the whole batch of a step, the same on every rank."""
-    first = (step - 1) * plan.batch
-    return row_numbers(data, plan.seed, np.arange(first, first + plan.batch))
+    return row_numbers(data, plan.seed, np.arange(plan.begins(step), plan.begins(step + 1)))
 
 
 def _accumulate(
@@ -138,30 +149,12 @@ def _accumulate(
     total = torch.zeros((), device=world.device)
     for start in range(0, share, size):
         sync_gradients(model, start + size >= share)
-        loss = loss_sum(model, *data.batch(mine[start : start + size]), plan.precision, world.device) / max(1, counted)
-        backward(model, loss * world.size)  # gradients are averaged over the ranks, and have to be their sum
-        total += loss.detach()
+        rows = data.batch(mine[start : start + size])
+        nats, objective = losses(model, *rows, plan.precision, world.device, plan.z_loss)
+        # Gradients are averaged over the ranks, and have to be their sum.
+        backward(model, objective * (world.size / max(1, counted)))
+        total += nats.detach() / max(1, counted)
     return total
-
-
-def loss_sum(
-    model: nn.Module, inputs: np.ndarray, targets: np.ndarray, precision: str, device: torch.device
-) -> torch.Tensor:
-    """Cross-entropy in nats, summed over the counted targets, in float32."""
-    inputs_BT = torch.from_numpy(np.ascontiguousarray(inputs)).to(device)
-    targets_BT = torch.from_numpy(np.ascontiguousarray(targets)).to(device)
-    with mixed_precision(model, precision, device):
-        logits_BTV = model(inputs_BT)
-    return F.cross_entropy(
-        logits_BTV.flatten(0, 1).float(), targets_BT.flatten(), ignore_index=IGNORED, reduction="sum"
-    )
-
-
-def mixed_precision(model: nn.Module, precision: str, device: torch.device) -> AbstractContextManager[Any]:
-    """bf16 by autocast for whole models; sharded ones have a way of their own (train/sharding.py, train/zero.py)."""
-    if precision == "bf16" and not isinstance(model, FSDPModule | Zero):
-        return torch.autocast(device.type, dtype=torch.bfloat16)
-    return nullcontext()
 
 
 @torch.no_grad()

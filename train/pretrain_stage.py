@@ -61,12 +61,11 @@ def work(ctx: StageContext) -> StageResult:
     tokenizer = Tokenizer.load(ctx.input_folder("tokenizer") / "tokenizer.json")
     train = shards.paths(ctx.input_folder("shards"), "train/")
     validation = shards.paths(ctx.input_folder("shards"), "validation/")
-    token_bytes = tokenizer.token_bytes()
+    job, token_bytes = pretrain_job(ctx, tokenizer), tokenizer.token_bytes()
     baselines = {
         "baseline_unigram_bpb": unigram_bits_per_byte(train, validation, token_bytes),
         "baseline_gzip_bpb": gzip_bits_per_byte(validation, tokenizer.decode_bytes),
     }
-    job = pretrain_job(ctx, tokenizer)
     launch(job, ctx.recipe.resources, ctx.progress)
     return result(job, baselines)
 
@@ -74,6 +73,7 @@ def work(ctx: StageContext) -> StageResult:
 def pretrain_job(ctx: StageContext, tokenizer: Tokenizer) -> Job:
     """What the workers are to do."""
     from ..model.config import ModelConfig
+    from .branch import open_branch
     from .loop import Plan
     from .mixture import open_rows
     from .validation import ValidationTokens
@@ -82,9 +82,11 @@ def pretrain_job(ctx: StageContext, tokenizer: Tokenizer) -> Job:
     recipe, shards, folder = ctx.recipe, ctx.inputs["shards"], ctx.input_folder("shards")
     context, settings = recipe.model.context, recipe.train
     train, validation = shards.paths(folder, "train/"), shards.paths(folder, "validation/")
+    model = ModelConfig.from_settings(recipe.model, tokenizer.vocab_size)
     return Job(
         folder=ctx.folder,
-        model=ModelConfig.from_settings(recipe.model, tokenizer.vocab_size),
+        model=model,
+        branch=open_branch(settings, recipe.seed, model.to_dict(), tokenizer.digest),
         plan=Plan.of(settings, recipe.seed, settings.precision, settings.micro_batch),
         optimizer=settings.optimizer,
         keep=settings.keep_checkpoints,

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from .loader import IGNORED, TokenStream, TrainData
-from .loop import loss_sum
+from .loss import loss_sum
 from .world import World
 
 

@@ -18,6 +18,7 @@ from ..core.settings_optimizer import Optimizer
 from ..core.settings_parallel import Parallel
 from ..model.config import ModelConfig
 from . import checkpoints
+from .branch import Branch
 from .loader import TrainData
 from .loop import Hooks, Plan, train
 from .metrics import Metrics
@@ -45,6 +46,7 @@ class Job:
     data_digest: str
     recipe: dict[str, Any]
     initial: Path | None = None  # a checkpoint whose weights to start from
+    branch: Branch | None = None  # a checkpoint to go on from, to the end of its decay
     validate_first: bool = False
     document_begin: int | None = None  # the token that begins a document; given: attention stays within documents
     threads: int = 1
@@ -61,13 +63,13 @@ class Job:
         )
 
     def resume_from(self) -> tuple[Path | None, checkpoints.Meta]:
-        """The newest complete checkpoint and its description; (None, that of step 0) for a fresh start.
+        """The newest complete checkpoint and its description; else the branch's; (None, that of step 0) without one.
 
         Raises ContractError when the checkpoint belongs to another model, tokenizer or data.
         """
         path = checkpoints.newest(self.checkpoints)
         if path is None:
-            return None, self.meta(0, 0)
+            return (self.branch.checkpoint, self.branch.meta) if self.branch else (None, self.meta(0, 0))
         found = checkpoints.read_meta(path)
         found.check(path, self.meta(0, 0))
         return path, found
@@ -116,7 +118,7 @@ def run_training(job: Job, world: World, report: Callable[[Path, dict[str, Any]]
 
     if job.validate_first and start.step == 0:
         check(0)
-    schedule = learning_rates(job.optimizer, job.plan.steps)
+    schedule = learning_rates(job.optimizer, job.plan.steps, job.branch and job.branch.meta.step)
     hooks = Hooks(log, check, save)
     train(model, optimizer, schedule, data, job.plan, world, hooks, start.step, start.tokens_seen)
     if metrics is not None:

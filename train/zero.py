@@ -25,7 +25,7 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 class ZeroOptimizer:
-    """What the loop and checkpoints need of an optimizer. The update clips by itself, and clears the gradients."""
+    """What the loop and checkpoints need of an optimizer. The update clips by itself."""
 
     def __init__(self, zero: Zero, groups: list[dict[str, Any]]) -> None:
         self._zero, self._groups = zero, groups
@@ -38,7 +38,8 @@ class ZeroOptimizer:
         self._zero.engine.step()
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Done by the step."""
+        """Forget the gradients, also those of an update that was left out."""
+        self._zero.forget_gradients()
 
     def state_dicts(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Whole weights, and optimizer state by name, in the form of torch's `get_state_dict`. On all ranks at once."""
@@ -112,6 +113,13 @@ class Zero(nn.Module):
         if self.stage == 2:
             return zero.scaled_global_norm().float()
         return torch.stack([norm.float().square() for norm in zero._get_norm_groups()]).sum().sqrt()
+
+    def forget_gradients(self) -> None:
+        """As DeepSpeed does itself after an overflow: its step would have emptied the buffers."""
+        zero = self.engine.optimizer
+        zero.zero_grad(set_to_none=True)
+        zero.averaged_gradients = {}
+        zero.micro_step_id = 0 if self.stage == 3 else -1  # the next backward pass is a step's first
 
     @property
     def steps(self) -> int:

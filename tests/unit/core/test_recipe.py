@@ -42,6 +42,13 @@ def test_tiny_is_shipped_and_found_by_name() -> None:
         ("model.family=gpt3", ["model.family", "'gpt3'", "qwen3"]),
         ("train.batch=15", ["resources.train_workers is 2", "train.batch (15)"]),
         ("train.micro_batch=3", ["train.micro_batch is 3", "share of train.batch (4)", "train.micro_batch=2 would"]),
+        ("train.batch_warmup=[{steps: 9, batch: 3}]", ["train.batch_warmup.0.batch (3)", "train_workers is 2"]),
+        ("train.batch_warmup=[{steps: 9, batch: 10}]", ["batches of [10, 8]", "rising order"]),
+        ("train.branch_from=x", ["train.branch_from is given", "schedule is cosine", "to wsd"]),
+        (
+            "train={branch_from: x, optimizer: {schedule: wsd, decay_share: 0.5}}",
+            ["both given", "leave decay_share out"],
+        ),
         ("resources.parallel.strategy=zero", ["resources.parallel.strategy", "'zero'", "'deepspeed'"]),
         ("resources.parallel.strategy=single", ["strategy is single", "train_workers is 2", "ddp, fsdp or deepspeed"]),
         ("resources.parallel.shard_over=3", ["shard_over is 3", "resources.train_workers (2)", "shard_over=2"]),

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -15,9 +15,11 @@ from crawl2chat.core.errors import RecipeError
 from crawl2chat.core.settings_parallel import Parallel
 from crawl2chat.train import checkpoints
 from crawl2chat.train.metrics import read_metrics
-from crawl2chat.train.strategies import build
+from crawl2chat.train.optimizer import make_optimizer
+from crawl2chat.train.strategies import backward, build, spread, sync_gradients
 from crawl2chat.train.worker import Job, run_training
 from crawl2chat.train.world import World
+from crawl2chat.train.zero import ZeroOptimizer
 
 from .ranks import on_ranks
 
@@ -85,6 +87,36 @@ def test_zero_equals_one_process_and_its_checkpoints_are_those_of_the_others(fif
     on_ranks(*((2, one_rank, (one,)) for one in changed[1:]))
     assert_same_course(fifty, [*whole, *changed])
     assert [row["step"] for row in read_metrics(changed[1].folder) if "loss" in row] == list(range(21, STEPS + 1))
+
+
+def updates(world: World, job: Job, stage: Literal[2, 3] | None) -> dict[str, torch.Tensor]:
+    """Weights after four steps of two micro-batches, of which the second's update is left out."""
+    parallel = Parallel(strategy="deepspeed", zero_stage=stage) if stage else Parallel(strategy="single")
+    whole = build(job.model, 1, "fp32", world, parallel)
+    model, optimizer = spread(whole, make_optimizer(whole, job.optimizer), "fp32", 1e9, world, parallel)
+    rows = torch.arange(8 * 16).view(8, 16) % job.model.vocab_size
+    for step in range(4):
+        mine = rows[(step % 2) * 4 :][:4].tensor_split(world.size)[world.rank]
+        for number, part in enumerate(mine.tensor_split(2), 1):
+            sync_gradients(model, number == 2)
+            backward(model, model(part).float().logsumexp(-1).square().mean() / 2)
+        if step != 1:
+            optimizer.step()
+        optimizer.zero_grad()
+    if isinstance(optimizer, ZeroOptimizer):
+        return optimizer.state_dicts()[0]
+    return whole.state_dict()
+
+
+def left_out(world: World, job: Job, stage: Literal[2, 3], expected: dict[str, torch.Tensor]) -> None:
+    for name, tensor in updates(world, job, stage).items():
+        torch.testing.assert_close(tensor, expected[name], rtol=0, atol=1e-5)
+
+
+@needs_deepspeed
+def test_zero_forgets_an_update_that_is_left_out(job: Job) -> None:
+    expected = updates(World(), job, None)
+    on_ranks(*((2, left_out, (job, stage, expected)) for stage in (2, 3)))
 
 
 def weights(job: Job) -> dict[str, torch.Tensor]:
