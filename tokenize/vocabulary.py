@@ -1,7 +1,8 @@
 """A tokenizer.json taken apart: what encoders other than the library's need to know of it.
 
-Two alphabets. `bytes`: text is spelled in bytes, each written as a printable character (GPT-2's convention); all 256 are
-tokens. `characters`: text is spelled in its characters; one that is no token is spelled in the 256 tokens <0x00>…<0xFF>.
+Two alphabets. `bytes`: text is spelled in bytes, each written as a printable character (GPT-2's convention); all 256
+are tokens. `characters`: text is spelled in its characters; one that is no token is spelled in the 256 tokens that are
+named <0x00>…<0xFF>.
 """
 
 from __future__ import annotations
@@ -57,9 +58,7 @@ def read_vocabulary(data: bytes) -> Vocabulary:
     byte_ids, character_ids = _alphabet(vocab, characters)
     pairs = [pair.split(" ") if isinstance(pair, str) else pair for pair in model["merges"]]
     merges = [(vocab[left], vocab[right], vocab[left + right]) for left, right in pairs]
-    return Vocabulary(
-        tokens, special, np.array(merges, np.int64).reshape(-1, 3), regex, byte_ids, character_ids
-    )
+    return Vocabulary(tokens, special, np.array(merges, np.int64).reshape(-1, 3), regex, byte_ids, character_ids)
 
 
 def token_bytes(vocab: dict[str, int], special: dict[str, int], size: int, characters: bool) -> list[bytes]:
