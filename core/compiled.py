@@ -37,6 +37,12 @@ def compiled(loop: Loop) -> Loop:
         config.CACHE_DIR = before
 
 
+def inlined(part: Loop) -> Loop:
+    """A part of compiled loops that becomes part of their code. For what runs for each character or word: each call of
+    a compiled function counts a reference more and one less for each array that it is given, which is dear there."""
+    return cast(Loop, njit(inline="always")(part))
+
+
 def _taken(loop: Callable[..., Any], seen: set[str]) -> Iterator[str]:
     """What a loop's module has from others when the loop is defined: numbers, loops' files, and what these took."""
     seen.add(loop.__code__.co_filename)

@@ -19,6 +19,7 @@ from .settings_sources import Source as Source
 from .settings_sources import TableSource as TableSource
 from .settings_sources import WarcSource as WarcSource
 from .settings_sources import WikipediaSource as WikipediaSource
+from .settings_tokenizer import Tokenizer as Tokenizer
 
 # ── extraction, language ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -44,14 +45,7 @@ class Language(Section):
     threshold: float = Field(default=0.65, ge=0, le=1)
 
 
-# ── tokenizer, shards ────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-class Tokenizer(Section):
-    """Byte-level BPE, trained on the kept documents."""
-
-    vocab_size: int = Field(default=2048, ge=300, le=1 << 20)
-    train_bytes: int = Field(default=1 << 30, ge=1, description="of text to train on, drawn evenly by document hash")
+# ── shards ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Shards(Section):

@@ -11,20 +11,25 @@ Byte-level BPE: Radford et al. 2019, "Language Models are Unsupervised Multitask
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
 import tokenizers
 
 from ..core.errors import InputError
+from ..core.log import log
+from .encoders import Encoder, LibraryEncoder, candidates, choose
+from .probes import probes
+from .vocabulary import Unknown, read_vocabulary, token_bytes
 
 END_OF_TEXT = "<|endoftext|>"
 USER = "<|user|>"
 ASSISTANT = "<|assistant|>"
 END = "<|end|>"
-SPECIAL_TOKENS = (END_OF_TEXT, USER, ASSISTANT, END)  # their ids are 0..3
+SPECIAL_TOKENS = (END_OF_TEXT, USER, ASSISTANT, END)  # every tokenizer has them; of one made here their ids are 0..3
 
 
 class Tokenizer:
@@ -37,12 +42,16 @@ class Tokenizer:
             raise InputError(
                 f"{name} is not a tokenizer: {error}", "remove the stage's folder, and run it again"
             ) from error
-        for index, special in enumerate(SPECIAL_TOKENS):
-            found = self._tokenizer.token_to_id(special)
-            if found != index:
-                raise InputError(f"{name}: {special} has id {found}, not {index}", "use a tokenizer that this made")
+        described = json.loads(data)
+        self._special = {one["content"]: one["id"] for one in described["added_tokens"] if one["special"]}
+        for special in SPECIAL_TOKENS:
+            if special not in self._special:
+                raise InputError(
+                    f"{name} has no special token {special}", "use a tokenizer that this made: docs/tokenize.md"
+                )
         self._tokenizer.encode_special_tokens = True  # spelled special tokens are text
-        self._data = data
+        self._data, self._name = data, name
+        self._characters = bool(described["model"].get("byte_fallback"))
         self.digest: str = hashlib.sha256(data).hexdigest()
         self.vocab_size: int = self._tokenizer.get_vocab_size()
         self.end_of_text: int = self.special(END_OF_TEXT)
@@ -76,8 +85,23 @@ class Tokenizer:
         return b"".join([self._bytes[index] for index in ids])
 
     def special(self, name: str) -> int:
-        """Id of a special token, given as one of the constants above."""
-        return SPECIAL_TOKENS.index(name)
+        """Id of a special token, given as one of the constants above or as the recipe spells it."""
+        return self._special[name]
+
+    @property
+    def special_tokens(self) -> dict[str, int]:
+        """All special tokens and their ids."""
+        return dict(self._special)
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The fastest encoder that gives this tokenizer's ids; the check is made once in a process."""
+        return _checked(self.digest, self._data, self.end_of_text, thorough=False)
+
+    def check_encoder(self, texts: Sequence[str]) -> Encoder:
+        """The same after a thorough check, on these texts too: for a vocabulary that is new. Takes some seconds."""
+        self.__dict__["encoder"] = _checked(self.digest, self._data, self.end_of_text, True, tuple(texts))
+        return self.encoder
 
     def token_bytes(self) -> np.ndarray:
         """int32 [vocab_size]: how many bytes of UTF-8 each token stands for; 0 for special tokens."""
@@ -86,20 +110,17 @@ class Tokenizer:
     @cached_property
     def _bytes(self) -> list[bytes]:
         """Bytes of each token, by id."""
-        byte_of = _byte_of_character()
-        table = [b""] * self.vocab_size
-        for token, index in self._tokenizer.get_vocab().items():
-            if index >= len(SPECIAL_TOKENS):
-                table[index] = bytes([byte_of[character] for character in token])
-        return table
+        return token_bytes(self._tokenizer.get_vocab(), self._special, self.vocab_size, self._characters)
 
 
-def _byte_of_character() -> dict[str, int]:
-    """The byte that each character of a byte-level vocabulary stands for.
-
-    The vocabulary is spelled in printable characters: a byte that is a printable character of Latin-1 stands for
-    itself, the others are shifted, in order, to 256 and up (the convention of GPT-2's vocabulary files).
-    """
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    rest = [byte for byte in range(256) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {chr(256 + place): byte for place, byte in enumerate(rest)}
+@lru_cache(maxsize=4)
+def _checked(digest: str, data: bytes, end_of_text: int, thorough: bool, texts: tuple[str, ...] = ()) -> Encoder:
+    tokenizer = tokenizers.Tokenizer.from_buffer(data)
+    tokenizer.encode_special_tokens = True
+    library = LibraryEncoder(tokenizer, end_of_text)
+    try:
+        vocabulary = read_vocabulary(data)
+    except Unknown as error:
+        log.warning("the tokenizers library encodes, as nothing faster knows this tokenizer: %s", error)
+        return library
+    return choose(candidates(vocabulary, end_of_text), library, [*probes(thorough), *texts])

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..core.compiled import compiled
-from .merging import SHORT, merge, pair_table
+from ..core.compiled import compiled, inlined
+from .encoders import token_type
+from .merging import SHORT, Int, merge, pair_table
 from .patterns import Cutting
-from .splitting import character, class_table, piece_end
+from .splitting import character, class_table, piece_ends
 from .vocabulary import Vocabulary
 
 SLOTS = 1 << 18  # of 32 bytes
-FULL = SLOTS * 5 // 8
 LONGEST = 128  # bytes of a piece in the table
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 _SPREAD_2 = np.uint64(0xC2B2AE3D27D4EB4F)  # xxHash's second prime: another odd number with well spread bits
@@ -31,14 +31,15 @@ class CompiledEncoder:
 
     name = "compiled"
 
-    def __init__(self, vocabulary: Vocabulary, cutting: Cutting, end_of_text: int) -> None:
+    def __init__(self, vocabulary: Vocabulary, cutting: Cutting, end_of_text: int, slots: int = SLOTS) -> None:
+        """slots: of the table, a power of two."""
         self._end = end_of_text
-        self._type = np.dtype(np.uint16 if len(vocabulary.tokens) <= 1 << 16 else np.uint32)
+        self._type = token_type(len(vocabulary.tokens))
         self._rules = (class_table(cutting.marks), cutting.gpt4, cutting.most_digits)
         self._spelling = (vocabulary.byte_ids, vocabulary.character_ids, pair_table(vocabulary.merges))
-        self._table = np.zeros((SLOTS, 4), np.uint64)
-        self._kept_ids = np.empty(FULL * 4, np.int32)
-        self._kept_bytes = np.empty(FULL * 16, np.uint8)
+        self._table = np.zeros((slots, 4), np.uint64)
+        self._kept_ids = np.empty(LONGEST + slots * 2, np.int32)
+        self._kept_bytes = np.empty(LONGEST + slots * 8, np.uint8)
         self._used = np.zeros(3, np.int64)  # slots, ids, bytes
 
     def encode(self, data: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -49,7 +50,8 @@ class CompiledEncoder:
         out = np.empty(int(offsets[-1] - offsets[0]) + len(offsets), self._type)
         counts = np.empty(len(offsets) - 1, np.int64)
         kept = (self._table, self._kept_ids, self._kept_bytes, self._used)
-        used = _encode(data, offsets, *self._rules, *self._spelling, *kept, out, counts, self._end)
+        ends = piece_ends(data, offsets, *self._rules)
+        used = _encode(data, offsets, ends, *self._spelling, *kept, out, counts, self._end)
         return out[:used], counts
 
 
@@ -57,9 +59,7 @@ class CompiledEncoder:
 def _encode(
     data: np.ndarray,
     offsets: np.ndarray,
-    classes: np.ndarray,
-    gpt4: bool,
-    most_digits: int,
+    ends: np.ndarray,
     byte_ids: np.ndarray,
     character_ids: np.ndarray,
     pairs: np.ndarray,
@@ -70,15 +70,16 @@ def _encode(
     out: np.ndarray,
     counts: np.ndarray,
     end_of_text: int,
-) -> int:
+) -> Int:
     scratch = np.empty(SHORT, np.uint64)
     short = np.empty(LONGEST, np.int32)
-    filled = 0
+    filled = piece = 0
     for text in range(len(counts)):
         began = filled
         at, stop = offsets[text], offsets[text + 1]
         while at < stop:
-            end = piece_end(data, at, stop, classes, gpt4, most_digits)
+            end = ends[piece]
+            piece += 1
             size = end - at
             if size > LONGEST:
                 symbols = np.empty(size, np.int32)
@@ -110,8 +111,8 @@ def _encode(
 
 @compiled
 def _spell(
-    data: np.ndarray, at: int, end: int, byte_ids: np.ndarray, character_ids: np.ndarray, symbols: np.ndarray
-) -> int:
+    data: np.ndarray, at: Int, end: int, byte_ids: np.ndarray, character_ids: np.ndarray, symbols: np.ndarray
+) -> Int:
     """The ids of a piece's bytes, or of its characters where these are tokens."""
     count = 0
     while at < end:
@@ -129,8 +130,8 @@ def _spell(
     return count
 
 
-@compiled
-def _key(data: np.ndarray, at: int, size: int) -> tuple[np.uint64, np.uint64]:
+@inlined
+def _key(data: np.ndarray, at: Int, size: Int) -> tuple[np.uint64, np.uint64]:
     """Two words that are the piece itself, up to 16 bytes, and else a hash of it."""
     low = high = np.uint64(0)
     if size <= 8:
@@ -149,16 +150,16 @@ def _key(data: np.ndarray, at: int, size: int) -> tuple[np.uint64, np.uint64]:
     return low, high
 
 
-@compiled
+@inlined
 def _find(
     table: np.ndarray,
     low: np.uint64,
     high: np.uint64,
     size: np.uint64,
     data: np.ndarray,
-    at: int,
+    at: Int,
     kept_bytes: np.ndarray,
-) -> int:
+) -> Int:
     """The slot of a piece, or the free one where it would stand. A slot: key (of long pieces its hash, and where its
     bytes are kept), where its ids are kept << 32 | how many (of one: the id itself), its size (0: free)."""
     mask = len(table) - 1
@@ -177,31 +178,31 @@ def _find(
     return slot
 
 
-@compiled
-def _same(kept: np.ndarray, start: int, data: np.ndarray, at: int, size: int) -> bool:
-    for place in range(size):
-        if kept[start + place] != data[at + place]:
-            return False
-    return True
+@inlined
+def _same(kept: np.ndarray, start: Int, data: np.ndarray, at: Int, size: Int) -> bool:
+    place = 0
+    while place < size and kept[start + place] == data[at + place]:
+        place += 1
+    return place == size
 
 
 @compiled
 def _enter(
-    slot: int,
+    slot: Int,
     low: np.uint64,
     high: np.uint64,
     data: np.ndarray,
-    at: int,
-    size: int,
+    at: Int,
+    size: Int,
     symbols: np.ndarray,
-    number: int,
+    number: Int,
     table: np.ndarray,
     kept_ids: np.ndarray,
     kept_bytes: np.ndarray,
     used: np.ndarray,
-) -> int:
+) -> Int:
     """Put a new piece into its free slot; a table that is full is emptied first. Returns the slot."""
-    if used[0] == FULL or used[1] + number > len(kept_ids) or used[2] + size > len(kept_bytes):
+    if 8 * used[0] >= 5 * len(table) or used[1] + number > len(kept_ids) or used[2] + size > len(kept_bytes):
         table[:] = 0
         used[:] = 0
         slot = _find(table, low, high, np.uint64(size), data, at, kept_bytes)

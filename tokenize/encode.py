@@ -3,22 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
+import pyarrow as pa
 
+from ..core.documents import strings
 from .bpe import Tokenizer
-
-
-def token_type(vocab_size: int) -> np.dtype:
-    """The smallest type that holds every id: uint16 up to 65,536 tokens, else uint32."""
-    return np.dtype(np.uint16 if vocab_size <= 1 << 16 else np.uint32)
+from .encoders import as_bytes
+from .encoders import token_type as token_type
 
 
 def encode_documents(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Tokens of all texts, each text's end with the end-of-text token, and their number per text: int64 [texts]."""
-    dtype = token_type(tokenizer.vocab_size)
-    end = np.array([tokenizer.end_of_text], dtype=dtype)
-    encoded = tokenizer.encode_batch(texts)
-    parts = [part for ids in encoded for part in (np.array(ids, dtype=dtype), end)]
-    flat = np.concatenate(parts) if parts else np.zeros(0, dtype=dtype)
-    return flat, np.array([len(ids) + 1 for ids in encoded], dtype=np.int64)
+    """Tokens of all texts, each text's end with the end-of-text token, and their number per text: int64 [texts].
+
+    A lone surrogate counts as U+FFFD.
+    """
+    return tokenizer.encoder.encode(*as_bytes(texts))
+
+
+def encode_column(tokenizer: Tokenizer, column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """The same of a string column without nulls, whose bytes are read where they lie. What is not UTF-8 is U+FFFD."""
+    return tokenizer.encoder.encode(*column_bytes(column))
+
+
+def column_bytes(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """The bytes of a string column, uint8, and the offsets of its texts in them, int64 [texts + 1]."""
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid:
+        return as_bytes(strings(column))
+    large = column.cast(pa.large_binary())
+    borders, data = cast(Any, large.buffers()[1:])
+    offsets = np.frombuffer(borders, np.int64)[large.offset : large.offset + len(large) + 1].copy()
+    return np.frombuffer(data or b"", np.uint8), offsets  # as of as_bytes: one read-only, one not
+
+
+def byte_lengths(column: pa.Array) -> np.ndarray:
+    """Bytes of UTF-8 of each text of a string column, int64 [texts], as encoded."""
+    return np.diff(column_bytes(column)[1])

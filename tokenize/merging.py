@@ -1,5 +1,5 @@
-"""The merges of byte pair encoding as compiled code: of all neighbours, always the pair of the lowest rank, the leftmost
-of its like first (Sennrich et al. 2016, algorithm 1; the `tokenizers` library's order).
+"""The merges of byte pair encoding as compiled code: of all neighbours always the pair of the lowest rank, of its like
+the leftmost first (Sennrich et al. 2016, algorithm 1; the `tokenizers` library's order).
 
 Two ways to the same ids: for short pieces a scan for the lowest rank before each merge, for long ones a heap, so that a
 "word" of a megabyte takes time in proportion to n log n, not n².
@@ -7,11 +7,14 @@ Two ways to the same ids: for short pieces a scan for the lowest rank before eac
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..core.compiled import compiled
 
 SHORT = 96  # symbols: up to here scanning is faster
+Int = int | np.signedinteger[Any] | Any  # as NumPy's stubs see numba's numbers
 NONE = np.uint64(0xFFFFFFFFFFFFFFFF)  # no pair has this key; no rank is as high
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: Fibonacci hashing (Knuth, vol. 3, section 6.4)
 _HALF = np.uint64(32)
@@ -39,7 +42,7 @@ def _fill(table: np.ndarray, merges: np.ndarray) -> None:
 
 
 @compiled
-def _slot(table: np.ndarray, key: np.uint64) -> int:
+def _slot(table: np.ndarray, key: np.uint64) -> Int:
     """Where a pair stands, or the free slot where it would."""
     mask = len(table) - 1
     mixed = key * _SPREAD
@@ -50,14 +53,14 @@ def _slot(table: np.ndarray, key: np.uint64) -> int:
 
 
 @compiled
-def _merge_of(table: np.ndarray, left: int, right: int) -> np.uint64:
+def _merge_of(table: np.ndarray, left: Int, right: Int) -> np.uint64:
     """rank << 32 | id of both together; NONE when the two are not merged."""
     key = np.uint64(left) << _HALF | np.uint64(right)
     return table[_slot(table, key), 1]
 
 
 @compiled
-def merge(symbols: np.ndarray, count: int, table: np.ndarray, scratch: np.ndarray) -> int:
+def merge(symbols: np.ndarray, count: Int, table: np.ndarray, scratch: np.ndarray) -> Int:
     """Merge the first `count` of symbols (int32) in place; returns how many are left. scratch: uint64 [SHORT]."""
     if count <= SHORT:
         return merge_scanning(symbols, count, table, scratch)
@@ -65,7 +68,7 @@ def merge(symbols: np.ndarray, count: int, table: np.ndarray, scratch: np.ndarra
 
 
 @compiled
-def merge_scanning(symbols: np.ndarray, count: int, table: np.ndarray, merges: np.ndarray) -> int:
+def merge_scanning(symbols: np.ndarray, count: Int, table: np.ndarray, merges: np.ndarray) -> Int:
     """For at most len(merges) symbols."""
     for place in range(count - 1):
         merges[place] = _merge_of(table, symbols[place], symbols[place + 1])
@@ -89,7 +92,7 @@ def merge_scanning(symbols: np.ndarray, count: int, table: np.ndarray, merges: n
 
 
 @compiled
-def merge_by_heap(symbols: np.ndarray, count: int, table: np.ndarray) -> int:
+def merge_by_heap(symbols: np.ndarray, count: Int, table: np.ndarray) -> Int:
     """Symbols are a linked list, -1 for what went into its left neighbour. An entry of the heap is rank << 32 | place;
     it is stale when the pair at this place has another rank by now."""
     after = np.arange(1, count + 1)
@@ -126,7 +129,7 @@ def merge_by_heap(symbols: np.ndarray, count: int, table: np.ndarray) -> int:
 
 
 @compiled
-def _offer(heap: np.ndarray, size: int, table: np.ndarray, symbols: np.ndarray, place: int, right: int) -> int:
+def _offer(heap: np.ndarray, size: Int, table: np.ndarray, symbols: np.ndarray, place: Int, right: Int) -> Int:
     """Put the pair at a place on the heap, if it merges. Each merge takes an entry away and offers two at most, so that
     the heap never holds more than twice the symbols."""
     found = _merge_of(table, symbols[place], symbols[right])
@@ -142,7 +145,7 @@ def _offer(heap: np.ndarray, size: int, table: np.ndarray, symbols: np.ndarray, 
 
 
 @compiled
-def _drop_first(heap: np.ndarray, size: int) -> int:
+def _drop_first(heap: np.ndarray, size: Int) -> Int:
     size -= 1
     last = heap[size]
     at = 0

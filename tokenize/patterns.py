@@ -1,8 +1,8 @@
 r"""Where text is cut before merging: the pieces that no token crosses.
 
     gpt2          GPT-2's: words, numbers and punctuation, each with the space before it; white space
-    gpt4          GPT-4's: a word takes any one character before it that is no line end; numbers go by three digits; line
-                  ends stay with the punctuation or the white space before them
+    gpt4          GPT-4's: a word takes any one character before it that is no line end; numbers go by three digits;
+                  line ends stay with the punctuation or the white space before them
     gpt4-marks    GPT-4's, but combining marks are parts of words: else words of Hindi, Thai or Tamil end at each vowel
                   sign, and a decomposed é is cut in two
     anything else is a regular expression of its own, in Oniguruma's syntax: its matches are pieces, and so is what lies
@@ -18,7 +18,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-NAMES = ("gpt2", "gpt4", "gpt4-marks")
+from ..core.settings_tokenizer import PATTERNS
+
 UNLIMITED = 1 << 62
 
 
@@ -39,7 +40,7 @@ def regex_of(pattern: str, digits: int | None = None) -> str:
     if pattern == "gpt2":
         number = r" ?\p{N}" + {None: "+", 1: "", 3: "{1,3}"}[digits]
         return rf"'(?:[sdmt]|ll|ve|re)| ?\p{{L}}+|{number}| ?[^\s\p{{L}}\p{{N}}]+|\s+(?!\S)|\s+"
-    if pattern not in NAMES:
+    if pattern not in PATTERNS:
         return pattern
     word = r"[\p{L}\p{M}]+" if pattern == "gpt4-marks" else r"\p{L}+"
     return "|".join(

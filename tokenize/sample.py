@@ -12,6 +12,7 @@ import xxhash
 
 SPLIT = "split"  # training or validation
 TOKENIZER = "tokenizer"  # in the sample that the tokenizer is trained on, or not
+FERTILITY = "fertility"  # among the documents on which the new vocabulary is measured, or not
 SPAN = 1 << 53  # the hashes are integers below this: exact as floats, and in JSON
 
 

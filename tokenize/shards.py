@@ -37,9 +37,17 @@ class Shard:
 
 
 def write_shard(
-    path: Path, doc_ids: Sequence[str], tokens: np.ndarray, counts: np.ndarray, tokenizer: Tokenizer, split: str
+    path: Path,
+    doc_ids: Sequence[str] | pa.StringArray,
+    tokens: np.ndarray,
+    counts: np.ndarray,
+    tokenizer: Tokenizer,
+    split: str,
 ) -> None:
-    """Write a shard atomically. `counts` says how many of the tokens each document has."""
+    """Write a shard atomically. `counts` says how many of the tokens each document has.
+
+    The tokens may be a memory map: they go from file to file without being in memory at a time.
+    """
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     assert offsets[-1] == len(tokens) and len(doc_ids) == len(counts)
     assert (tokens[offsets[1:] - 1] == tokenizer.end_of_text).all(), "every document ends with end-of-text"
@@ -59,7 +67,9 @@ def write_shard(
         metadata={key.encode(): value.encode() for key, value in metadata.items()},
     )
     lists = pa.LargeListArray.from_arrays(pa.array(offsets, type=pa.int64()), values, type=pa.large_list(item))
-    batch = pa.RecordBatch.from_arrays([pa.array(doc_ids, type=pa.string()), lists], schema=schema)
+    batch = pa.RecordBatch.from_arrays(
+        [pa.array(doc_ids, type=pa.string()) if not isinstance(doc_ids, pa.Array) else doc_ids, lists], schema=schema
+    )
     with atomic_path(path) as partial, pa.ipc.new_file(str(partial), schema) as writer:
         writer.write_batch(batch)
 

@@ -9,10 +9,11 @@ The classes are asked of the `tokenizers` library's own engine: its Unicode vers
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
-from ..core.compiled import compiled
+from ..core.compiled import compiled, inlined
 from .patterns import Cutting
 
 OTHER, LETTER, MARK, NUMBER, SPACE, LINE_END = range(6)  # LINE_END: \r and \n, which are white space too
@@ -40,23 +41,29 @@ def class_table(marks: bool) -> np.ndarray:
 def pieces(text: str, cutting: Cutting) -> list[str]:
     """The pieces of a text: for tests, and to look at."""
     data = np.frombuffer(text.encode(), np.uint8)
-    ends = _ends(data, class_table(cutting.marks), cutting.gpt4, cutting.most_digits).tolist()
-    return [bytes(data[begin:end]).decode() for begin, end in zip([0, *ends], ends, strict=False)]
+    ends = piece_ends(data, np.array([0, len(data)]), class_table(cutting.marks), cutting.gpt4, cutting.most_digits)
+    return [bytes(data[begin:end]).decode() for begin, end in zip([0, *ends.tolist()], ends.tolist(), strict=False)]
 
 
 @compiled
-def _ends(data: np.ndarray, classes: np.ndarray, gpt4: bool, most_digits: int) -> np.ndarray:
-    ends = np.empty(len(data), np.int64)
-    count = place = 0
-    while place < len(data):
-        place = piece_end(data, place, len(data), classes, gpt4, most_digits)
-        ends[count] = place
-        count += 1
+def piece_ends(data: np.ndarray, offsets: np.ndarray, classes: np.ndarray, gpt4: bool, most_digits: int) -> np.ndarray:
+    """Ends of all pieces of all texts, int64, in order.
+
+    data: uint8, valid UTF-8; offsets: int64 [texts + 1] into it; most_digits: of a number's piece.
+    """
+    ends = np.empty(offsets[-1] - offsets[0], np.int64)
+    count = 0
+    for text in range(len(offsets) - 1):
+        place, stop = offsets[text], offsets[text + 1]
+        while place < stop:
+            place = _piece_end(data, place, stop, classes, gpt4, most_digits)
+            ends[count] = place
+            count += 1
     return ends[:count]
 
 
-@compiled
-def character(data: np.ndarray, at: int) -> tuple[int, int]:
+@inlined
+def character(data: np.ndarray, at: Any) -> tuple[Any, int]:
     """Code point at a place of valid UTF-8, and where the next one begins."""
     first = np.int64(data[at])
     if first < 0x80:
@@ -70,10 +77,12 @@ def character(data: np.ndarray, at: int) -> tuple[int, int]:
     return (first & 0x07) << 18 | second << 12 | third << 6 | np.int64(data[at + 3]) & 0x3F, at + 4
 
 
-@compiled
-def piece_end(data: np.ndarray, at: int, stop: int, classes: np.ndarray, gpt4: bool, most_digits: int) -> int:
-    """End of the piece that begins at `at`, at most `stop`. data: valid UTF-8; most_digits: of a number's piece."""
-    point, after = character(data, at)
+@inlined
+def _piece_end(data: np.ndarray, at: int, stop: int, classes: np.ndarray, gpt4: bool, most_digits: int) -> int:
+    """End of the piece that begins at `at`, at most `stop`."""
+    point, after = np.int64(data[at]), at + 1
+    if point >= 0x80:
+        point, after = character(data, at)
     kind = classes[point]
     if kind == LETTER:
         return _words_end(data, after, stop, classes)
@@ -84,9 +93,11 @@ def piece_end(data: np.ndarray, at: int, stop: int, classes: np.ndarray, gpt4: b
         if letters:
             return after + letters
     if kind != LINE_END and after < stop:
-        following, second = character(data, after)
+        following, second = np.int64(data[after]), after + 1
+        if following >= 0x80:
+            following, second = character(data, after)
         next_kind = classes[following]
-        if (gpt4 or point == 0x20) and (next_kind == LETTER or next_kind == MARK):
+        if (gpt4 or point == 0x20) and (next_kind in (LETTER, MARK)):
             return _words_end(data, second, stop, classes)
         if not gpt4 and point == 0x20 and next_kind == NUMBER:
             return _numbers_end(data, second, stop, classes, most_digits - 1)
@@ -99,9 +110,14 @@ def piece_end(data: np.ndarray, at: int, stop: int, classes: np.ndarray, gpt4: b
     return _spaces_end(data, at, stop, classes, gpt4)
 
 
-@compiled
+@inlined
 def _words_end(data: np.ndarray, at: int, stop: int, classes: np.ndarray) -> int:
     while at < stop:
+        if data[at] < 0x80:  # most text: one byte, one look
+            if classes[data[at]] != LETTER:
+                break
+            at += 1
+            continue
         point, after = character(data, at)
         kind = classes[point]
         if kind != LETTER and kind != MARK:
@@ -110,7 +126,7 @@ def _words_end(data: np.ndarray, at: int, stop: int, classes: np.ndarray) -> int
     return at
 
 
-@compiled
+@inlined
 def _numbers_end(data: np.ndarray, at: int, stop: int, classes: np.ndarray, more: int) -> int:
     while at < stop and more > 0:
         point, after = character(data, at)
@@ -121,7 +137,7 @@ def _numbers_end(data: np.ndarray, at: int, stop: int, classes: np.ndarray, more
     return at
 
 
-@compiled
+@inlined
 def _punctuation_end(data: np.ndarray, at: int, stop: int, classes: np.ndarray, gpt4: bool) -> int:
     """Behind punctuation, and with GPT-4 behind the line ends after it."""
     while at < stop:
@@ -135,7 +151,7 @@ def _punctuation_end(data: np.ndarray, at: int, stop: int, classes: np.ndarray, 
     return at
 
 
-@compiled
+@inlined
 def _spaces_end(data: np.ndarray, at: int, stop: int, classes: np.ndarray, gpt4: bool) -> int:
     """Behind white space: up to its last line end with GPT-4, if it has one; else all of it but the last character,
     which goes with what follows it; all of it at the text's end, or when it is one character."""
@@ -155,7 +171,7 @@ def _spaces_end(data: np.ndarray, at: int, stop: int, classes: np.ndarray, gpt4:
     return last if at < stop and last > begin else at
 
 
-@compiled
+@inlined
 def _contraction(data: np.ndarray, at: int, stop: int, any_case: bool) -> int:
     """Bytes of s, d, m, t, ll, ve or re at a place, behind an apostrophe; 0: none is there."""
     if at >= stop:
@@ -171,6 +187,6 @@ def _contraction(data: np.ndarray, at: int, stop: int, any_case: bool) -> int:
     return 0
 
 
-@compiled
+@inlined
 def _small(byte: int, any_case: bool) -> int:
     return byte | 0x20 if any_case and 0x41 <= byte <= 0x5A else byte

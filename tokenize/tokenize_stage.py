@@ -1,7 +1,8 @@
 """The stages `tokenizer` and `shards`: a vocabulary learned on the kept documents, and these as tokens.
 
     tokenizer   count     unit by unit: how much text there is
-                train     one task over a sample of documents, drawn evenly by their hash     tokenizer.json
+                train     on a stream of sampled documents, every source with its part        tokenizer.json
+                measure   unit by unit, on another sample: fertility of each language         fertility.json
     shards      place     unit by unit: is there a document for validation?
                 encode    unit by unit                                    {train,validation}/UNIT.arrow
 
@@ -11,44 +12,92 @@ falls into validation, the one that comes nearest is taken.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from ..core.documents import extracted_units, ledger_stages
 from ..core.errors import StageError
+from ..core.files import atomic_path, write_json
 from ..core.log import log
+from ..core.manifest import file_entry
 from ..core.stage import Stage, StageContext, StageResult, sections
 from ..core.unit_map import map_units
-from ..core.units import Unit, UnitReport, total
+from ..core.units import Unit, UnitReport, commit, finished, source_of, total
+from .fertility import rates
 
+FERTILITY_FILE = "fertility.json"
+FERTILITY_BYTES = 64 << 20  # of text, to measure on
 _MORE = "keep more documents (language.threshold, filters.*, dedup.*), or add sources"
 
 
 def _train(ctx: StageContext) -> StageResult:
     from .bpe import Tokenizer
-    from .sample import SPAN, cut_at
-    from .unit_work import count_unit, train_unit
+    from .sample_work import count_unit, fertility_unit
 
     settings = ctx.recipe.tokenizer
     units = extracted_units(ctx.inputs["extract"])
     config = _kept_from(ctx)
-    kept = total(map_units(count_unit, units, ctx.folder, config, ctx.progress))
+    counted = map_units(count_unit, units, ctx.folder, config, ctx.progress)
+    kept = total(counted)
     if not kept.get("bytes"):
         raise StageError(f"no text is left to train a tokenizer on: {_funnel(ctx)}", _MORE)
-    cut = SPAN if kept["bytes"] <= settings.train_bytes else cut_at(settings.train_bytes / kept["bytes"])
-    task = {"units": [unit.name for unit in units], "cut": cut, "vocab_size": settings.vocab_size}
-    [report] = map_units(train_unit, [Unit(name="tokenizer")], ctx.folder, config | task, ctx.progress)
-    if not report.counters["bytes"]:
-        raise StageError(
-            f"no document is in the tokenizer's sample of {settings.train_bytes} bytes", "raise tokenizer.train_bytes"
-        )
-    tokenizer = Tokenizer.load(ctx.folder / "tokenizer.json")
+    report = _trained(ctx, config | {"cuts": _cuts(counted, settings.train_bytes, settings.balance)}, units)
+    path = ctx.folder / "tokenizer.json"
+    tokenizer = Tokenizer.load(path)
     if tokenizer.vocab_size < settings.vocab_size:
         log.warning(
             "tokenizer.vocab_size is %d, but the %d bytes of text gave only %d tokens: the run goes on with these",
             *(settings.vocab_size, report.counters["bytes"], tokenizer.vocab_size),
         )
+    measure = config | {"cuts": _cuts(counted, FERTILITY_BYTES, 1.0), "tokenizer": str(path)}
+    measured = map_units(fertility_unit, units, ctx.folder, measure, ctx.progress, records="fertility")
+    counts = {key: number for key, number in total(measured).items() if "." in key}
+    write_json(ctx.folder / FERTILITY_FILE, rates(counts))
     facts = {"vocab_size": tokenizer.vocab_size, "end_of_text": tokenizer.end_of_text, "digest": tokenizer.digest}
-    return StageResult(report.files, {**report.counters, "vocab_size": tokenizer.vocab_size}, facts)
+    files = [*report.files, file_entry(ctx.folder, ctx.folder / FERTILITY_FILE, 0)]
+    return StageResult(files, {**report.counters, "vocab_size": tokenizer.vocab_size}, facts)
+
+
+def _trained(ctx: StageContext, config: dict[str, Any], units: list[Unit]) -> UnitReport:
+    """Train tokenizer.json, unless it is there already. Its encoders are checked: a slow one shows in the log early."""
+    from .bpe import Tokenizer
+    from .sampling_stage import Sample
+    from .train import train_tokenizer
+
+    settings = ctx.recipe.tokenizer
+    unit, made_from = Unit(name="tokenizer"), {**config, **settings.model_dump(), "units": [one.name for one in units]}
+    if unit.name in (done := finished(ctx.folder, [unit], made_from)):
+        return done[unit.name]
+    ctx.progress.start(1, done=0, counting="documents")
+    sample = Sample(made_from["units"], config)
+    data = train_tokenizer(sample, settings.vocab_size, settings)
+    if not sample.counters["bytes"]:
+        raise StageError(
+            f"no document is in the tokenizer's sample of {settings.train_bytes} bytes", "raise tokenizer.train_bytes"
+        )
+    path = ctx.folder / "tokenizer.json"
+    with atomic_path(path) as partial:
+        partial.write_bytes(data)
+    tokenizer = Tokenizer.load(path)
+    log.info("token ids by the %s encoder", tokenizer.check_encoder(sample.last).name)
+    report = UnitReport(
+        name=unit.name, files=[file_entry(ctx.folder, path, tokenizer.vocab_size)], counters=sample.counters
+    )
+    commit(ctx.folder, unit, made_from, report)
+    ctx.progress.advance(1, sample.counters["documents"])
+    return report
+
+
+def _cuts(counted: list[UnitReport], budget: int, balance: float) -> dict[str, int]:
+    """Documents placed below these, by source, are in a sample of about so many bytes."""
+    from .sample import SPAN, cut_at
+    from .sample_work import quotas
+
+    sizes: Counter[str] = Counter()
+    for report in counted:
+        sizes[source_of(report.name)] += report.counters["bytes"]
+    shares = quotas(sizes, budget, balance)
+    return {source: SPAN if share == 1 else cut_at(share) for source, share in shares.items()}
 
 
 def _encode(ctx: StageContext) -> StageResult:

@@ -1,7 +1,8 @@
 """A tokenizer.json taken apart: what encoders other than the library's need to know of it.
 
-Two alphabets. `bytes`: text is spelled in bytes, each written as a printable character (GPT-2's convention); all 256 are
-tokens. `characters`: text is spelled in its characters; one that is no token is spelled in the 256 tokens <0x00>…<0xFF>.
+Two alphabets. `bytes`: text is spelled in bytes, each written as a printable character (GPT-2's convention); all 256
+are tokens. `characters`: text is spelled in its characters; one that is no token is spelled in the 256 tokens that are
+named <0x00>…<0xFF>.
 """
 
 from __future__ import annotations

@@ -1,0 +1,56 @@
+"""The tokenizer's sample as a stream: Ray's workers read the units and draw, the trainer takes the texts as they come.
+
+No copy of the sample is written. Which texts it has depends on their doc_ids, in which order they come on Ray; the
+trainer gives the same vocabulary for any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ..core.unit_map import gave_up, pack_error, unpack_error
+
+STEP = 256  # texts that the trainer is given at a time
+
+
+class Sample:
+    """Iterates over lists of texts, as often as one likes. Afterwards `counters` has what the last pass gave, and
+    `last` its last list."""
+
+    def __init__(self, units: Sequence[str], config: dict[str, Any]) -> None:
+        """config: as of sample_work.sample_of."""
+        self._units, self._config = list(units), config
+        self.counters = {"documents": 0, "bytes": 0}
+        self.last: list[str] = []
+
+    def __iter__(self) -> Iterator[list[str]]:
+        import ray.data
+        from ray.exceptions import RayError
+
+        config = self._config
+
+        def drawn(row: dict[str, Any]) -> Iterator[dict[str, str]]:
+            from .sample_work import sample_of
+
+            try:
+                for columns in sample_of(row["unit"], config):
+                    yield from ({"text": text, "error": ""} for text in columns["text"])
+            except Exception as error:  # as data: Ray would wrap it, and lose class and message on the way
+                yield {"text": "", "error": pack_error(error)}
+
+        self.counters = {"documents": 0, "bytes": 0}
+        rows = [{"unit": unit} for unit in self._units]
+        dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).flat_map(drawn)
+        try:
+            batch: Any
+            for batch in dataset.iter_batches(batch_size=STEP, batch_format="pyarrow"):
+                if failed := [one for one in batch["error"].to_pylist() if one]:
+                    raise unpack_error(failed[0])
+                texts = batch["text"].to_pylist()
+                self.counters["documents"] += len(texts)
+                self.counters["bytes"] += sum(len(text.encode()) for text in texts)
+                self.last = texts
+                yield texts
+        except RayError as error:
+            raise gave_up(error) from error
