@@ -12,6 +12,7 @@ import torch
 from crawl2chat.chat.exporting import run_export
 from crawl2chat.chat.importing import run_import
 from crawl2chat.chat.session import ChatSession, Options
+from crawl2chat.cli import main
 from crawl2chat.core.errors import ContractError, InputError
 from crawl2chat.core.run import Run
 from crawl2chat.tokenize.bpe import Tokenizer
@@ -114,3 +115,11 @@ def test_tokenizers_that_do_not_belong(exported: Path, tmp_path: Path) -> None:
     shutil.rmtree(exported)
     with pytest.raises(InputError, match=r"config.json is not readable"):
         run_import(exported, tmp_path / "back")
+
+
+def test_the_commands(run: Run, tmp_path: Path) -> None:
+    out, back = str(tmp_path / "hf"), str(tmp_path / "back")
+    assert main(["export", "--run", str(run.folder), "--out", out]) == 0
+    assert main(["import", out, "--out", back]) == 0
+    assert main(["import", out, "--out", back]) == 2  # it is there already
+    assert newest(Path(back)) is not None
