@@ -110,9 +110,10 @@ class Zero(nn.Module):
     def gradient_norm(self) -> Tensor:
         """The norm of the whole gradient, before the step that clips it."""
         zero = self.engine.optimizer
-        if self.stage == 2:
-            return zero.scaled_global_norm().float()
-        return torch.stack([norm.float().square() for norm in zero._get_norm_groups()]).sum().sqrt()
+        norms = zero._get_norm_groups() if self.stage == 3 else [zero.scaled_global_norm()]
+        parts = torch.stack([norm.float() for norm in norms])
+        parts = torch.where(parts < 0, torch.nan, parts)  # -1 is DeepSpeed's word for a norm that is not finite
+        return parts.square().sum().sqrt()
 
     def forget_gradients(self) -> None:
         """As DeepSpeed does itself after an overflow: its step would have emptied the buffers."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from crawl2chat.core.settings_optimizer import Muon, Optimizer
+from crawl2chat.core.settings_parallel import Parallel
 from crawl2chat.model.config import ModelConfig
 from crawl2chat.model.transformer import Transformer
 from crawl2chat.train import checkpoints
@@ -115,12 +116,13 @@ def test_sharded_over_four_and_two_ranks_it_is_the_same_also_resumed_on_other_nu
     muon_job: Job, tmp_path: Path
 ) -> None:
     run_training(muon_job, World())
-    two, four = (replace(muon_job, folder=tmp_path / name) for name in ("two", "four"))
-    on_ranks((4, train_rank, (four,)), (2, train_rank, (two,)))
+    two, four, hybrid = (replace(muon_job, folder=tmp_path / name) for name in ("two", "four", "hybrid"))
+    hybrid = replace(hybrid, parallel=Parallel(shard_over=2))
+    on_ranks((4, train_rank, (four,)), (4, train_rank, (hybrid,)), (2, train_rank, (two,)))
     on_one = replace(muon_job, folder=tmp_path / "one")
     shutil.copytree(four.checkpoints / "step_000016", on_one.checkpoints / "step_000016")
     assert run_training(on_one, World()) == 16
-    for folder in (two, four, on_one):
+    for folder in (two, four, hybrid, on_one):
         assert_same(muon_job, folder)
 
 
