@@ -38,7 +38,8 @@ from .edges import edge_rows, meet_edges
 from .fates import write_unit
 from .gates import check_gates, precision, told
 from .index import INDEX_FILE, check_index, grown, parameters, read_index
-from .index_build import fill, finish, index_unit, key_rows, list_units, meet_rows, seen_rows, take_over
+from .index_build import index_unit, key_rows, list_units, meet_rows, seen_rows
+from .index_carry import carry_unit, carry_units, finish
 from .known import known_rows, meet_known
 from .origins import in_index, same_id
 from .shuffle_stage import shuffle
@@ -188,24 +189,27 @@ class _Passes:
 
     def build_index(self) -> list[FileEntry]:
         """Pass 7: the files of the index."""
-        folder, old, runs = self.folder / "index", Path(self.index) if self.index else None, self.before["runs"]
-        if old is not None:
-            take_over(old, folder)
-        list_units(folder / "sketches" / f"{runs:03d}", self.names)
+        runs = self.before["runs"]
+        entries = [list_units(self.folder, runs, self.names)]
         reports = self.map(index_unit, self.units, self.config | {"run": runs}, "index-units")
         extract = self.extract if self.settings.url else None
         seen = partial(seen_rows, extract=extract, run=runs, units=self.names)
+        written: dict[str, set[int]] = {}
         for name, rows in (("keys", key_rows), ("seen", seen)):
             meet = partial(meet_rows, name=name, partitions=self.partitions, old=self.index)
-            self.shuffle(f"index/{name}", partial(rows, folder=self.folder, gone=self.gone), meet)
-            fill(folder, name, self.partitions, old)
+            met = self.shuffle(f"index/{name}", partial(rows, folder=self.folder, gone=self.gone), meet)
+            written[name] = {report["partition"] for report in met}
+            entries += [FileEntry.model_validate(report["file"]) for report in met]
+        left = carry_units(Path(self.index) if self.index else None, self.partitions, written)
+        carried = self.map(carry_unit, left, {"index": self.index, "partitions": self.partitions}, "index-carried")
+        entries += [entry for report in [*reports, *carried] for entry in report.files]
         made = {
             "parameters": parameters(self.settings, self.config["terms"]),
             "partitions": self.partitions,
             "documents": self.before["documents"] + sum(report.counters["documents"] for report in reports),
             "runs": runs + 1,
         }
-        return finish(self.folder, folder, made)
+        return finish(self.folder, made, entries)
 
 
 def _work(ctx: StageContext) -> StageResult:
@@ -233,4 +237,4 @@ def _work(ctx: StageContext) -> StageResult:
     return StageResult(entries, {**counted, **decided, "giant_clusters": drawn["giant_clusters"]}, facts)
 
 
-DEDUP = Stage("dedup", ("extract",), _config, _work, version=4, external=_external, check=_check)
+DEDUP = Stage("dedup", ("extract",), _config, _work, version=5, external=_external, check=_check)
