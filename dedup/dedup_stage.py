@@ -16,7 +16,6 @@ it was in: a shuffle from its start, all others unit by unit.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -24,14 +23,15 @@ from typing import Any
 
 from ..core.documents import extracted_units
 from ..core.errors import InputError
-from ..core.files import link_or_copy, sha256_file
+from ..core.files import sha256_file
 from ..core.log import log
 from ..core.manifest import FileEntry
 from ..core.recipe import Recipe
 from ..core.stage import Stage, StageContext, StageResult
 from ..core.unit_map import map_units
 from ..core.units import Unit, UnitReport, total
-from .clusters import groups, join_forests
+from .clusters import groups
+from .connected import check_largest, connect
 from .decide import decide_part
 from .drawn import draw_part, join_drawn
 from .edges import edge_rows, meet_edges
@@ -45,13 +45,13 @@ from .origins import in_index, same_id
 from .shuffle_stage import shuffle
 from .signatures import sign_unit
 from .sketches import route_edges, sketch_unit
-from .star_rounds import find_stars
+from .tables import only_parts
 from .urls import meet_urls, url_rows
 
 ROWS_A_PARTITION = 1 << 22  # of a shuffle: 84 MB
 EDGES_A_PARTITION = 1 << 19  # of components: some 100,000 documents with their sketches in memory
 _CHANGE_NO_RESULT = {"partitions", "passes", "cluster_nodes"}
-_JUDGE_ONLY = {"max_removed", "min_documents", "min_precision"}
+_JUDGE_ONLY = {"max_removed", "min_documents", "min_precision", "max_component"}
 
 
 def _config(recipe: Recipe) -> dict[str, Any]:
@@ -140,22 +140,11 @@ class _Passes:
             files += [f"{into}/part-{report['partition']:05d}.arrow" for report in reports]
         return files
 
-    def components(self, files: list[str]) -> None:
-        """Pass 3."""
-        shutil.rmtree(self.folder / "components", ignore_errors=True)  # of an attempt with other partitions
-        level, units = 0, groups(0, files)
-        nodes = sum(one.counters["nodes"] for one in self.map_edges(join_forests, units, {}, "forests/units"))
-        if nodes > self.settings.cluster_nodes and len(units) > 1:
-            names = [f"forests/{unit.name}.arrow" for unit in units]
-            find_stars(names, -(-2 * nodes // self.settings.cluster_nodes), self.map_edges)
-            return
-        while len(units) > 1:
-            level += 1
-            units = groups(level, [f"forests/{unit.name}.arrow" for unit in units])
-            self.map_edges(join_forests, units, {}, "forests/units")
-        (self.folder / "components").mkdir()
-        for unit in units:
-            link_or_copy(self.folder / f"forests/{unit.name}.arrow", self.folder / "components" / "part-00000.arrow")
+    def components(self, files: list[str]) -> int:
+        """Pass 3: how many documents the largest component has."""
+        largest = connect(files, self.folder, self.settings.cluster_nodes, self.map_edges)
+        check_largest(largest, files, self.settings, self.map_edges)
+        return largest
 
     def fates(self, files: list[str]) -> dict[str, int]:
         """Passes 4 and 5: their counters."""
@@ -166,10 +155,8 @@ class _Passes:
         self.map_edges(route_edges, routed, {"partitions": parts}, "routed/units")
         self.map(sketch_unit, self.units, self.config | {"partitions": parts}, "sketches/units")
         units = [Unit(name=f"part-{number:05d}") for number in range(parts)]
-        for path in set((self.folder / "fates").glob("part-*")) - {
-            self.folder / f"fates/{u.name}.arrow" for u in units
-        }:
-            path.unlink()  # of an attempt with other partitions
+        for name in ("fates", "pairs"):
+            only_parts(self.folder / name, units)
         reports = self.map(decide_part, units, config, "fates/units")
         self.parts = units
         return total(reports) | {"largest_cluster": max(one.counters["largest_cluster"] for one in reports)}
@@ -217,7 +204,7 @@ def _work(ctx: StageContext) -> StageResult:
     passes.leave_early()
     passes.map(sign_unit, passes.units, passes.config, "signatures/units")
     files = passes.edges()
-    passes.components(files)
+    largest = passes.components(files)
     decided = passes.fates(files)
     reports, giants, drawn = passes.ledgers()
     counted = total(reports)
@@ -234,7 +221,9 @@ def _work(ctx: StageContext) -> StageResult:
     entries += passes.build_index() if passes.settings.write_index else []
     bands, rows = passes.settings.banding
     facts = {"bands": bands, "rows": rows, "sources": sources, "precision": measured}
-    return StageResult(entries, {**counted, **decided, "giant_clusters": drawn["giant_clusters"]}, facts)
+    found = {"giant_clusters": drawn["giant_clusters"], "largest_component": largest}
+    log.info("dedup: largest cluster: %s documents", f"{decided['largest_cluster']:,}")
+    return StageResult(entries, {**counted, **decided, **found}, facts)
 
 
 DEDUP = Stage("dedup", ("extract",), _config, _work, version=5, external=_external, check=_check)

@@ -74,8 +74,11 @@ def read_index(folder: Path) -> dict[str, Any]:
 
 
 def read_files(folder: Path) -> list[FileEntry]:
-    """files.json, whose paths are relative to the index."""
-    return [FileEntry.model_validate(one) for one in json.loads((folder / FILES_FILE).read_text(encoding="utf-8"))]
+    """files.json, whose paths are relative to the index. Raises InputError when there is none."""
+    path = folder / FILES_FILE
+    if not path.is_file():
+        raise InputError(f"the index {folder} has lost its {FILES_FILE}", "restore it from a copy, or make it anew")
+    return [FileEntry.model_validate(one) for one in json.loads(path.read_text(encoding="utf-8"))]
 
 
 def check_index(folder: Path, settings: Dedup, terms: list[str]) -> None:

@@ -126,6 +126,13 @@ def test_a_file_of_the_old_index_that_was_cut_is_refused(tmp_path: Path) -> None
         write(tmp_path / "second", seen(4), 4, tmp_path / "first" / "index")
 
 
+def test_an_index_without_its_list_of_files_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "first", seen(40), 2, None)
+    (tmp_path / "first" / "index" / "files.json").unlink()
+    with pytest.raises(InputError, match=r"has lost its files.json"):
+        carry_units(tmp_path / "first" / "index", 2, {"keys": set(), "seen": set()})
+
+
 def test_join_with_sorted_rows() -> None:
     old = np.sort(GENERATOR.integers(0, 300, 400, dtype=np.uint64))
     keys = GENERATOR.permutation(np.arange(310, dtype=np.uint64))
