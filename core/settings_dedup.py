@@ -23,6 +23,11 @@ class Gates(Section):
         ge=2,
         description="documents; all members of a larger cluster stay, and are listed",
     )
+    max_component: int = Field(
+        default=20_000_000,
+        ge=2,
+        description="documents that candidate pairs connect, which one worker must decide: more stop the stage",
+    )
     min_precision: float = Field(
         default=0.5,
         ge=0,
@@ -63,7 +68,9 @@ class Dedup(Section):
         le=1 << 16,
         description="of the shuffle; by default as needed; with an index a multiple of its own",
     )
-    passes: int = Field(default=1, ge=1, le=64, description="shuffles, each of a share of the bands: caps the disk")
+    passes: int = Field(
+        default=1, ge=1, le=64, description="shuffles, each of a share of the bands' keys: caps the object store"
+    )
     cluster_nodes: int = Field(
         default=50_000_000, ge=1, description="above it, clusters are found in files and not in one worker's memory"
     )

@@ -63,7 +63,18 @@ def join_forests(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport
     doc, component = forest(np.concatenate(lefts), np.concatenate(rights))
     path = folder / "forests" / f"{unit.name}.arrow"
     write_arrow(path, pa.Table.from_pydict({"doc": doc, "component": component}, schema=COMPONENT))
-    return UnitReport(name=unit.name, files=[file_entry(folder, path, len(doc))], counters={"nodes": len(doc)})
+    largest = int(np.unique(component, return_counts=True)[1].max(initial=0))
+    counters = {"nodes": len(doc), "largest_component": largest}  # of these files; of the last level's: of all
+    return UnitReport(name=unit.name, files=[file_entry(folder, path, len(doc))], counters=counters)
+
+
+def largest_key(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
+    """Worker: how many documents share one key in one of the files of EDGE that the unit names. Writes nothing."""
+    sizes = [0]
+    for name in unit.spec["paths"]:
+        _, counts = np.unique(numbers(read_arrow(folder / name)["key"]), return_counts=True)
+        sizes.append(int(counts.max(initial=0)) + 1 if len(counts) else 0)  # a star has an edge less than documents
+    return UnitReport(name=unit.name, files=[], counters={"largest_key": max(sizes)})
 
 
 def components_of(folder: Path, docs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,6 @@ it was in: a shuffle from its start, all others unit by unit.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -24,33 +23,35 @@ from typing import Any
 
 from ..core.documents import extracted_units
 from ..core.errors import InputError
-from ..core.files import link_or_copy, sha256_file
+from ..core.files import sha256_file
 from ..core.log import log
 from ..core.manifest import FileEntry
 from ..core.recipe import Recipe
 from ..core.stage import Stage, StageContext, StageResult
 from ..core.unit_map import map_units
 from ..core.units import Unit, UnitReport, total
-from .clusters import groups, join_forests
+from .clusters import groups
+from .connected import check_largest, connect
 from .decide import decide_part
 from .drawn import draw_part, join_drawn
 from .edges import edge_rows, meet_edges
 from .fates import write_unit
 from .gates import check_gates, precision, told
 from .index import INDEX_FILE, check_index, grown, parameters, read_index
-from .index_build import fill, finish, index_unit, key_rows, list_units, meet_rows, seen_rows, take_over
+from .index_build import index_unit, key_rows, list_units, meet_rows, seen_rows
+from .index_carry import carry_unit, carry_units, finish
 from .known import known_rows, meet_known
 from .origins import in_index, same_id
 from .shuffle_stage import shuffle
 from .signatures import sign_unit
 from .sketches import route_edges, sketch_unit
-from .star_rounds import find_stars
+from .tables import only_parts
 from .urls import meet_urls, url_rows
 
 ROWS_A_PARTITION = 1 << 22  # of a shuffle: 84 MB
 EDGES_A_PARTITION = 1 << 19  # of components: some 100,000 documents with their sketches in memory
 _CHANGE_NO_RESULT = {"partitions", "passes", "cluster_nodes"}
-_JUDGE_ONLY = {"max_removed", "min_documents", "min_precision"}
+_JUDGE_ONLY = {"max_removed", "min_documents", "min_precision", "max_component"}
 
 
 def _config(recipe: Recipe) -> dict[str, Any]:
@@ -139,22 +140,11 @@ class _Passes:
             files += [f"{into}/part-{report['partition']:05d}.arrow" for report in reports]
         return files
 
-    def components(self, files: list[str]) -> None:
-        """Pass 3."""
-        shutil.rmtree(self.folder / "components", ignore_errors=True)  # of an attempt with other partitions
-        level, units = 0, groups(0, files)
-        nodes = sum(one.counters["nodes"] for one in self.map_edges(join_forests, units, {}, "forests/units"))
-        if nodes > self.settings.cluster_nodes and len(units) > 1:
-            names = [f"forests/{unit.name}.arrow" for unit in units]
-            find_stars(names, -(-2 * nodes // self.settings.cluster_nodes), self.map_edges)
-            return
-        while len(units) > 1:
-            level += 1
-            units = groups(level, [f"forests/{unit.name}.arrow" for unit in units])
-            self.map_edges(join_forests, units, {}, "forests/units")
-        (self.folder / "components").mkdir()
-        for unit in units:
-            link_or_copy(self.folder / f"forests/{unit.name}.arrow", self.folder / "components" / "part-00000.arrow")
+    def components(self, files: list[str]) -> int:
+        """Pass 3: how many documents the largest component has."""
+        largest = connect(files, self.folder, self.settings.cluster_nodes, self.map_edges)
+        check_largest(largest, files, self.settings, self.map_edges)
+        return largest
 
     def fates(self, files: list[str]) -> dict[str, int]:
         """Passes 4 and 5: their counters."""
@@ -165,10 +155,8 @@ class _Passes:
         self.map_edges(route_edges, routed, {"partitions": parts}, "routed/units")
         self.map(sketch_unit, self.units, self.config | {"partitions": parts}, "sketches/units")
         units = [Unit(name=f"part-{number:05d}") for number in range(parts)]
-        for path in set((self.folder / "fates").glob("part-*")) - {
-            self.folder / f"fates/{u.name}.arrow" for u in units
-        }:
-            path.unlink()  # of an attempt with other partitions
+        for name in ("fates", "pairs"):
+            only_parts(self.folder / name, units)
         reports = self.map(decide_part, units, config, "fates/units")
         self.parts = units
         return total(reports) | {"largest_cluster": max(one.counters["largest_cluster"] for one in reports)}
@@ -188,24 +176,27 @@ class _Passes:
 
     def build_index(self) -> list[FileEntry]:
         """Pass 7: the files of the index."""
-        folder, old, runs = self.folder / "index", Path(self.index) if self.index else None, self.before["runs"]
-        if old is not None:
-            take_over(old, folder)
-        list_units(folder / "sketches" / f"{runs:03d}", self.names)
+        runs = self.before["runs"]
+        entries = [list_units(self.folder, runs, self.names)]
         reports = self.map(index_unit, self.units, self.config | {"run": runs}, "index-units")
         extract = self.extract if self.settings.url else None
         seen = partial(seen_rows, extract=extract, run=runs, units=self.names)
+        written: dict[str, set[int]] = {}
         for name, rows in (("keys", key_rows), ("seen", seen)):
             meet = partial(meet_rows, name=name, partitions=self.partitions, old=self.index)
-            self.shuffle(f"index/{name}", partial(rows, folder=self.folder, gone=self.gone), meet)
-            fill(folder, name, self.partitions, old)
+            met = self.shuffle(f"index/{name}", partial(rows, folder=self.folder, gone=self.gone), meet)
+            written[name] = {report["partition"] for report in met}
+            entries += [FileEntry.model_validate(report["file"]) for report in met]
+        left = carry_units(Path(self.index) if self.index else None, self.partitions, written)
+        carried = self.map(carry_unit, left, {"index": self.index, "partitions": self.partitions}, "index-carried")
+        entries += [entry for report in [*reports, *carried] for entry in report.files]
         made = {
             "parameters": parameters(self.settings, self.config["terms"]),
             "partitions": self.partitions,
             "documents": self.before["documents"] + sum(report.counters["documents"] for report in reports),
             "runs": runs + 1,
         }
-        return finish(self.folder, folder, made)
+        return finish(self.folder, made, entries)
 
 
 def _work(ctx: StageContext) -> StageResult:
@@ -213,7 +204,7 @@ def _work(ctx: StageContext) -> StageResult:
     passes.leave_early()
     passes.map(sign_unit, passes.units, passes.config, "signatures/units")
     files = passes.edges()
-    passes.components(files)
+    largest = passes.components(files)
     decided = passes.fates(files)
     reports, giants, drawn = passes.ledgers()
     counted = total(reports)
@@ -230,7 +221,9 @@ def _work(ctx: StageContext) -> StageResult:
     entries += passes.build_index() if passes.settings.write_index else []
     bands, rows = passes.settings.banding
     facts = {"bands": bands, "rows": rows, "sources": sources, "precision": measured}
-    return StageResult(entries, {**counted, **decided, "giant_clusters": drawn["giant_clusters"]}, facts)
+    found = {"giant_clusters": drawn["giant_clusters"], "largest_component": largest}
+    log.info("dedup: largest cluster: %s documents", f"{decided['largest_cluster']:,}")
+    return StageResult(entries, {**counted, **decided, **found}, facts)
 
 
-DEDUP = Stage("dedup", ("extract",), _config, _work, version=4, external=_external, check=_check)
+DEDUP = Stage("dedup", ("extract",), _config, _work, version=5, external=_external, check=_check)

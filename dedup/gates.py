@@ -6,7 +6,7 @@ samples/UNIT.arrow, sample.json  ->  precision: the share of removed pairs whose
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +103,24 @@ def check_gates(
             f"{gates.min_precision}; for example {examples}",
             "verify pairs (dedup.verify=jaccard), or --set dedup.gates.min_precision=0",
         )
+
+
+def check_component(largest: int, shared: Callable[[], int], settings: Dedup) -> None:
+    """Raise StageError when a component is too large for one worker, before it is read.
+
+    shared: how many documents have one key in one file of edges, found only when the gate trips.
+    """
+    limit = settings.gates.max_component
+    if largest <= limit:
+        return
+    bands, rows = settings.banding
+    raise StageError(
+        f"{largest:,} documents are connected by candidate pairs, and one worker would decide them all: more than "
+        f"dedup.gates.max_component={limit}; {shared():,} or more of the documents share one key of {bands} bands of "
+        f"{rows} rows or one text",
+        "give more rows a band (dedup.bands and dedup.rows; dedup.max_hashes) or a higher dedup.threshold; or, where "
+        f"a worker has memory for so many sketches, --set dedup.gates.max_component={largest}",
+    )
 
 
 def _above(share: float) -> float:

@@ -2,6 +2,7 @@
 
     index/index.json                 parameters, partitions, documents that stay, how many runs added, a digest of
                                      all files
+    index/files.json                 [{path, bytes, rows, sha256}] of all files below but these two, by path
     index/keys/part-00000.arrow      KEYED: band keys of the documents that stay; one file for each partition, sorted
     index/seen/part-00000.arrow      SEEN: what was seen, and who stays for it; likewise
     index/sketches/000/UNIT.arrow    SKETCH of the documents that stay, sorted by doc; 000, 001, …: one folder for each
@@ -10,7 +11,8 @@
 
 SEEN has three kinds of rows (bands.py):
 
-    EXACT      each text: doc and low are those of the document that stays for it; first and second the text's hash
+    EXACT      each text that was compared (documents that left for their URL, or as known ones, left before): doc and
+               low are those of the document that stays for it; first and second the text's hash
     URL        each URL, with `dedup.url`: likewise, and the URL's hash
     IDENTITY   each document, also those that left: first is the number of the run that added it, second that of its
                unit, so that sketches are found without a search
@@ -33,6 +35,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..core.errors import ContractError, InputError
+from ..core.manifest import FileEntry
 from ..core.settings_data import Dedup
 from .bands import IDENTITY, of_kind, partition_of
 from .exact import EXACT_VERSION
@@ -42,8 +45,9 @@ from .tables import number, numbers, read_arrow, sketch_schema
 KEYED = pa.schema([number("key"), number("doc")])
 SEEN = pa.schema([number(name) for name in ("key", "doc", "low", "first", "second")])
 TABLES = {"keys": KEYED, "seen": SEEN}
-FORMAT = 3
+FORMAT = 4
 INDEX_FILE = "index.json"
+FILES_FILE = "files.json"
 
 
 def parameters(settings: Dedup, terms: list[str]) -> dict[str, Any]:
@@ -67,6 +71,14 @@ def read_index(folder: Path) -> dict[str, Any]:
             f"{folder} is no index: it has no index.json", "give RUN/dedup/index of a run with write_index"
         )
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_files(folder: Path) -> list[FileEntry]:
+    """files.json, whose paths are relative to the index. Raises InputError when there is none."""
+    path = folder / FILES_FILE
+    if not path.is_file():
+        raise InputError(f"the index {folder} has lost its {FILES_FILE}", "restore it from a copy, or make it anew")
+    return [FileEntry.model_validate(one) for one in json.loads(path.read_text(encoding="utf-8"))]
 
 
 def check_index(folder: Path, settings: Dedup, terms: list[str]) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..core.documents import strings
-from ..core.files import atomic_path, link_or_copy, write_json
+from ..core.files import atomic_path
 from ..core.manifest import FileEntry, file_entry
 from ..core.units import Unit, UnitReport
 from .bands import IDENTITY, MINHASH, URL, among, exact_keys, of_kind, partition_of
 from .fates import fates_of, kept_of
 from .gone import gone_docs, read_gone
-from .index import INDEX_FILE, TABLES, part_file, read_index, read_part
+from .index import TABLES, read_part
 from .sketches import sketch_table, sketches
 from .tables import KNOWN_DOCUMENT, matrix, numbers, read_arrow, write_arrow
 from .urls import url_hashes
@@ -91,17 +90,22 @@ def _exact(signed: pa.Table) -> np.ndarray:
 def meet_rows(
     number: int, rows: dict[str, np.ndarray], folder: Path, name: str, partitions: int, old: str | None
 ) -> dict[str, Any]:
-    """Write one partition of the new index's `keys` or `seen`, with the rows of the old one."""
+    """Write one partition of the new index's `keys` or `seen`, with the rows of the old one. folder: STAGE/index/name.
+
+    The report has the file's entry for the manifest: what was written is hashed here, by the worker.
+    """
     schema = TABLES[name]
     tables = [pa.Table.from_pydict({one: rows[one] for one in schema.names}, schema=schema)]
     if old is not None:
-        tables.append(_of_part(Path(old), name, number, partitions))
+        tables.append(of_part(Path(old), name, number, partitions))
     table = _distinct(pa.concat_tables(tables))
-    write_arrow(folder / f"part-{number:05d}.arrow", table)
-    return {"partition": number, "rows": table.num_rows}
+    path = folder / f"part-{number:05d}.arrow"
+    write_arrow(path, table)
+    entry = file_entry(folder.parent.parent, path, table.num_rows)
+    return {"partition": number, "rows": table.num_rows, "file": entry.model_dump()}
 
 
-def _of_part(old: Path, name: str, number: int, partitions: int) -> pa.Table:
+def of_part(old: Path, name: str, number: int, partitions: int) -> pa.Table:
     """The old index's rows of a partition."""
     table = read_part(old, name, number)
     return table.filter(pa.array(partition_of(numbers(table["key"]), partitions) == number))
@@ -118,40 +122,9 @@ def _distinct(table: pa.Table) -> pa.Table:
     return table.take(order[new])
 
 
-def take_over(old: Path, new: Path) -> None:
-    """Put the sketches of an index into another one, as links where the disk allows."""
-    for path in sorted((old / "sketches").glob("*/*")):
-        if path.suffix in (".arrow", ".npy"):
-            _put(path, new / "sketches" / path.parent.name / path.name)
-
-
-def list_units(folder: Path, names: Sequence[str]) -> None:
+def list_units(stage: Path, run: int, names: Sequence[str]) -> FileEntry:
     """Write the names of a run's units, by which numbers in SEEN go."""
-    with atomic_path(folder / "units.npy") as partial, partial.open("wb") as handle:
+    target = stage / "index" / "sketches" / f"{run:03d}" / "units.npy"
+    with atomic_path(target) as partial, partial.open("wb") as handle:
         np.save(handle, np.array(names, dtype=np.str_))
-
-
-def fill(folder: Path, name: str, partitions: int, old: Path | None) -> None:
-    """Partitions of `keys` or `seen` to which the run added nothing: those of the old index, or empty ones."""
-    whole = old is not None and read_index(old)["partitions"] == partitions
-    for part in range(partitions):
-        target = part_file(folder, name, part)
-        if old is not None and whole:
-            _put(part_file(old, name, part), target)
-        elif not target.exists():
-            write_arrow(target, TABLES[name].empty_table() if old is None else _of_part(old, name, part, partitions))
-
-
-def finish(stage: Path, folder: Path, made: dict[str, Any]) -> list[FileEntry]:
-    """Write index.json: `made`, and a digest of all other files. Gives the index's files for the manifest."""
-    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != INDEX_FILE]
-    files = [file_entry(stage, path, 0) for path in paths]
-    digest = sha256("".join(entry.sha256 for entry in files).encode()).hexdigest()
-    write_json(folder / INDEX_FILE, made | {"digest": digest})
-    return [*files, file_entry(stage, folder / INDEX_FILE, 0)]
-
-
-def _put(path: Path, target: Path) -> None:
-    """A file of the old index, unless there is one already."""
-    if not target.exists():
-        link_or_copy(path, target)
+    return file_entry(stage, target, len(names))

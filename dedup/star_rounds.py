@@ -28,8 +28,11 @@ from .tables import COMPONENT, numbers, read_arrow, read_range, write_arrow, wri
 MapUnits = Callable[[Callable[..., UnitReport], Sequence[Unit], dict[str, Any], str], list[UnitReport]]
 
 
-def find_stars(first: Sequence[str], partitions: int, map_units: MapUnits) -> None:
-    """From the pairs in the files `first` to components/, one file for each partition of the documents."""
+def find_stars(first: Sequence[str], partitions: int, map_units: MapUnits) -> int:
+    """From the pairs in the files `first` to components/, one file for each partition of the documents.
+
+    Gives how many documents the largest component has.
+    """
     names = list(first)
     units = [Unit(name=f"star-{number:05d}") for number in range(len(names))]
     config = {"partitions": partitions, "read": names, "write": "stars/000"}
@@ -43,7 +46,8 @@ def find_stars(first: Sequence[str], partitions: int, map_units: MapUnits) -> No
         reports = map_units(star, units, config, f"stars/{rounds:03d}/units")
         quiet = 0 if sum(report.counters["changed"] for report in reports) else quiet + 1
         names = [f"stars/{rounds:03d}/{unit.name}.arrow" for unit in units]
-    map_units(settle, units, {"partitions": partitions, "read": names}, "components/units")
+    reports = map_units(settle, units, {"partitions": partitions, "read": names}, "components/units")
+    return max(report.counters["largest_component"] for report in reports)
 
 
 def spread(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
@@ -66,11 +70,13 @@ def star(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
 def settle(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
     """Worker of the last step: every node of a partition, and the smallest of its star, as COMPONENT rows."""
     node, other = _grouped(unit, folder, config)
-    doc, first = np.unique(node, return_index=True)
+    doc, first, others = np.unique(node, return_index=True, return_counts=True)
     path = folder / "components" / f"part-{unit.name.rpartition('-')[2]}.arrow"
     table = {"doc": doc, "component": np.minimum(doc, other[first])}
     write_arrow(path, pa.Table.from_pydict(table, schema=COMPONENT))
-    return UnitReport(name=unit.name, files=[file_entry(folder, path, len(doc))], counters={"nodes": len(doc)})
+    largest = int(others.max(initial=0)) + 1 if len(doc) else 0  # the smallest of a star has a row for each other
+    counters = {"nodes": len(doc), "largest_component": largest}
+    return UnitReport(name=unit.name, files=[file_entry(folder, path, len(doc))], counters=counters)
 
 
 def large_star(node: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:

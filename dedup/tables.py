@@ -15,7 +15,7 @@ a `.ranges.npy` beside it: where each partition begins, and the end.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ import pyarrow.compute as pc
 
 from ..core.errors import ContractError
 from ..core.files import atomic_path
+from ..core.units import Unit
 
 _DIGITS = re.compile("[0-9a-f]*")
 
@@ -87,6 +88,14 @@ def write_arrow(target: Path, table: pa.Table) -> None:
     """Write an Arrow IPC file atomically, uncompressed, as one record batch, so that it maps without copying."""
     with atomic_path(target) as partial, pa.ipc.new_file(str(partial), table.schema) as writer:
         writer.write_table(table.combine_chunks(), max_chunksize=max(table.num_rows, 1))
+
+
+def only_parts(folder: Path, units: Iterable[Unit]) -> None:
+    """Remove the files part-* of an attempt with other partitions: what reads the folder's parts takes all of them."""
+    wanted = {f"{unit.name}.arrow" for unit in units}
+    for path in sorted(folder.glob("part-*")):
+        if path.name not in wanted:
+            path.unlink()
 
 
 def read_arrow(path: Path) -> pa.Table:

@@ -42,9 +42,12 @@ def run_report(run: Run, top: int, as_json: bool) -> int:
     print_curve(run.recipe.dedup, found["curve"])
     _print("removed per source", ["source", "documents", "removed", "share"], found["sources"])
     _print("clusters", ["members", "clusters"], found["sizes"])
+    _print("quarantined: too large, all stay", ["cluster's best", "members"], found["quarantined"][:top])
+    for name in ("largest_cluster", "largest_component"):
+        console.print(f"{name.replace('_', ' ')}: {found[name]:,} documents" if found[name] is not None else "")
     console.print(told(found["precision"]), soft_wrap=True)
     for one in found["top"]:
-        console.print(f"\n{one['members']} members, {one['kept']} stays; against {one['other']}:", markup=False)
+        console.print("\n" + heading(one), markup=False)
         console.print("\n".join(one["diff"]) or "(no difference between lines)", markup=False, soft_wrap=True)
     return 0
 
@@ -61,17 +64,33 @@ def report(run: Run, top: int) -> dict[str, Any]:
     wanted = {f"{row[side]:016x}" for row in pairs for side in ("left", "right")}
     texts = _texts(run, {one for both in shown.values() for one in both}, wanted)
     sources = manifest.facts["sources"].items()
+    giants = json.loads((folder / "quarantined.json").read_text(encoding="utf-8"))
+    quarantined = {one["best"]: one["members"] for one in giants}
+    largest_of = {name: manifest.counters.get(name) for name in ("largest_cluster", "largest_component")}
     return {
         "sizes": [[int(size), int(count)] for size, count in zip(sizes, counts, strict=True)],
         "sources": [[name, one["in"], one["left"], round(one["left"] / max(one["in"], 1), 4)] for name, one in sources],
         "precision": manifest.facts["precision"],
+        **largest_of,
+        "quarantined": [[best, members] for best, members in quarantined.items()],
         "curve": measure(pairs, texts, run.recipe.dedup),
         "top": [
-            {"kept": kept, "other": other, "members": int(members[at]), "diff": _diff(texts, other, kept)}
+            {"kept": kept, "other": other, "members": int(members[at]), "quarantined": kept in quarantined}
+            | {"diff": _diff(texts, other, kept)}
             for at in largest
             for kept, other in [shown[int(halves[at])]]
         ],
     }
+
+
+def heading(cluster: dict[str, Any]) -> str:
+    """The line above a cluster's example."""
+    if cluster["quarantined"]:
+        return (
+            f"{cluster['members']} members, quarantined: all stay, equal texts excepted; the best is {cluster['kept']}"
+            f", against {cluster['other']}:"
+        )
+    return f"{cluster['members']} members, {cluster['kept']} stays; against {cluster['other']}:"
 
 
 def _cluster_sizes(paths: Iterable[Path]) -> tuple[np.ndarray, np.ndarray]:

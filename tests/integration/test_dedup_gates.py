@@ -15,6 +15,7 @@ from crawl2chat.core.run import Run
 from crawl2chat.core.settings_data import Dedup
 from crawl2chat.core.stage import bring_up_to_date
 from crawl2chat.dedup.dedup_stage import DEDUP
+from crawl2chat.pipelines.dedup_report import report, run_report
 
 pytestmark = pytest.mark.ray
 Make = Callable[..., Run]
@@ -35,7 +36,9 @@ def fates(run: Run) -> set[tuple[str, str, str]]:
     return {(row["doc_id"], row["reason"], row["detail"]) for row in table(run, "dropped").to_pylist()}
 
 
-def test_gates_stop_the_stage_with_the_evidence(local_ray: None, extracted: Make, pages: Documents) -> None:
+def test_gates_stop_the_stage_with_the_evidence(
+    local_ray: None, extracted: Make, pages: Documents, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Too many removed, chains that are no copies, and a cluster that is too large; then with the switch."""
     texts = [text for _, text in pages[:40]]
     many = [(f"{copy}-{at}", text) for copy in range(12) for at, text in enumerate(texts)]
@@ -61,6 +64,19 @@ def test_gates_stop_the_stage_with_the_evidence(local_ray: None, extracted: Make
     assert listed["members"] == 100 and len(listed["first_halves_of_doc_ids"]) == 10
     marked = [row for row in table(giant, "clusters").to_pylist() if row["cluster"] == listed["best"]]
     assert len(marked) >= 100 and sum(row["keep"] for row in marked) >= 100
+    assert manifest.counters["largest_component"] == 101
+    found = report(giant, top=1)
+    assert found["quarantined"] == [[listed["best"], 100]] and found["top"][0]["quarantined"]
+    assert found["largest_component"] == 101
+    assert run_report(giant, top=1, as_json=False) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "members, quarantined: all stay, equal texts excepted" in printed and "largest component: 101" in printed
+    assert f"{listed['best']} stays" not in printed and printed.count(listed["best"]) >= 2
+
+    large = extracted("large", chain, dedup=loose | {"gates": {"max_component": 99}})
+    with pytest.raises(StageError, match=r"100 documents are connected .* dedup.gates.max_component=99"):
+        dedup(large)
+    assert not list(large.stage("dedup").glob("fates/*"))
 
 
 def chained(at: int) -> str:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from crawl2chat.core.errors import StageError
+from crawl2chat.core.settings_data import Dedup
 from crawl2chat.core.units import Unit, UnitReport
 from crawl2chat.dedup.clusters import components, components_of, join_forests
+from crawl2chat.dedup.connected import check_largest, connect
 from crawl2chat.dedup.star_rounds import find_stars
 from crawl2chat.dedup.tables import EDGE, read_arrow, write_arrow
 
@@ -64,7 +68,8 @@ def test_forests_and_stars_in_files_against_scipy(tmp_path: Path, nodes: int, ed
     def run(work: Any, units: Any, config: Any, records: str) -> list[UnitReport]:
         return [work(unit, tmp_path, config) for unit in units]
 
-    find_stars(files, 3, run)
+    largest = max(Counter(expected.values()).values())
+    assert find_stars(files, 3, run) == largest
     docs = np.array(sorted(expected), dtype=np.uint64)
     component, has = components_of(tmp_path, np.append(docs, np.uint64(7)))
     assert has.tolist() == [True] * len(docs) + [False]
@@ -72,6 +77,31 @@ def test_forests_and_stars_in_files_against_scipy(tmp_path: Path, nodes: int, ed
 
     leaves = [Unit(name=f"0-{at}", spec={"paths": [name]}) for at, name in enumerate(files)]
     run(join_forests, leaves, {}, "")
-    run(join_forests, [Unit(name="1-0", spec={"paths": [f"forests/{one.name}.arrow" for one in leaves]})], {}, "")
+    root = Unit(name="1-0", spec={"paths": [f"forests/{one.name}.arrow" for one in leaves]})
+    assert run(join_forests, [root], {}, "")[0].counters["largest_component"] == largest
     joined = read_arrow(tmp_path / "forests" / "1-0.arrow")
     assert dict(zip(joined["doc"].to_pylist(), joined["component"].to_pylist(), strict=True)) == expected
+
+
+@pytest.mark.parametrize("cluster_nodes", [1000, 10])
+def test_a_component_above_the_limit_is_refused_before_it_is_decided(tmp_path: Path, cluster_nodes: int) -> None:
+    """A chain of stars, 4 documents a key, in many files: all 121 are connected, a file's largest key has 4."""
+    files = []
+    for at in range(40):
+        centre = 3 * at
+        star = {"left": [centre] * 3, "right": [centre + 1, centre + 2, centre + 3], "key": [4 * at] * 3}
+        files.append(f"edges/{at:02}.arrow")
+        write_arrow(tmp_path / files[-1], pa.Table.from_pydict(star, schema=EDGE))
+
+    def run(work: Any, units: Any, config: Any, records: str) -> list[UnitReport]:
+        return [work(unit, tmp_path, config) for unit in units]
+
+    largest = connect(files, tmp_path, cluster_nodes, run)
+    assert largest == 121
+    check_largest(largest, files, Dedup.model_validate({"gates": {"max_component": 121}}), run)
+    with pytest.raises(StageError) as caught:
+        check_largest(largest, files, Dedup.model_validate({"gates": {"max_component": 120}}), run)
+    assert caught.value.message.startswith("121 documents are connected")
+    assert "dedup.gates.max_component=120; 4 or more of the documents share one key" in caught.value.message
+    assert "dedup.gates.max_component=121" in caught.value.fix and "dedup.threshold" in caught.value.fix
+    assert connect([], tmp_path, cluster_nodes, run) == 0
