@@ -86,12 +86,11 @@ def crawl2chat(settings: dict[str, Any]) -> None:
     plan = Plan(steps=1_000_000, batch=shape["batch"], seed=0, validate_every=1, checkpoint_every=1_000_000)
     orders = Orders(config.parameters())
     hooks = Hooks(on_validate=lambda step: orders.step_done())
+    schedule = learning_rates(optimizer, plan.steps)
     with shard(random_tokens(shape)) as paths:
+        data = TokenDataset(paths, config.context)
         orders.wait()
-        schedule = learning_rates(optimizer, plan.steps)
-        train(
-            model, make_optimizer(model, optimizer), schedule, TokenDataset(paths, config.context), plan, world, hooks
-        )
+        train(model, make_optimizer(model, optimizer), schedule, data, plan, world, hooks)
 
 
 def nanogpt(settings: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Step times of two or more training loops, measured in alternating blocks: each in a process of its own, one at a time.
+"""Step times of training loops, measured in alternating blocks: each loop in a process of its own, one at a time.
 
 A process waits for its orders without taking CPU (benchmarks/_train_side.py), so that a noisy minute meets all alike.
 """

@@ -7,8 +7,8 @@
                 encode    unit by unit                                    {train,validation}/UNIT.arrow
 
 Which split a document is in depends on its doc_id and `shards.validation_share` alone. Only when no document at all
-falls into validation, the one that comes nearest is taken. With `shards.split: tail` every document is in both: its last
-part, as large a share of its characters, is for validation.
+falls into validation, the one that comes nearest is taken. With `shards.split: tail` every document is in both: its
+last part, as large a share of its characters, is for validation.
 """
 
 from __future__ import annotations
