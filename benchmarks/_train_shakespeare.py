@@ -81,6 +81,7 @@ def trained(recipe: Recipe, train: str, validation: str) -> float:
             data_digest="",
             recipe={},
             threads=recipe.resources.threads_per_worker,
+            parallel=recipe.resources.parallel,
         )
         run_training(job, World())
         return [row["validation_loss"] for row in read_metrics(job.folder) if "validation_loss" in row][-1]

@@ -97,6 +97,14 @@ def ray_train(options: argparse.Namespace) -> Figures:
     return measured(quick=options.quick)
 
 
+def loader(options: argparse.Namespace) -> Figures:
+    from _loader import loader_figures
+
+    rows = loader_figures(0.5 if options.quick else 2.0)
+    _bench.print_table(("order", "context", "rows a batch", "ms to open", "tokens/s on one core"), rows)
+    return {"loader_tokens_per_s": rows[0][-1]}
+
+
 SECTIONS: dict[str, Callable[[argparse.Namespace], Figures]] = {
     "nanogpt": nanogpt,
     "hf": packaged("hf_step_ratio", "hf", "transformers Trainer", "transformers", "accelerate"),
@@ -104,6 +112,7 @@ SECTIONS: dict[str, Callable[[argparse.Namespace], Figures]] = {
     "mfu": mfu,
     "shakespeare": shakespeare,
     "ray": ray_train,
+    "loader": loader,
 }
 
 
