@@ -11,7 +11,7 @@ import os
 
 import _bench
 from _train_sides import Side, best, measure
-from crawl2chat.core.settings_training import Model
+from crawl2chat.core.settings_model import Model
 from crawl2chat.model.config import ModelConfig
 
 SHAPE = {"layers": 7, "width": 512, "heads": 8, "kv_heads": 8, "feed_forward": 1536, "context": 512}

@@ -1,4 +1,4 @@
-"""What Ray Train adds: the step time of the same job under Ray Train and under torchrun, in turn, and the time to start.
+"""What Ray Train adds: step times of one job under Ray Train and under torchrun, in turn, and the time to start.
 
 Both run train/worker.py on as many workers as there are cores, one thread each, sharded, on random tokens. `start` is
 the time from before Ray is started to the end of the first step; torchrun's is counted from its command.
@@ -24,8 +24,9 @@ from pathlib import Path
 import _bench
 import numpy as np
 from _train_side import random_tokens, shard
+from crawl2chat.core.settings_model import Model
 from crawl2chat.core.settings_optimizer import Optimizer
-from crawl2chat.core.settings_training import Model, Resources
+from crawl2chat.core.settings_training import Resources
 from crawl2chat.model.config import ModelConfig
 from crawl2chat.train.loader import TokenDataset
 from crawl2chat.train.loop import Plan

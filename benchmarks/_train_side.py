@@ -66,8 +66,9 @@ def shard(tokens: np.ndarray) -> Iterator[list[Path]]:
 
 def crawl2chat(settings: dict[str, Any]) -> None:
     """Our loop, as train/worker.py runs it."""
+    from crawl2chat.core.settings_model import Model
+    from crawl2chat.core.settings_optimizer import Optimizer
     from crawl2chat.core.settings_parallel import Parallel
-    from crawl2chat.core.settings_training import Model, Optimizer
     from crawl2chat.model.config import ModelConfig
     from crawl2chat.train.loader import TokenDataset
     from crawl2chat.train.loop import Hooks, Plan, train
