@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from crawl2chat.core.units import Unit
 from crawl2chat.tokenize import unit_work
@@ -20,7 +21,8 @@ def shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The two splits as documents' texts, for a share."""
     (tmp_path / "tokenizer.json").write_bytes(train_tokenizer([list(TEXTS.values())], 260))
     tokenizer = Tokenizer.load(tmp_path / "tokenizer.json")
-    monkeypatch.setattr(unit_work, "_kept", lambda unit, config: iter([(list(TEXTS), list(TEXTS.values()))]))
+    batch = pa.RecordBatch.from_pydict({"doc_id": list(TEXTS), "text": list(TEXTS.values())})
+    monkeypatch.setattr(unit_work, "_batches", lambda unit, config, columns: iter([batch]))
 
     def run(share: float) -> tuple[dict[str, int], dict[str, dict[str, str]]]:
         config = {"tokenizer": str(tmp_path / "tokenizer.json"), "tail": share}
