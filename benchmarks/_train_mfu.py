@@ -1,8 +1,8 @@
 """Model FLOPs utilisation: the FLOPs that a model's steps need, over what the machine's matrix product gives.
 
 FLOPs of a token as in PaLM (ModelConfig.flops_per_token): 6 a parameter and 12 · layers · width · context for
-attention, causality not deducted. The peak is that of torch.matmul on square float32 matrices, measured in turn with the
-training steps; where oneDNN multiplies faster (model/products.py), its peak is in the table too.
+attention, causality not deducted. The peak is that of torch.matmul on square float32 matrices, measured in turn with
+the training steps; where oneDNN multiplies faster (model/products.py), its peak is in the table too.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 
 import _bench
 from _train_sides import Side, best, measure
-from crawl2chat.core.settings_training import Model
+from crawl2chat.core.settings_model import Model
 from crawl2chat.model.config import ModelConfig
 
 SHAPE = {"layers": 7, "width": 512, "heads": 8, "kv_heads": 8, "feed_forward": 1536, "context": 512}

@@ -18,7 +18,7 @@ class Rows(torch.utils.data.Dataset):
         self.rows = torch.from_numpy(tokens[: count * length].astype("int64")).view(count, length)
 
     def __len__(self) -> int:
-        return 1_000_000_000
+        return 1_000_000
 
     def __getitem__(self, index: int) -> torch.Tensor:
         return self.rows[index % len(self.rows)]

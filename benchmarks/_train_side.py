@@ -66,32 +66,30 @@ def shard(tokens: np.ndarray) -> Iterator[list[Path]]:
 
 def crawl2chat(settings: dict[str, Any]) -> None:
     """Our loop, as train/worker.py runs it."""
-    from crawl2chat.core.settings_training import Model, Optimizer
+    from crawl2chat.core.settings_model import Model
+    from crawl2chat.core.settings_optimizer import Optimizer
+    from crawl2chat.core.settings_parallel import Parallel
     from crawl2chat.model.config import ModelConfig
     from crawl2chat.train.loader import TokenDataset
     from crawl2chat.train.loop import Hooks, Plan, train
     from crawl2chat.train.optimizer import make_optimizer
     from crawl2chat.train.schedule import learning_rates
-    from crawl2chat.train.sharding import build_model
+    from crawl2chat.train.strategies import build
     from crawl2chat.train.world import World
 
     shape = settings["shape"]
     given = {name: value for name, value in shape.items() if name not in ("vocab_size", "batch")}
     config = ModelConfig.from_settings(Model(**given), shape["vocab_size"])
     optimizer, world = Optimizer(learning_rate=1e-3), World()
-    model = build_model(config, 0, "fp32", world)
-    if settings["compile"]:
-        for block in model.blocks:
-            block.compile()
+    model = build(config, 0, "fp32", world, Parallel(compile=settings["compile"]))
     plan = Plan(steps=1_000_000, batch=shape["batch"], seed=0, validate_every=1, checkpoint_every=1_000_000)
     orders = Orders(config.parameters())
     hooks = Hooks(on_validate=lambda step: orders.step_done())
+    schedule = learning_rates(optimizer, plan.steps)
     with shard(random_tokens(shape)) as paths:
+        data = TokenDataset(paths, config.context)
         orders.wait()
-        schedule = learning_rates(optimizer, plan.steps)
-        train(
-            model, make_optimizer(model, optimizer), schedule, TokenDataset(paths, config.context), plan, world, hooks
-        )
+        train(model, make_optimizer(model, optimizer), schedule, data, plan, world, hooks)
 
 
 def nanogpt(settings: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Step times of two or more training loops, measured in alternating blocks: each in a process of its own, one at a time.
+"""Step times of training loops, measured in alternating blocks: each loop in a process of its own, one at a time.
 
 A process waits for its orders without taking CPU (benchmarks/_train_side.py), so that a noisy minute meets all alike.
 """
@@ -10,6 +10,7 @@ import os
 import statistics
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,8 @@ def measure(sides: list[Side], steps: int, rounds: int, warm_up: int) -> None:
     finally:
         for side in sides:
             assert side.process is not None and side.process.stdin is not None
-            side.process.stdin.close()
+            with suppress(BrokenPipeError):  # of a side that has died
+                side.process.stdin.close()
             side.process.wait()
 
 

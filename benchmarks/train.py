@@ -49,12 +49,10 @@ def step_ratio(
         other.append(Side(f"{name}{word}", common | peer | {"compile": compiled}, python))
     measure([*mine, *other], steps, rounds, warm_up=max(3, steps // 4))
     tokens = shape["batch"] * shape["context"]
-    rows = [
-        (side.name, side.parameters, 1000 * side.seconds, tokens / side.seconds)
-        if side.seconds
-        else (side.name, *[None] * 3)
-        for side in [*mine, *other]
-    ]
+    rows = []
+    for side in [*mine, *other]:
+        speed = (1000 * side.seconds, tokens / side.seconds) if side.seconds else (None, None)
+        rows.append((side.name, side.parameters or None, *speed))
     _bench.print_table((f"loop ({rounds} blocks of {steps} steps)", "parameters", "ms a step", "tokens/s"), rows)
     a, b = best(mine), best(other)
     return a.seconds / b.seconds if a and b and a.seconds and b.seconds else None
@@ -89,13 +87,22 @@ def mfu(options: argparse.Namespace) -> Figures:
 def shakespeare(options: argparse.Namespace) -> Figures:
     from _train_shakespeare import measured
 
-    return measured(options.text, seeds=1 if options.quick else 3)
+    seeds = 1 if options.quick else options.seeds
+    return measured(options.text, seeds, options.held_out, options.set)
 
 
 def ray_train(options: argparse.Namespace) -> Figures:
     from _train_ray import measured
 
     return measured(quick=options.quick)
+
+
+def loader(options: argparse.Namespace) -> Figures:
+    from _loader import loader_figures
+
+    rows = loader_figures(0.5 if options.quick else 2.0)
+    _bench.print_table(("order", "context", "rows a batch", "ms to open", "tokens/s on one core"), rows)
+    return {"loader_tokens_per_s": rows[0][-1]}
 
 
 SECTIONS: dict[str, Callable[[argparse.Namespace], Figures]] = {
@@ -105,6 +112,7 @@ SECTIONS: dict[str, Callable[[argparse.Namespace], Figures]] = {
     "mfu": mfu,
     "shakespeare": shakespeare,
     "ray": ray_train,
+    "loader": loader,
 }
 
 
@@ -119,6 +127,9 @@ def main() -> None:
         default=_bench.SHARED / "data" / "text" / "tinyshakespeare.txt.gz",
         help="the text of the section shakespeare (default: %(default)s)",
     )
+    parser.add_argument("--seeds", type=int, default=3, help="of the section shakespeare (default: %(default)s)")
+    parser.add_argument("--held-out", action="store_true", help="shakespeare: judge by a part of the training part")
+    parser.add_argument("--set", action="append", default=[], help="shakespeare: section.key=value of the recipe")
     options = parser.parse_args()
     figures: Figures = {}
     for name in options.only or SECTIONS:

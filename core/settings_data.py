@@ -52,3 +52,6 @@ class Shards(Section):
     """Token shards and the validation split."""
 
     validation_share: float = Field(default=0.05, gt=0, lt=1, description="of the documents, chosen by hash")
+    split: Literal["documents", "tail"] = Field(
+        default="documents", description="tail: the share is the last part of every document, for a corpus of few"
+    )

@@ -16,7 +16,7 @@ OWN_SPECIAL = 4  # special tokens that every tokenizer has
 class Tokenizer(Section):
     """BPE, trained on the kept documents."""
 
-    vocab_size: int = Field(default=2048, ge=300, le=1 << 20, description="special tokens and alphabet included")
+    vocab_size: int = Field(default=2048, ge=260, le=1 << 20, description="special tokens and alphabet included")
     train_bytes: int = Field(default=1 << 30, ge=1, description="of text to train on, drawn evenly by document hash")
     balance: float = Field(
         default=0.0,

@@ -11,15 +11,28 @@ N rows, I inputs, O outputs of a layer.
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.flop_counter import register_flop_formula
 
 FEWEST_ROWS = 32  # below, as when generating, what a product costs is the call
+
+
+def onednn_is_faster() -> bool:
+    """Whether this machine has an AMD processor with AVX-512."""
+    try:
+        cpu = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    known = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    return known and "AuthenticAMD" in cpu and torch.backends.cpu.get_cpu_capability() == "AVX512"
+
+
+BY_ONEDNN = onednn_is_faster()
 
 _library = torch.library.Library("crawl2chat", "DEF")  # named operators: torch.compile takes them as they are
 _library.define("product(Tensor a_NI, Tensor b_OI) -> Tensor")
@@ -35,21 +48,10 @@ class Linear(nn.Linear):
 
 def linear(x: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tensor:
     """x · weightᵀ + bias for x [..., I], as torch.nn.functional.linear."""
-    if not (onednn_is_faster() and _fits(x, weight_OI)):
+    if not (BY_ONEDNN and _fits(x, weight_OI)):
         return F.linear(x, weight_OI, bias_O)
     y_NO = _Product.apply(x.flatten(0, -2), weight_OI).unflatten(0, x.shape[:-1])
     return y_NO if bias_O is None else y_NO + bias_O
-
-
-@cache
-def onednn_is_faster() -> bool:
-    """Whether this machine has an AMD processor with AVX-512."""
-    try:
-        cpu = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return False
-    known = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    return known and "AuthenticAMD" in cpu and torch.backends.cpu.get_cpu_capability() == "AVX512"
 
 
 def _fits(x: Tensor, weight: Tensor) -> bool:
@@ -94,6 +96,16 @@ def _shape_of_product(a_NI: Tensor, b_OI: Tensor) -> Tensor:
 
 def _shape_of_outer_product(a_NO: Tensor, b_NI: Tensor) -> Tensor:
     return a_NO.new_empty(a_NO.shape[1], b_NI.shape[1])
+
+
+@register_flop_formula(torch.ops.crawl2chat.product)
+def _flops_of_product(a: tuple[int, int], b: tuple[int, int], *_: Any, **__: Any) -> int:
+    return 2 * a[0] * a[1] * b[0]
+
+
+@register_flop_formula(torch.ops.crawl2chat.outer_product)
+def _flops_of_outer_product(a: tuple[int, int], b: tuple[int, int], *_: Any, **__: Any) -> int:
+    return 2 * a[0] * a[1] * b[1]
 
 
 _library.impl("product", _product, "CPU")

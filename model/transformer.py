@@ -30,6 +30,7 @@ from .config import ModelConfig
 from .initial import init_weights
 from .norms import RMSNorm
 from .positions import Places, document_numbers, places, rotate, sinusoids
+from .products import Linear, linear
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "swiglu": F.silu,
@@ -51,7 +52,7 @@ class Transformer(nn.Module):
         self.position_embedding = nn.Embedding(config.context, config.width) if learned else None
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
         self.norm = nn.Identity() if config.post_norm else make_norm(config, config.width)
-        self.head = None if config.tied_embeddings else nn.Linear(config.width, config.vocab_size, bias=False)
+        self.head = None if config.tied_embeddings else Linear(config.width, config.vocab_size, bias=False)
 
     def forward(
         self,
@@ -75,7 +76,7 @@ class Transformer(nn.Module):
         if cache is not None:
             cache.advance(tokens_BT.shape[1])
         x_BTD = self.norm(x_BTD[:, -1:] if last_only else x_BTD)
-        return F.linear(x_BTD, self.embedding.weight) if self.head is None else self.head(x_BTD)
+        return linear(x_BTD, self.embedding.weight) if self.head is None else self.head(x_BTD)
 
     def init_weights(self, seed: int) -> None:
         """See model/initial.py: the same numbers for any number of processes, sharded or not."""
@@ -125,11 +126,11 @@ class Attention(nn.Module):
         super().__init__()
         self.layer, self.head_size = layer, config.head_size
         self.grouped = config.kv_heads < config.heads
-        linear = partial(nn.Linear, bias=config.bias)
-        self.query = linear(config.width, config.attention_width)
-        self.key = linear(config.width, config.kv_heads * config.head_size)
-        self.value = linear(config.width, config.kv_heads * config.head_size)
-        self.output = linear(config.attention_width, config.width)
+        make = partial(Linear, bias=config.bias)
+        self.query = make(config.width, config.attention_width)
+        self.key = make(config.width, config.kv_heads * config.head_size)
+        self.value = make(config.width, config.kv_heads * config.head_size)
+        self.output = make(config.attention_width, config.width)
         self.query_norm = make_norm(config, config.head_size) if config.qk_norm else nn.Identity()
         self.key_norm = make_norm(config, config.head_size) if config.qk_norm else nn.Identity()
 
@@ -158,10 +159,10 @@ class FeedForward(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.activate = ACTIVATIONS[config.activation]
-        linear = partial(nn.Linear, bias=config.bias)
-        self.gate = linear(config.width, config.feed_forward) if config.gated else None
-        self.up = linear(config.width, config.feed_forward)
-        self.down = linear(config.feed_forward, config.width)
+        make = partial(Linear, bias=config.bias)
+        self.gate = make(config.width, config.feed_forward) if config.gated else None
+        self.up = make(config.width, config.feed_forward)
+        self.down = make(config.feed_forward, config.width)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         if self.gate is None:

@@ -7,7 +7,8 @@
                 encode    unit by unit                                    {train,validation}/UNIT.arrow
 
 Which split a document is in depends on its doc_id and `shards.validation_share` alone. Only when no document at all
-falls into validation, the one that comes nearest is taken.
+falls into validation, the one that comes nearest is taken. With `shards.split: tail` every document is in both: its
+last part, as large a share of its characters, is for validation.
 """
 
 from __future__ import annotations
@@ -106,10 +107,12 @@ def _encode(ctx: StageContext) -> StageResult:
 
     units = extracted_units(ctx.inputs["extract"])
     config = _kept_from(ctx)
-    placed = map_units(place_unit, units, ctx.folder / "places", config, ctx.progress)
-    cut = _cut(placed, ctx)
     path = str(ctx.input_folder("tokenizer") / "tokenizer.json")
-    reports = map_units(shard_unit, units, ctx.folder, config | {"tokenizer": path, "cut": cut}, ctx.progress)
+    if ctx.recipe.shards.split == "tail":
+        split = {"tail": ctx.recipe.shards.validation_share}
+    else:
+        split = {"cut": _cut(map_units(place_unit, units, ctx.folder / "places", config, ctx.progress), ctx)}
+    reports = map_units(shard_unit, units, ctx.folder, config | {"tokenizer": path} | split, ctx.progress)
     counters = total(reports)
     if not counters["documents_train"]:
         raise StageError(

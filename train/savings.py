@@ -19,6 +19,7 @@ from ..model.transformer import Transformer
 
 aten = torch.ops.aten
 KEPT = {
+    torch.ops.crawl2chat.product.default,  # model/products.py
     aten.mm.default,
     aten.addmm.default,
     aten.bmm.default,

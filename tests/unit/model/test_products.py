@@ -1,4 +1,4 @@
-"""Linear layers by oneDNN: values and gradients are torch's own, alone and compiled; what does not fit is left to it."""
+"""Linear layers by oneDNN: torch's own values and gradients, alone and compiled; what does not fit is its."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ onednn = pytest.mark.skipif(
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Take oneDNN on any processor, and count the layers that went through it."""
     found: list[int] = []
-    monkeypatch.setattr(products, "onednn_is_faster", lambda: True)
+    monkeypatch.setattr(products, "BY_ONEDNN", True)
     original = products._Product.apply
     monkeypatch.setattr(products._Product, "apply", lambda *given: (found.append(1), original(*given))[1])
     return found
@@ -83,7 +83,7 @@ def test_mixed_precision_is_torchs(calls: list[int]) -> None:
 @onednn
 @pytest.mark.slow
 def test_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products, "onednn_is_faster", lambda: True)
+    monkeypatch.setattr(products, "BY_ONEDNN", True)
     given = [torch.randn(5, 13, 24), torch.randn(40, 24), torch.randn(40)]
     compiled = torch.compile(lambda *inputs: F.relu(products.linear(*inputs)), fullgraph=True)
     expected = gradients(lambda *inputs: F.relu(F.linear(*inputs)), *given)

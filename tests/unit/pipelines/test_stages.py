@@ -22,7 +22,10 @@ LEDGERS = ("spans", "paragraphs", "decontaminate")
 def test_shipped_recipes_are_planned(path: Path, tmp_path: Path, crawl_mirror: Any) -> None:
     remote = [one.name for one in load_recipe(path).sources if one.kind == "common_crawl"]
     mirrors = [f"sources.{name}.mirror={crawl_mirror.folder}" for name in remote]  # tests stay on this machine
-    run = Run(load_recipe(path, [f"storage={tmp_path / 'runs'}", *mirrors]))
+    book = tmp_path / "book.txt"
+    book.write_text("A text of the user's own.")
+    books = [f"sources.{one.name}.paths=[{book}]" for one in load_recipe(path).sources if one.kind == "books"]
+    run = Run(load_recipe(path, [f"storage={tmp_path / 'runs'}", *mirrors, *books]))
     check_sources(run.recipe)
     planned = plan(all_stages(run.recipe), run)
     assert {item.why for item in planned if not item.stage.inputs} == {"never ran"}

@@ -1,0 +1,135 @@
+"""What Ray Train adds: step times of one job under Ray Train and under torchrun, in turn, and the time to start.
+
+Both run train/worker.py on as many workers as there are cores, one thread each, sharded, on random tokens. `start` is
+the time from before Ray is started to the end of the first step; torchrun's is counted from its command.
+
+    python -m torch.distributed.run --standalone --nproc-per-node 2 _train_ray.py JOB    one worker of torchrun's
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import _bench
+import numpy as np
+from _train_side import random_tokens, shard
+from crawl2chat.core.settings_model import Model
+from crawl2chat.core.settings_optimizer import Optimizer
+from crawl2chat.core.settings_training import Resources
+from crawl2chat.model.config import ModelConfig
+from crawl2chat.train.loader import TokenDataset
+from crawl2chat.train.loop import Plan
+from crawl2chat.train.metrics import FILE_NAME, read_metrics
+from crawl2chat.train.worker import Job, run_training
+
+SHAPE = {"layers": 6, "width": 384, "heads": 6, "kv_heads": 6, "feed_forward": 832, "context": 256}
+VOCABULARY, BATCH, WARM_UP = 1024, 8, 5
+
+
+@dataclass
+class Runs:
+    """What the runs of one launcher showed."""
+
+    seconds: list[float] = field(default_factory=list)  # of each step behind the warm-up
+    starts: list[float] = field(default_factory=list)
+
+    def add(self, run: Callable[[Job], None], job: Job) -> None:
+        began = time.perf_counter()
+        first: list[float] = []
+        done = threading.Event()
+
+        def watch() -> None:
+            path = job.folder / FILE_NAME
+            while not done.wait(0.02):
+                if path.exists() and path.stat().st_size:
+                    first.append(time.perf_counter() - began)
+                    return
+
+        thread = threading.Thread(target=watch)
+        thread.start()
+        run(job)
+        done.set()
+        thread.join()
+        rows = [row for row in read_metrics(job.folder) if "tokens_per_second" in row][WARM_UP:]
+        self.seconds += [job.plan.batch * job.model.context / row["tokens_per_second"] for row in rows]
+        self.starts += first
+
+
+def under_ray(resources: Resources, job: Job) -> None:
+    from crawl2chat.core.progress import Progress
+    from crawl2chat.core.session import ray_session
+    from crawl2chat.train.launcher import launch
+
+    with ray_session(resources, job.folder / "logs"), Progress("ray") as progress:
+        launch(job, resources, progress)
+
+
+def under_torchrun(workers: int, job: Job) -> None:
+    path = job.folder / "job.pickle"
+    path.write_bytes(pickle.dumps(job))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(workers)]
+    subprocess.run([*command, __file__, str(path)], check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+
+
+def measured(quick: bool) -> dict[str, float | None]:
+    workers = os.cpu_count() or 1
+    config = ModelConfig.from_settings(Model(**SHAPE), VOCABULARY)  # pyright: ignore[reportArgumentType]
+    ray, torchrun = Runs(), Runs()
+    tokens = random_tokens({"vocab_size": VOCABULARY})
+    with tempfile.TemporaryDirectory() as temporary, shard(tokens) as paths:
+        steps = 15 if quick else 40
+        job = Job(
+            folder=Path(temporary),
+            model=config,
+            plan=Plan(steps, BATCH, 0, log_every=1, validate_every=steps, checkpoint_every=steps),
+            optimizer=Optimizer(),
+            keep=1,
+            open_data=partial(TokenDataset, paths, config.context),
+            open_validation=None,
+            token_bytes=np.ones(VOCABULARY, dtype=np.int32),
+            tokenizer_digest="",
+            data_digest="",
+            recipe={},
+        )
+        for number in range(1 if quick else 2):
+            for name, runs, run in (
+                ("ray", ray, partial(under_ray, Resources(train_workers=workers))),
+                ("torchrun", torchrun, partial(under_torchrun, workers)),
+            ):
+                folder = Path(temporary) / f"{name}{number}"
+                folder.mkdir()
+                runs.add(run, replace(job, folder=folder))
+    rows = [(name, 1000 * statistics.median(runs.seconds), statistics.median(runs.starts)) for name, runs in
+            (("Ray Train", ray), ("torchrun", torchrun))]  # fmt: skip
+    _bench.print_table(
+        (f"{workers} workers, {config.parameters() / 1e6:.1f}M", "ms a step", "s to the first step"), rows
+    )
+    return {
+        "ray_train_overhead": statistics.median(ray.seconds) / statistics.median(torchrun.seconds),
+        "ray_train_start_s": statistics.median(ray.starts),
+    }
+
+
+def main() -> None:
+    import torch.distributed as dist
+    from crawl2chat.train.world import Distributed
+
+    job = pickle.loads(Path(sys.argv[1]).read_bytes())
+    dist.init_process_group("gloo")
+    run_training(job, Distributed("cpu"))
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
