@@ -69,16 +69,18 @@ def _of_files(tokenizer: Path, named: list[str]) -> list[dict[str, Any]]:
 
 
 def _print(rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
+    from rich import box
     from rich.table import Table
 
-    table = Table("language", box=None)
+    from ..core.progress import console
+
+    table = Table("language", box=box.SIMPLE_HEAD)
     for head in ("documents", "bytes", "bytes per token", "unknown"):
         table.add_column(head, justify="right")
     for row in rows:
         numbers = (f"{row['documents']:,}", f"{row['bytes']:,}", f"{row['fertility']:.2f}", f"{row['unknown']:.2%}")
         table.add_row(row["language"], *numbers)
-    Console(highlight=False).print(table)
+    console.print(table)
 
 
 def add_tokenizer_verbs(verb: Verb) -> None:

@@ -155,5 +155,5 @@ def _funnel(ctx: StageContext) -> str:
     return f"extract read {read}, " + ", ".join(f"{name} kept {documents}" for name, documents in kept)
 
 
-TOKENIZER = Stage("tokenizer", ("extract", "dedup"), sections("tokenizer"), _train)
+TOKENIZER = Stage("tokenizer", ("extract", "dedup"), sections("tokenizer"), _train, version=2)
 SHARDS = Stage("shards", ("extract", "dedup", "tokenizer"), sections("shards"), _encode)
