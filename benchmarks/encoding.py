@@ -1,7 +1,8 @@
 """From parquet to token shards on one core: ours against the `tokenizers` library, and against tiktoken.
 
 Each side reads the same parquet file of documents and writes the same shard; that the shards have the same bytes is
-checked in the run. The peer takes the library's fastest call, encode_batch_fast, one thread as all.
+checked in the run. The peer takes the library's fastest call, encode_batch_fast, one thread as all. Our table of pieces is
+empty when a round begins; the library keeps its own.
 
     corpora      english    web pages and books, a vocabulary of 8,192 tokens trained on them
                  gpt2       the same texts, the real GPT-2 vocabulary (50,257 tokens, GPT-2's pattern)
@@ -35,6 +36,7 @@ from _bench import SHARED, arguments, finish, print_table, read_documents
 from crawl2chat.core.schema import doc_id
 from crawl2chat.core.settings_tokenizer import Tokenizer as Settings
 from crawl2chat.tokenize.bpe import Tokenizer
+from crawl2chat.tokenize.compiled_encoder import CompiledEncoder
 from crawl2chat.tokenize.encoders import TiktokenEncoder
 from crawl2chat.tokenize.gpt2_files import load_gpt2_files
 from crawl2chat.tokenize.shard_writer import ShardWriter
@@ -51,6 +53,8 @@ def ours(tokenizer: Tokenizer) -> Side:
     """What the stage `shards` does with a unit."""
 
     def side(parquet: Path, shard: Path) -> None:
+        if isinstance(tokenizer.encoder, CompiledEncoder):
+            tokenizer.encoder.forget()
         with ShardWriter(shard, tokenizer, "train") as writer:
             for batch in pq.ParquetFile(parquet).iter_batches(batch_size=BATCH):
                 writer.add(batch)
