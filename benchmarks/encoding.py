@@ -1,8 +1,8 @@
 """From parquet to token shards on one core: ours against the `tokenizers` library, and against tiktoken.
 
 Each side reads the same parquet file of documents and writes the same shard; that the shards have the same bytes is
-checked in the run. The peer takes the library's fastest call, encode_batch_fast, one thread as all. Our table of pieces is
-empty when a round begins; the library keeps its own.
+checked in the run. The peer takes the library's fastest call, encode_batch_fast, one thread as all. Our table of pieces
+is empty when a round begins; the library keeps its own.
 
     corpora      english    web pages and books, a vocabulary of 8,192 tokens trained on them
                  gpt2       the same texts, the real GPT-2 vocabulary (50,257 tokens, GPT-2's pattern)

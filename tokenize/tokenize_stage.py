@@ -23,7 +23,6 @@ from ..core.manifest import file_entry
 from ..core.stage import Stage, StageContext, StageResult, sections
 from ..core.unit_map import map_units
 from ..core.units import Unit, UnitReport, commit, finished, source_of, total
-from .fertility import rates
 
 FERTILITY_FILE = "fertility.json"
 FERTILITY_BYTES = 64 << 20  # of text, to measure on
@@ -32,6 +31,7 @@ _MORE = "keep more documents (language.threshold, filters.*, dedup.*), or add so
 
 def _train(ctx: StageContext) -> StageResult:
     from .bpe import Tokenizer
+    from .fertility import rates
     from .sample_work import count_unit, fertility_unit
 
     settings = ctx.recipe.tokenizer
