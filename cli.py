@@ -17,6 +17,7 @@ from .core.run import Run
 from .pipelines.data_verbs import EXAMPLES as DATA_EXAMPLES
 from .pipelines.data_verbs import add_data_verbs, misspelt, one_word
 from .pipelines.dedup_verbs import add_dedup_verbs
+from .pipelines.tokenizer_verbs import add_tokenizer_verbs
 
 ABOUT = "From raw web crawl, Wikipedia dumps and books to a language model that chats."
 EXAMPLES = f"""examples:
@@ -26,6 +27,7 @@ EXAMPLES = f"""examples:
   crawl2chat data recipes/tiny.yaml                        only crawl, extract, filter, deduplicate
 {DATA_EXAMPLES}\
   crawl2chat tokenizer --run runs/tiny                     only the tokenizer and the shards, on what a run has
+  crawl2chat tokenizer report --run runs/tiny              bytes per token and unknown characters, by language
   crawl2chat pretrain --run runs/tiny                      only the pretraining, on the shards that a run has
   crawl2chat finetune --run runs/tiny
   crawl2chat tune recipes/tiny.yaml                        search learning rates over the scaling table's rows
@@ -97,7 +99,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     submit.add_argument("--no-follow", dest="follow", action="store_false", help="return when the job is submitted")
     _set_option(submit)
 
-    for add in (add_data_verbs, add_dedup_verbs, add_model_verbs):
+    for add in (add_data_verbs, add_dedup_verbs, add_tokenizer_verbs, add_model_verbs):
         add(lambda name, about, function: _verb(verbs, name, about, function))
     words = sys.argv[1:] if argv is None else argv
     if meant := misspelt(words):

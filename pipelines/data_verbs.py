@@ -128,12 +128,12 @@ WORDS: dict[str, Callable[[Verb], None]] = {
     "sweep": _sweep,
     "train-classifier": _train_classifier,
 }
-_DEDUP_WORDS = (("dedup", "report"), ("dedup", "curve"))
+_OTHER_WORDS = (("dedup", "report"), ("dedup", "curve"), ("tokenizer", "report"))
 
 
 def one_word(argv: Sequence[str]) -> list[str]:
-    """`data WORD …` and `dedup WORD …` as one verb, which is how argparse knows them."""
-    if len(argv) > 1 and (argv[0], argv[1]) in {*(("data", word) for word in WORDS), *_DEDUP_WORDS}:
+    """`data WORD …`, `dedup WORD …` and `tokenizer WORD …` as one verb, which is how argparse knows them."""
+    if len(argv) > 1 and (argv[0], argv[1]) in {*(("data", word) for word in WORDS), *_OTHER_WORDS}:
         return [f"{argv[0]} {argv[1]}", *argv[2:]]
     return list(argv)
 

@@ -21,7 +21,7 @@ import tokenizers
 
 from ..core.errors import InputError
 from ..core.log import log
-from .encoders import Encoder, LibraryEncoder, candidates, choose
+from .encoders import Encoder, LibraryEncoder, candidates, choose, valid
 from .probes import probes
 from .vocabulary import Unknown, read_vocabulary, token_bytes
 
@@ -69,12 +69,15 @@ class Tokenizer:
         return Tokenizer, (self._data,)
 
     def encode(self, text: str) -> list[int]:
-        """Ids of a text. No special token is among them."""
-        return self._tokenizer.encode(text, add_special_tokens=False).ids
+        """Ids of a text. No special token is among them. A lone surrogate counts as U+FFFD."""
+        return self._tokenizer.encode(valid(text), add_special_tokens=False).ids
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of many texts, on as many threads as the library takes (RAYON_NUM_THREADS, TOKENIZERS_PARALLELISM)."""
-        return [one.ids for one in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+        return [
+            one.ids
+            for one in self._tokenizer.encode_batch_fast([valid(text) for text in texts], add_special_tokens=False)
+        ]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of the ids; special tokens give nothing, broken UTF-8 gives U+FFFD."""

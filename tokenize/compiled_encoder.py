@@ -42,6 +42,11 @@ class CompiledEncoder:
         self._kept_bytes = np.empty(LONGEST + slots * 8, np.uint8)
         self._used = np.zeros(3, np.int64)  # slots, ids, bytes
 
+    def forget(self) -> None:
+        """Empty the table of pieces, as it is in a new process: for measurements."""
+        self._table[:] = 0
+        self._used[:] = 0
+
     def encode(self, data: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Tokens of all texts, each text's end with the end-of-text token, and their number per text.
 

@@ -133,6 +133,11 @@ def texts_of(data: np.ndarray, offsets: np.ndarray) -> list[str]:
     return [str(whole[begin:end], "utf-8") for begin, end in pairwise(offsets.tolist())]
 
 
+def valid(text: str) -> str:
+    """The text, its lone surrogates as U+FFFD."""
+    return _utf8(text).decode()
+
+
 def _utf8(text: str) -> bytes:
     try:
         return text.encode()

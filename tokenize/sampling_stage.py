@@ -11,7 +11,7 @@ from typing import Any
 
 from ..core.unit_map import gave_up, pack_error, unpack_error
 
-STEP = 256  # texts that the trainer is given at a time
+STEP = 64  # texts that the trainer is given at a time
 
 
 class Sample:

@@ -24,7 +24,6 @@ from ..core.manifest import file_entry
 from ..core.stage import Stage, StageContext, StageResult, sections
 from ..core.unit_map import map_units
 from ..core.units import Unit, UnitReport, commit, finished, source_of, total
-from .fertility import rates
 
 FERTILITY_FILE = "fertility.json"
 FERTILITY_BYTES = 64 << 20  # of text, to measure on
@@ -33,6 +32,7 @@ _MORE = "keep more documents (language.threshold, filters.*, dedup.*), or add so
 
 def _train(ctx: StageContext) -> StageResult:
     from .bpe import Tokenizer
+    from .fertility import rates
     from .sample_work import count_unit, fertility_unit
 
     settings = ctx.recipe.tokenizer
@@ -158,5 +158,5 @@ def _funnel(ctx: StageContext) -> str:
     return f"extract read {read}, " + ", ".join(f"{name} kept {documents}" for name, documents in kept)
 
 
-TOKENIZER = Stage("tokenizer", ("extract", "dedup"), sections("tokenizer"), _train)
+TOKENIZER = Stage("tokenizer", ("extract", "dedup"), sections("tokenizer"), _train, version=2)
 SHARDS = Stage("shards", ("extract", "dedup", "tokenizer"), sections("shards"), _encode)

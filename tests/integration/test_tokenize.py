@@ -129,3 +129,27 @@ def test_a_changed_share_moves_documents_but_not_the_tokenizer(
     assert after["tokenizer"] == before["tokenizer"]
     large = set(texts_in(run, "validation"))
     assert small < large and np.isclose(len(large) / len(pages), 0.3, atol=0.08)
+
+
+def test_each_language_is_measured_beside_the_tokenizer(local_ray: None, extracted: Make, pages: Documents) -> None:
+    run = extracted("fits", pages, units=3, tokenizer={"vocab_size": 800})
+    made = run_stages(run)
+    rows = json.loads((run.stage("tokenizer") / "fertility.json").read_text())
+    assert "fertility.json" in {str(entry.path) for entry in made["tokenizer"].files}
+    assert sum(row["documents"] for row in rows) == made["dedup"].counters["documents"]
+    tokens = made["shards"].counters["tokens_train"] + made["shards"].counters["tokens_validation"]
+    size = made["shards"].counters["bytes_train"] + made["shards"].counters["bytes_validation"]
+    without_ends = tokens - made["dedup"].counters["documents"]
+    assert np.isclose(sum(row["bytes"] / row["fertility"] for row in rows), without_ends, rtol=1e-3)
+    assert sum(row["bytes"] for row in rows) == size
+
+
+def test_settings_reach_the_tokenizer(local_ray: None, extracted: Make, pages: Documents) -> None:
+    settings = {"vocab_size": 700, "pattern": "gpt2", "digits": 1, "special_tokens": ["<|tool|>"]}
+    run = extracted("settings", pages[:120], tokenizer=settings, shards={"validation_share": 0.2})
+    made = run_stages(run)
+    tokenizer = Tokenizer.load(run.stage("tokenizer") / "tokenizer.json")
+    assert tokenizer.special("<|tool|>") == 4 and tokenizer.encoder.name == "compiled"
+    assert len(tokenizer.encode(" 12345")) == 6  # " 1" is no token of so little text
+    assert made["shards"].facts["vocab_size"] == 700
+    assert len(texts_in(run, "train") | texts_in(run, "validation")) == 120

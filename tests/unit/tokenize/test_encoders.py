@@ -144,6 +144,7 @@ def test_what_is_no_unicode_becomes_the_replacement_character(trained: Make) -> 
     )
     for tokens, _ in (encode_documents(tokenizer, ["a\udfff\ud800b"]), encode_column(tokenizer, broken)):
         assert tokenizer.decode(tokens.tolist()) == "a\ufffd\ufffdb"
+    assert tokenizer.encode("a\udfff\ud800b") == tokenizer.encode_batch(["a\ufffd\ufffdb"])[0]
 
 
 def test_texts_come_back_from_bytes() -> None:

@@ -1,0 +1,76 @@
+"""GPT-2's vocabulary files as a tokenizer of ours: text gets the ids that GPT-2 was trained on.
+
+    vocab.json (encoder.json)   {token: id}, tokens spelled in printable characters; 50,257 of them for GPT-2
+    merges.txt (vocab.bpe)      a line of comment, then a pair a line, by rank
+
+Both may be gzipped. What the chat template needs beside `<|endoftext|>` gets the ids behind the vocabulary's.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers
+
+from ..core.errors import InputError
+from .bpe import SPECIAL_TOKENS, Tokenizer
+from .patterns import regex_of
+
+
+def load_gpt2_files(vocab: str | Path, merges: str | Path) -> Tokenizer:
+    """The tokenizer of a vocab.json and a merges.txt, with GPT-2's pattern. Raises InputError naming the file."""
+    ids = _vocabulary(Path(vocab))
+    pairs = _merges(Path(merges))
+    for left, right in pairs:
+        if missing := [token for token in (left, right, left + right) if token not in ids]:
+            raise InputError(
+                f"{merges} merges {left!r} and {right!r}, but {vocab} has no token {missing[0]!r}",
+                "give two files that belong together",
+            )
+    made: Any = tokenizers.Tokenizer(models.BPE(vocab=ids, merges=pairs))
+    cut = pre_tokenizers.Split(Regex(regex_of("gpt2")), "isolated")
+    made.pre_tokenizer = pre_tokenizers.Sequence(
+        [cut, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+    made.decoder = decoders.ByteLevel()
+    made.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in SPECIAL_TOKENS])
+    return Tokenizer(made.to_str().encode(), str(vocab))
+
+
+def _vocabulary(path: Path) -> dict[str, int]:
+    try:
+        found = json.loads(_read(path))
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON: {error}", "give GPT-2's vocab.json or encoder.json") from error
+    if not isinstance(found, dict) or not all(isinstance(one, int) for one in found.values()):
+        raise InputError(f"{path} does not map tokens to ids", "give GPT-2's vocab.json or encoder.json")
+    absent = [one for one in pre_tokenizers.ByteLevel.alphabet() if one not in found]
+    if absent:
+        raise InputError(
+            f"{path} has no token for {len(absent)} of the 256 bytes, such as {min(absent)!r}",
+            "give a byte-level vocabulary, as GPT-2's",
+        )
+    return found
+
+
+def _merges(path: Path) -> list[tuple[str, str]]:
+    lines = _read(path).split("\n")
+    if lines[0].startswith("#version"):
+        del lines[0]
+    found = [tuple(line.removesuffix("\r").split(" ")) for line in lines if line.strip()]
+    for number, pair in enumerate(found, 1):
+        if len(pair) != 2:
+            raise InputError(f"{path}: merge {number} is {' '.join(pair)!r}, not a pair", "give GPT-2's merges.txt")
+    return found  # pyright: ignore[reportReturnType]
+
+
+def _read(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+        return (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {error}", "give GPT-2's vocab.json and merges.txt") from error
