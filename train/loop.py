@@ -1,8 +1,8 @@
 """The training loop: from one step to the last, on one process or many, without Ray.
 
 Steps count from 1. The batch of step s has the global positions (s - 1) · batch … s · batch - 1 of the keyed order, or
-those that batch-size warm-up gives it (train/batch_sizes.py); rank r of n computes its r-th n-th of them, `micro_batch`
-rows at a time. The loss is the sum over the batch's counted targets divided by their number in the whole batch, so that
+those that batch-size warm-up gives it (train/batch_sizes.py); rank r of n computes its r-th n-th of them
+(train/prefetch.py). The loss is the sum over the batch's counted targets divided by their number in the whole batch, so that
 it depends neither on the number of ranks nor on how the targets are spread over rows. The state after step s is a
 function of the state before and of s alone.
 """
@@ -27,6 +27,7 @@ from .batch_sizes import Stages, begins
 from .loader import TrainData
 from .loss import losses
 from .mixture import row_numbers
+from .prefetch import Batch, prefetch, rank_batch
 from .schedule import Schedule
 from .strategies import backward, sync_gradients
 from .world import World
@@ -103,14 +104,17 @@ def train(
     """
     world, hooks = world or World(), hooks or Hooks()
     clock = _Clock()
-    for step in range(done + 1, plan.steps + 1):
+
+    def fetch(step: int) -> Batch:
+        return rank_batch(data, step, batch_indices(plan, step, data), world.rank, world.size, plan.micro_batch)
+
+    for batch in prefetch(fetch, done + 1, plan.steps):
+        step, counted = batch.step, batch.counted
         model.train()
-        indices = batch_indices(plan, step, data)
-        counted = data.target_count(indices)
         rate = schedule(step)
         for group in optimizer.param_groups:
             group["lr"] = rate * group["lr_ratio"]
-        loss = _accumulate(model, data, indices, counted, plan, world)
+        loss = _accumulate(model, batch, plan, world)
         norm = clip_gradients(model, plan.clip_norm, world)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -138,22 +142,15 @@ def batch_indices(plan: Plan, step: int, data: TrainData) -> np.ndarray:
     return row_numbers(data, plan.seed, np.arange(plan.begins(step), plan.begins(step + 1)))
 
 
-def _accumulate(
-    model: nn.Module, data: TrainData, indices: np.ndarray, counted: int, plan: Plan, world: World
-) -> torch.Tensor:
+def _accumulate(model: nn.Module, batch: Batch, plan: Plan, world: World) -> torch.Tensor:
     """Add the batch's gradient to the parameters, and return this rank's part of the mean loss."""
-    share = len(indices) // world.size
-    assert share * world.size == len(indices), "the batch divides among the ranks"
-    mine = indices[world.rank * share : (world.rank + 1) * share]
-    size = plan.micro_batch or share
     total = torch.zeros((), device=world.device)
-    for start in range(0, share, size):
-        sync_gradients(model, start + size >= share)
-        rows = data.batch(mine[start : start + size])
-        nats, objective = losses(model, *rows, plan.precision, world.device, plan.z_loss)
+    for number, (inputs, targets) in enumerate(batch.parts, 1):
+        sync_gradients(model, number == len(batch.parts))
+        nats, objective = losses(model, inputs, targets, plan.precision, world.device, plan.z_loss)
         # Gradients are averaged over the ranks, and have to be their sum.
-        backward(model, objective * (world.size / max(1, counted)))
-        total += nats.detach() / max(1, counted)
+        backward(model, objective * (world.size / max(1, batch.counted)))
+        total += nats.detach() / max(1, batch.counted)
     return total
 
 
