@@ -2,6 +2,7 @@
 
     checkpoints/step_NNNNNN/    the newest `train.keep_checkpoints` (train/checkpoints.py)
     metrics.jsonl, tensorboard/    (train/metrics.py)
+    verified/    which shards were read whole and found right (train/verify.py)
 
 counters: steps, parameters, tokens_seen, train_loss, tokens_per_second, validation_loss (nats per token),
 bits_per_byte, baseline_unigram_bpb, baseline_gzip_bpb. facts: checkpoint, model, tokenizer_digest, steps.
@@ -96,6 +97,7 @@ def pretrain_job(ctx: StageContext, tokenizer: Tokenizer) -> Job:
         tokenizer_digest=tokenizer.digest,
         data_digest=data_digest(shards, recipe.mixture),
         recipe=config_of(recipe),
+        shards={folder / entry.path: entry.sha256 for entry in shards.files if entry.path.startswith("train/")},
         threads=recipe.resources.threads_per_worker,
         document_begin=tokenizer.end_of_text if settings.document_mask else None,
         parallel=recipe.resources.parallel,

@@ -6,7 +6,7 @@ It knows nothing of Ray: the launcher calls it in Ray's workers, tests call it i
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from .schedule import learning_rates
 from .sharding import UNIT_PARAMETERS
 from .strategies import build, spread
 from .validation import validate
+from .verify import Verifier
 from .world import World
 
 
@@ -45,6 +46,7 @@ class Job:
     tokenizer_digest: str
     data_digest: str
     recipe: dict[str, Any]
+    shards: Mapping[Path, str] = field(default_factory=dict)  # SHA-256 of the training files (train/verify.py)
     initial: Path | None = None  # a checkpoint whose weights to start from
     branch: Branch | None = None  # a checkpoint to go on from, to the end of its decay
     validate_first: bool = False
@@ -84,6 +86,7 @@ def run_training(job: Job, world: World, report: Callable[[Path, dict[str, Any]]
     job.checkpoints.mkdir(parents=True, exist_ok=True)
     attempt = world.broadcast(uuid.uuid4().hex[:8])
     path, start = world.broadcast(job.resume_from() if world.rank == 0 else None)
+    verifier = Verifier(job.folder, job.shards, world, job.threads)
     data = job.open_data()
     validation = job.open_validation() if job.open_validation else None
     precision, parallel = job.plan.precision, job.parallel
@@ -99,6 +102,7 @@ def run_training(job: Job, world: World, report: Callable[[Path, dict[str, Any]]
     newest: dict[str, Any] = {}
 
     def log(row: dict[str, Any]) -> None:
+        world.agree(verifier.error())
         newest.update(row)
         if metrics is not None:
             metrics.write(row)
@@ -109,6 +113,7 @@ def run_training(job: Job, world: World, report: Callable[[Path, dict[str, Any]]
             log({"step": step} | validate(model, validation, job.token_bytes, rows, precision, world))
 
     def save(step: int, tokens_seen: int) -> None:
+        world.agree(verifier.error(wait=True))  # nothing that a corrupt shard has taught is kept
         if metrics is not None:
             metrics.sync()  # a checkpoint must not outlive the lines before it
         meta = job.meta(step, tokens_seen)
@@ -120,7 +125,10 @@ def run_training(job: Job, world: World, report: Callable[[Path, dict[str, Any]]
         check(0)
     schedule = learning_rates(job.optimizer, job.plan.steps, job.branch and job.branch.meta.step)
     hooks = Hooks(log, check, save)
-    train(model, optimizer, schedule, data, job.plan, world, hooks, start.step, start.tokens_seen)
+    try:
+        train(model, optimizer, schedule, data, job.plan, world, hooks, start.step, start.tokens_seen)
+    except IndexError as error:  # a token outside the vocabulary: most likely of a shard that is corrupt
+        raise verifier.error(wait=True) or error from error
     if metrics is not None:
         metrics.close()
     return start.step

@@ -26,8 +26,17 @@ class World:
         """Rank 0's value, on every rank."""
         return value
 
+    def gather(self, value: Any) -> list[Any]:
+        """Every rank's value, by rank, on every rank."""
+        return [value]
+
     def barrier(self) -> None:
         """Wait for all ranks."""
+
+    def agree(self, error: Exception | None) -> None:
+        """Raise, on every rank, the error of the first rank that has one; it costs one number when none has."""
+        if float(self.sum(torch.tensor(float(error is not None), device=self.device))):
+            raise next(one for one in self.gather(error) if one is not None)
 
 
 class Distributed(World):
@@ -48,6 +57,11 @@ class Distributed(World):
         box = [value]
         dist.broadcast_object_list(box, src=0, device=self.device)
         return box[0]
+
+    def gather(self, value: Any) -> list[Any]:
+        found: list[Any] = [None] * self.size
+        dist.all_gather_object(found, value)
+        return found
 
     def barrier(self) -> None:
         dist.all_reduce(torch.zeros(1, device=self.device))
