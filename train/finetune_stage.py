@@ -88,6 +88,7 @@ def finetune_job(ctx: StageContext, tokenizer: Tokenizer, validated: bool) -> Jo
         plan=Plan.of(settings, ctx.recipe.seed, base.config["train"]["precision"]),
         optimizer=settings.optimizer,
         keep=settings.keep_checkpoints,
+        keep_every=settings.keep_every,
         open_data=partial(ChatDataset, examples / "train.arrow", model.context),
         open_validation=partial(ChatDataset, examples / "validation.arrow", model.context) if validated else None,
         token_bytes=tokenizer.token_bytes(),

@@ -9,6 +9,7 @@ function of the state before and of s alone.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,8 +23,10 @@ from torch.distributed.tensor import DTensor
 from torch.nn.utils import get_total_norm
 
 from ..core.errors import StageError
+from ..core.settings_guard import SpikeGuard
 from ..core.settings_training import Finetune, Train
 from .batch_sizes import Stages, begins
+from .guard import Guard, History
 from .loader import TrainData
 from .loss import losses
 from .mixture import row_numbers
@@ -48,6 +51,7 @@ class Plan:
     clip_norm: float = 1.0
     batch_warmup: Stages = ()
     z_loss: float = 0.0
+    guard: SpikeGuard | None = None
     log_every: int = 10
     validate_every: int = 100
     checkpoint_every: int = 100
@@ -66,11 +70,12 @@ class Plan:
             micro_batch=micro_batch,
             precision=precision,
             clip_norm=settings.optimizer.clip_norm,
+            guard=None if settings.guard.policy == "off" else settings.guard,
             **of_train,
         )
 
     def begins(self, step: int) -> int:
-        """The first position of a step's batch in the order of the data."""
+        """The first position of a step's batch in an order of which nothing is left out."""
         return begins(self.batch, self.batch_warmup, step)
 
     def due(self, step: int, every: int) -> bool:
@@ -84,6 +89,7 @@ class Hooks:
     on_log: Callable[[Row], None] = lambda row: None
     on_validate: Callable[[int], None] = lambda step: None
     on_checkpoint: Callable[[int, int], None] = lambda step, tokens_seen: None
+    on_spike: Callable[[Row, np.ndarray], None] = lambda event, indices: None  # before the others
 
 
 def train(
@@ -96,17 +102,22 @@ def train(
     hooks: Hooks | None = None,
     done: int = 0,
     tokens_seen: int = 0,
+    history: History | None = None,
 ) -> int:
     """Run steps done + 1 … plan.steps, and return the number of targets that were counted since step 1.
 
-    Model and optimizer hold the state after step `done`, by which `tokens_seen` targets had been counted.
-    Raises StageError, on every rank, when a logged loss or gradient norm is not finite.
+    Model and optimizer hold the state after step `done`, by which `tokens_seen` targets had been counted; `history` is
+    what the spike guard knew then, and is kept up to date. Raises StageError, on every rank, when a logged loss or
+    gradient norm is not finite and no guard is on; StageError or Rewind as the guard says (train/guard.py).
     """
     world, hooks = world or World(), hooks or Hooks()
     clock = _Clock()
+    history = history or History()
+    guard = Guard(plan.guard, history) if plan.guard else None
 
     def fetch(step: int) -> Batch:
-        return rank_batch(data, step, batch_indices(plan, step, data), world.rank, world.size, plan.micro_batch)
+        indices = batch_indices(plan, step, data, history.shift(step))
+        return rank_batch(data, step, indices, world.rank, world.size, plan.micro_batch)
 
     for batch in prefetch(fetch, done + 1, plan.steps):
         step, counted = batch.step, batch.counted
@@ -116,18 +127,26 @@ def train(
             group["lr"] = rate * group["lr_ratio"]
         loss = _accumulate(model, batch, plan, world)
         norm = clip_gradients(model, plan.clip_norm, world)
-        optimizer.step()
+        row = {"step": step, "lr": rate}
+        if guard is not None or plan.due(step, plan.log_every):
+            row |= {"loss": float(world.sum(loss)), "grad_norm": float(norm)}
+        if guard is None or (fault := guard.judge(row["loss"], row["grad_norm"])) is None:
+            optimizer.step()
+        else:
+            hooks.on_spike(row | {"reason": fault, "action": guard.settings.policy}, batch.indices)
+            guard.answer(step, fault, plan.begins(step + 1) + history.shift(step))
         optimizer.zero_grad(set_to_none=True)
         tokens_seen += counted
         clock.add(counted)
         if plan.due(step, plan.log_every):
-            row = {"step": step, "loss": float(world.sum(loss)), "lr": rate, "grad_norm": float(norm)}
-            if not np.isfinite(row["loss"]) or not np.isfinite(row["grad_norm"]):
+            finite = math.isfinite(row["loss"]) and math.isfinite(row["grad_norm"])
+            if guard is None and not finite:
                 raise StageError(
                     f"step {step}: the loss is {row['loss']}, the gradient's norm {row['grad_norm']}",
                     "lower the learning rate, or lengthen its warm-up",
                 )
-            hooks.on_log(row | {"tokens_seen": tokens_seen, "tokens_per_second": clock.rate()})
+            if finite:
+                hooks.on_log(row | {"tokens_seen": tokens_seen, "tokens_per_second": clock.rate()})
         if plan.due(step, plan.validate_every):
             with clock.paused():
                 hooks.on_validate(step)
@@ -137,9 +156,9 @@ def train(
     return tokens_seen
 
 
-def batch_indices(plan: Plan, step: int, data: TrainData) -> np.ndarray:
-    """Row numbers of the whole batch of a step, the same on every rank."""
-    return row_numbers(data, plan.seed, np.arange(plan.begins(step), plan.begins(step + 1)))
+def batch_indices(plan: Plan, step: int, data: TrainData, shift: int = 0) -> np.ndarray:
+    """Row numbers of the whole batch of a step, the same on every rank; `shift` positions are left out before it."""
+    return row_numbers(data, plan.seed, np.arange(plan.begins(step), plan.begins(step + 1)) + shift)
 
 
 def _accumulate(model: nn.Module, batch: Batch, plan: Plan, world: World) -> torch.Tensor:

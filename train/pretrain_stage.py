@@ -32,7 +32,7 @@ def config_of(recipe: Recipe) -> dict[str, Any]:
 
 
 def result_settings(section: Train | Finetune) -> dict[str, Any]:
-    pace = {"log_every", "validate_every", "checkpoint_every", "keep_checkpoints"}
+    pace = {"log_every", "validate_every", "checkpoint_every", "keep_checkpoints", "keep_every"}
     return section.model_dump(mode="json", exclude=pace)
 
 
@@ -91,6 +91,7 @@ def pretrain_job(ctx: StageContext, tokenizer: Tokenizer) -> Job:
         plan=Plan.of(settings, recipe.seed, settings.precision, settings.micro_batch),
         optimizer=settings.optimizer,
         keep=settings.keep_checkpoints,
+        keep_every=settings.keep_every,
         open_data=partial(open_rows, train, context, recipe.mixture),
         open_validation=partial(ValidationTokens, validation, context, tokenizer.end_of_text),
         token_bytes=tokenizer.token_bytes(),

@@ -68,7 +68,7 @@ class Uneven:
 def test_the_loss_is_the_mean_over_targets_not_over_rows(small: ModelConfig) -> None:
     rows: list[dict[str, Any]] = []
     plan = Plan(steps=1, batch=4, seed=1, micro_batch=1)
-    trained(small, Uneven(), plan, Hooks(rows.append))
+    trained(small, Uneven(), plan, Hooks(on_log=rows.append))
     model = Transformer(small)
     model.init_weights(7)
     inputs, targets = Uneven().batch(batch_indices(plan, 1, Uneven()))
