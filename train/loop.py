@@ -135,6 +135,8 @@ def train(
         else:
             hooks.on_spike(row | {"reason": fault, "action": guard.settings.policy}, batch.indices)
             guard.answer(step, fault, plan.begins(step + 1) + history.shift(step))
+            if isinstance(optimizer, ZeroOptimizer):
+                optimizer.drop()
         optimizer.zero_grad(set_to_none=True)
         tokens_seen += counted
         clock.add(counted)

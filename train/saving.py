@@ -28,6 +28,20 @@ from .checkpoints import META, Meta, prune, quiet, state_of, step_name
 from .world import World
 from .zero import ZeroOptimizer
 
+Optimizer = torch.optim.Optimizer | ZeroOptimizer
+
+
+def save(
+    folder: Path, model: torch.nn.Module, optimizer: Optimizer, meta: Meta, world: World, attempt: str, keep: int
+) -> Path:
+    """Write one checkpoint, and wait for it: its folder, below `folder`, which must be there."""
+    saver = Saver(folder, world, attempt, keep)
+    saver.save(model, optimizer, meta)
+    path = saver.wait()
+    saver.close()
+    assert path is not None, "it has been waited for"
+    return path
+
 
 class Saver:
     """Saves the checkpoints of one start of the workers. All ranks call the same methods in the same order.
@@ -53,7 +67,7 @@ class Saver:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: Future[Path] | None = None
 
-    def save(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer | ZeroOptimizer, meta: Meta) -> None:
+    def save(self, model: torch.nn.Module, optimizer: Optimizer, meta: Meta) -> None:
         """Begin to write checkpoint `meta.step`. The one before must be in place: call `wait` first."""
         assert self._pending is None, "one checkpoint at a time"
         with quiet():

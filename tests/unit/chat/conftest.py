@@ -19,7 +19,7 @@ from crawl2chat.tokenize.bpe import Tokenizer
 from crawl2chat.tokenize.chat_template import encode_chat
 from crawl2chat.tokenize.train import train_tokenizer
 from crawl2chat.train.checkpoints import Meta
-from crawl2chat.train.saving import Saver
+from crawl2chat.train.saving import save
 from crawl2chat.train.world import World
 
 TEXT = "The history of cafés in 漢字 is short. 🙂 Nobody wrote it."
@@ -94,10 +94,7 @@ def learn(run: Run, stage: str, model: Transformer, ids: list[int], mask: list[b
     assert loss.item() < 0.02, "the model has not learned"
     meta = Meta(3, 100, model.config.to_dict(), digest, "data", {}, {})
     (run.stage(stage) / "checkpoints").mkdir(parents=True)
-    saver = Saver(run.stage(stage) / "checkpoints", World(), "a", keep=1)
-    saver.save(model, optimizer, meta)
-    path = saver.wait()
-    assert path is not None
+    path = save(run.stage(stage) / "checkpoints", model, optimizer, meta, World(), "a", keep=1)
     finish(run, stage, {"checkpoint": path.relative_to(run.stage(stage)).as_posix(), "tokenizer_digest": digest})
 
 
