@@ -140,6 +140,10 @@ class Resources(Section):
     address: str | None = Field(default=None, description="of a running Ray; null starts a local one")
     cpus: int | None = Field(default=None, ge=1, description="of a local Ray; null: all")
     train_workers: int = Field(default=2, ge=1)
+    min_train_workers: int | None = Field(
+        default=None, ge=1, description="elastic: train on with so many where there are no more; null: train_workers"
+    )
+    elastic_seconds: float = Field(default=60.0, gt=0, description="between two looks whether workers may be added")
     parallel: Parallel = Parallel()
     threads_per_worker: int = Field(default=1, ge=1)
     cpus_per_worker: float = Field(default=1, gt=0)

@@ -89,6 +89,8 @@ def finetune_job(ctx: StageContext, tokenizer: Tokenizer, validated: bool) -> Jo
         optimizer=settings.optimizer,
         keep=settings.keep_checkpoints,
         keep_every=settings.keep_every,
+        watching=ctx.recipe.watching,
+        name=f"{ctx.recipe.name}/{ctx.folder.name}",
         open_data=partial(ChatDataset, examples / "train.arrow", model.context),
         open_validation=partial(ChatDataset, examples / "validation.arrow", model.context) if validated else None,
         token_bytes=tokenizer.token_bytes(),

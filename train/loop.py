@@ -10,9 +10,7 @@ function of the state before and of s alone.
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +31,7 @@ from .mixture import row_numbers
 from .prefetch import Batch, prefetch, rank_batch
 from .schedule import Schedule
 from .strategies import backward, sync_gradients
+from .watch import Watch
 from .world import World
 from .zero import Zero, ZeroOptimizer
 
@@ -103,6 +102,7 @@ def train(
     done: int = 0,
     tokens_seen: int = 0,
     history: History | None = None,
+    watch: Watch | None = None,
 ) -> int:
     """Run steps done + 1 … plan.steps, and return the number of targets that were counted since step 1.
 
@@ -111,7 +111,7 @@ def train(
     gradient norm is not finite and no guard is on; StageError or Rewind as the guard says (train/guard.py).
     """
     world, hooks = world or World(), hooks or Hooks()
-    clock = _Clock()
+    watch = watch or Watch(plan.steps, done)
     history = history or History()
     guard = Guard(plan.guard, history) if plan.guard else None
 
@@ -135,11 +135,9 @@ def train(
         else:
             hooks.on_spike(row | {"reason": fault, "action": guard.settings.policy}, batch.indices)
             guard.answer(step, fault, plan.begins(step + 1) + history.shift(step))
-            if isinstance(optimizer, ZeroOptimizer):
-                optimizer.drop()
         optimizer.zero_grad(set_to_none=True)
         tokens_seen += counted
-        clock.add(counted)
+        watch.add(counted, batch.waited)
         if plan.due(step, plan.log_every):
             finite = math.isfinite(row["loss"]) and math.isfinite(row["grad_norm"])
             if guard is None and not finite:
@@ -148,12 +146,12 @@ def train(
                     "lower the learning rate, or lengthen its warm-up",
                 )
             if finite:
-                hooks.on_log(row | {"tokens_seen": tokens_seen, "tokens_per_second": clock.rate()})
+                hooks.on_log(row | {"tokens_seen": tokens_seen} | watch.figures(step))
         if plan.due(step, plan.validate_every):
-            with clock.paused():
+            with watch.validating():
                 hooks.on_validate(step)
         if plan.due(step, plan.checkpoint_every):
-            with clock.paused():
+            with watch.saving():
                 hooks.on_checkpoint(step, tokens_seen)
     return tokens_seen
 
@@ -196,25 +194,3 @@ def clip_gradients(model: nn.Module, limit: float, world: World) -> torch.Tensor
     for gradient in local:
         gradient.mul_(scale)
     return norm
-
-
-class _Clock:
-    """Tokens per second since the last look, without the time of validation and checkpoints."""
-
-    def __init__(self) -> None:
-        self._tokens, self._began = 0, time.perf_counter()
-
-    def add(self, tokens: int) -> None:
-        self._tokens += tokens
-
-    def rate(self) -> float:
-        now = time.perf_counter()
-        rate = self._tokens / max(now - self._began, 1e-9)
-        self._tokens, self._began = 0, now
-        return round(rate, 1)
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        began = time.perf_counter()
-        yield
-        self._began += time.perf_counter() - began

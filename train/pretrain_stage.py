@@ -77,7 +77,7 @@ def pretrain_job(ctx: StageContext, tokenizer: Tokenizer) -> Job:
     from .branch import open_branch
     from .loop import Plan
     from .mixture import open_rows
-    from .validation import ValidationTokens
+    from .validation import validation_by_source
     from .worker import Job
 
     recipe, shards, folder = ctx.recipe, ctx.inputs["shards"], ctx.input_folder("shards")
@@ -92,8 +92,10 @@ def pretrain_job(ctx: StageContext, tokenizer: Tokenizer) -> Job:
         optimizer=settings.optimizer,
         keep=settings.keep_checkpoints,
         keep_every=settings.keep_every,
+        watching=recipe.watching,
+        name=f"{recipe.name}/{ctx.folder.name}",
         open_data=partial(open_rows, train, context, recipe.mixture),
-        open_validation=partial(ValidationTokens, validation, context, tokenizer.end_of_text),
+        open_validation=partial(validation_by_source, validation, context, tokenizer.end_of_text),
         token_bytes=tokenizer.token_bytes(),
         tokenizer_digest=tokenizer.digest,
         data_digest=data_digest(shards, recipe.mixture),

@@ -17,6 +17,7 @@ import torch
 from ..core.log import log
 from ..core.settings_optimizer import Optimizer
 from ..core.settings_parallel import Parallel
+from ..core.settings_watching import Watching
 from ..model.config import ModelConfig
 from . import checkpoints
 from .batch_trace import batch_doc_ids
@@ -27,12 +28,15 @@ from .loader import TrainData
 from .loop import Hooks, Plan, train
 from .metrics import Metrics
 from .optimizer import make_optimizer
+from .peak import peak_flops
 from .saving import Saver
 from .schedule import learning_rates
 from .sharding import UNIT_PARAMETERS
 from .strategies import build, spread
+from .trackers import open_trackers
 from .validation import validate
 from .verify import Verifier
+from .watch import Watch
 from .world import World
 
 
@@ -46,7 +50,7 @@ class Job:
     optimizer: Optimizer
     keep: int  # newest checkpoints
     open_data: Callable[[], TrainData]
-    open_validation: Callable[[], TrainData] | None
+    open_validation: Callable[[], TrainData | Mapping[str, TrainData]] | None  # of sources, by name
     token_bytes: np.ndarray  # int32 [vocab_size]: bytes of UTF-8 a token stands for
     tokenizer_digest: str
     data_digest: str
@@ -59,6 +63,8 @@ class Job:
     threads: int = 1
     parallel: Parallel = field(default_factory=Parallel)
     keep_every: int | None = None  # steps: checkpoints at multiples of it stay as well
+    watching: Watching = field(default_factory=Watching)
+    name: str = "run"  # for people, where several runs are shown
     save_beside: bool = True  # write checkpoints on a thread (train/saving.py)
     unit_parameters: int = UNIT_PARAMETERS  # train/sharding.py
 
@@ -105,6 +111,8 @@ def run_training(job: Job, world: World, report: Report | None = None) -> int:
     verifier = Verifier(job.folder, job.shards, world, job.threads)
     path, start = world.broadcast(job.resume_from() if world.rank == 0 else None)
     history, first = History(**start.guard), start.step
+    if job.branch is not None and path == job.branch.checkpoint:
+        history.events = 0  # the other run's stand in its folder
     while True:
         try:
             _go_on(job, world, report, attempt, verifier, path, start, history)
@@ -140,8 +148,9 @@ def _go_on(
     elif job.initial is not None:
         checkpoints.load_weights(job.initial, model, world)
     model, optimizer = spread(model, optimizer, precision, job.plan.clip_norm, world, parallel)
-    metrics = Metrics(job.folder, start.step) if world.rank == 0 else None
+    metrics = None
     if world.rank == 0:
+        metrics = Metrics(job.folder, start.step, open_trackers(job.folder, job.name, start.step, job.watching))
         cut_events(job.folder, history.events)
     saver = Saver(job.checkpoints, world, attempt, job.keep, job.keep_every, job.save_beside)
     newest: dict[str, Any] = {}
@@ -174,12 +183,14 @@ def _go_on(
         tell(saver.wait())
         saver.save(model, optimizer, job.meta(step, tokens_seen, history))
 
+    peak = sum(world.gather(peak_flops(world.device, precision)))
+    watch = Watch(job.plan.steps, start.step, job.model.flops_per_token(), peak)
     if job.validate_first and start.step == 0:
         check(0)
     schedule = learning_rates(job.optimizer, job.plan.steps, job.branch and job.branch.meta.step)
     hooks = Hooks(note, check, save, spike)
     try:
-        train(model, optimizer, schedule, data, job.plan, world, hooks, start.step, start.tokens_seen, history)
+        train(model, optimizer, schedule, data, job.plan, world, hooks, start.step, start.tokens_seen, history, watch)
         tell(saver.wait())
     except Rewind:
         tell(saver.wait())  # it is what the run goes back to

@@ -41,13 +41,6 @@ class ZeroOptimizer:
         """Forget the gradients, also those of an update that was left out."""
         self._zero.forget_gradients()
 
-    def drop(self) -> None:
-        """Forget the gradients instead of a step, as DeepSpeed does after an overflow of float16."""
-        zero = self._zero.engine.optimizer
-        zero.zero_grad(set_to_none=True)
-        zero.averaged_gradients = {}
-        self._zero.engine.micro_steps += 1
-
     def state_dicts(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Whole weights, and optimizer state by name, in the form of torch's `get_state_dict`. On all ranks at once."""
         weights, state = {}, {}

@@ -30,6 +30,7 @@ from crawl2chat.tokenize.shards import write_shard
 from crawl2chat.train import checkpoints
 from crawl2chat.train.metrics import last_row, read_metrics
 from crawl2chat.train.pretrain_stage import PRETRAIN, pretrain_job
+from crawl2chat.train.watch import without_figures
 from crawl2chat.train.worker import Job, run_training
 from crawl2chat.train.world import Distributed
 from tokenizers import Tokenizer as Library
@@ -147,7 +148,7 @@ def train(run: Run) -> Manifest:
 
 
 def same_but_for_speed(folder: Path) -> list[dict]:
-    return [{key: value for key, value in row.items() if "per_second" not in key} for row in read_metrics(folder)]
+    return [without_figures(row) for row in read_metrics(folder)]
 
 
 def test_another_tokenizer_is_refused_before_any_worker_starts(run: Run) -> None:
