@@ -19,7 +19,8 @@ from ..core.errors import ContractError, InputError
 from ..core.files import sha256_file
 from ..core.log import log
 from ..model.huggingface import read_model
-from ..train.checkpoints import Meta, save
+from ..train.checkpoints import Meta
+from ..train.saving import save
 from ..train.world import World
 from .exporting import new_folder
 

@@ -26,6 +26,7 @@ from .settings_data import (
 from .settings_model import Model
 from .settings_quality import Classifier, Pii, Toxicity
 from .settings_training import Finetune, Instructions, Mixture, Resources, Sampling, Train, Tune
+from .settings_watching import Watching
 from .training_fit import check_training
 
 SHIPPED = Path(__file__).parent.parent / "recipes"
@@ -57,6 +58,7 @@ class Recipe(Section):
     finetune: Finetune = Finetune()
     sampling: Sampling = Sampling()
     tune: Tune = Tune()
+    watching: Watching = Watching()
     resources: Resources = Resources()
 
     @model_validator(mode="after")

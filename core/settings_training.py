@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, PositiveFloat, model_validator
 
 from .section import Section
+from .settings_guard import SpikeGuard
 from .settings_optimizer import Optimizer
 from .settings_parallel import Parallel
 
@@ -43,10 +44,12 @@ class Train(Section):
         default=False, description="attention stays within a document, whose positions count from 0 in every row"
     )
     optimizer: Optimizer = Optimizer()
+    guard: SpikeGuard = SpikeGuard()
     log_every: int = Field(default=10, ge=1)
     validate_every: int = Field(default=100, ge=1)
     checkpoint_every: int = Field(default=100, ge=1)
-    keep_checkpoints: int = Field(default=2, ge=1)
+    keep_checkpoints: int = Field(default=2, ge=1, description="the newest")
+    keep_every: int | None = Field(default=None, ge=1, description="steps: checkpoints at multiples of it stay as well")
 
     def rooted(self, absolute: Callable[[str], str]) -> Train:
         """With absolute paths."""
@@ -96,10 +99,12 @@ class Finetune(Section):
     steps: int = Field(default=100, ge=1)
     batch: int = Field(default=16, ge=1)
     optimizer: Optimizer = Optimizer(learning_rate=1e-3, warmup_steps=10, weight_decay=0.0)
+    guard: SpikeGuard = SpikeGuard()
     log_every: int = Field(default=10, ge=1)
     validate_every: int = Field(default=50, ge=1)
     checkpoint_every: int = Field(default=50, ge=1)
-    keep_checkpoints: int = Field(default=1, ge=1)
+    keep_checkpoints: int = Field(default=1, ge=1, description="the newest")
+    keep_every: int | None = Field(default=None, ge=1, description="steps: checkpoints at multiples of it stay as well")
 
 
 class Sampling(Section):
@@ -135,6 +140,10 @@ class Resources(Section):
     address: str | None = Field(default=None, description="of a running Ray; null starts a local one")
     cpus: int | None = Field(default=None, ge=1, description="of a local Ray; null: all")
     train_workers: int = Field(default=2, ge=1)
+    min_train_workers: int | None = Field(
+        default=None, ge=1, description="elastic: train on with so many where there are no more; null: train_workers"
+    )
+    elastic_seconds: float = Field(default=60.0, gt=0, description="between two looks whether workers may be added")
     parallel: Parallel = Parallel()
     threads_per_worker: int = Field(default=1, ge=1)
     cpus_per_worker: float = Field(default=1, gt=0)

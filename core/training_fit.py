@@ -24,6 +24,11 @@ def check_training(train: Train, finetune: Finetune, resources: Resources) -> No
             f"train.batch_warmup goes through batches of {growing}, but a warm-up grows; put them in rising order"
         )
     _check_branch(train)
+    if (resources.min_train_workers or 1) > workers:
+        raise ValueError(
+            f"resources.min_train_workers is {resources.min_train_workers}, above train_workers ({workers}); "
+            "lower it, or raise resources.train_workers"
+        )
     muon = train.optimizer.muon is not None or finetune.optimizer.muon is not None
     resources.parallel.check(workers, muon)
 

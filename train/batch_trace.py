@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
 from ..core.errors import ContractError, InputError
 from ..core.manifest import Manifest
 from ..core.run import Run
 from ..core.settings_training import Mixture
 from .batch_sizes import begins
-from .loader import Span
+from .guard import History
+from .loader import Span, TrainData
 from .mixture import open_rows, row_numbers
 
 
@@ -17,8 +22,6 @@ def trace_rows(run: Run, step: int, row: int) -> list[Span]:
     Each span names the shard file, the document's row in it, its doc_id, and the tokens start … stop - 1 of it.
     Settings are those that the run was trained with. Raises InputError when there is no such step or row.
     """
-    import numpy as np
-
     trained, shards = run.need("pretrain"), run.need("shards")
     _same("pretrain", trained, "shards", shards, run)
     _same("shards", shards, "extract", run.need("extract"), run)
@@ -32,8 +35,17 @@ def trace_rows(run: Run, step: int, row: int) -> list[Span]:
         raise InputError(f"there is no row {row}: this batch has rows 0 to {behind - first - 1}", "name one of these")
     mixture = Mixture.model_validate(config["mixture"]) if "mixture" in config else None
     data = open_rows(shards.paths(run.stage("shards"), "train/"), context, mixture)
-    position = np.array([first + row])
+    shift = History(shifts=trained.facts.get("shifts", [])).shift(step)
+    position = np.array([first + row + shift])
     return data.trace(int(row_numbers(data, config["seed"], position)[0]))
+
+
+def batch_doc_ids(data: TrainData, indices: np.ndarray) -> list[str]:
+    """The documents that a batch's tokens came from, each once, in the order of its rows; none of untraceable data."""
+    trace: Any = getattr(data, "trace", None)
+    if trace is None:
+        return []
+    return list(dict.fromkeys(span.doc_id for index in indices.tolist() for span in trace(index)))
 
 
 def _same(later: str, made: Manifest, earlier: str, now: Manifest, run: Run) -> None:

@@ -1,27 +1,27 @@
 """Checkpoints: torch.distributed.checkpoint (DCP) folders that are complete or not there.
 
     checkpoints/step_000100/         `__RANK_N.distcp` and `.metadata` by DCP, written by all ranks: model and optimizer
-    checkpoints/step_000100/meta.json    {step, tokens_seen, model, tokenizer_digest, data_digest, recipe,
-                                          files: {name: bytes}}
+    checkpoints/step_000100/meta.json    {step, tokens_seen, model, tokenizer_digest, data_digest, recipe, guard,
+                                          files: {name: {bytes, sha256}}}
 
-All ranks write into `.step_000100.ATTEMPT.writing`; rank 0 adds meta.json and renames the folder. A folder counts as
-complete when meta.json reads well and every file it lists has its size. DCP's `.metadata` is a pickle, read by torch
-itself: load checkpoints only from runs you trust. Tensors are read with weights_only.
+They are written by train/saving.py. A folder is complete when meta.json reads well and every file it lists is there,
+with its size and digest. DCP's `.metadata` is a pickle, read by torch itself: load checkpoints only from runs you
+trust. Tensors are read with weights_only.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import warnings
-from dataclasses import asdict, dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from torch.distributed.checkpoint import state_dict_loader, state_dict_saver
+from torch.distributed.checkpoint import state_dict_loader
 from torch.distributed.checkpoint.state_dict import (
     get_model_state_dict,
     get_state_dict,
@@ -30,7 +30,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from ..core.errors import ContractError, InputError
-from ..core.files import write_json
+from ..core.files import sha256_file
 from ..core.log import log
 from ..model.config import ModelConfig
 from ..model.transformer import Transformer
@@ -38,6 +38,7 @@ from .world import World
 from .zero import ZeroOptimizer
 
 META = "meta.json"
+READERS = 4
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ class Meta:
     tokenizer_digest: str
     data_digest: str
     recipe: dict[str, Any]  # the sections that training depends on
-    files: dict[str, int]  # name -> bytes, without meta.json
+    files: dict[str, dict[str, Any]]  # name -> {bytes, sha256}, without meta.json
+    guard: dict[str, Any] = field(default_factory=dict)  # train/guard.py's History
 
     def check(self, folder: Path, expected: Meta) -> None:
         """Raises ContractError when the checkpoint belongs to another model, tokenizer or data."""
@@ -65,39 +67,6 @@ class Meta:
                 )
 
 
-def save(
-    folder: Path,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer | ZeroOptimizer,
-    meta: Meta,
-    world: World,
-    attempt: str,
-    keep: int,
-) -> Path:
-    """Write checkpoint `meta.step` below `folder`, from all ranks, and keep the newest `keep`. Returns its folder.
-
-    `attempt` is the same on all ranks and new in every start of the workers: two starts never write to one folder.
-    """
-    target = folder / step_name(meta.step)
-    partial = folder / f".{target.name}.{attempt}.writing"
-    zero = isinstance(optimizer, ZeroOptimizer)
-    model_state, optimizer_state = optimizer.state_dicts() if zero else get_state_dict(model, optimizer)
-    with _quiet():
-        state = {"model": model_state, "optimizer": optimizer_state}
-        state_dict_saver.save(state, checkpoint_id=partial, no_dist=not world.distributed)
-    world.barrier()
-    if world.rank == 0:
-        files = {path.name: path.stat().st_size for path in sorted(partial.iterdir())}
-        write_json(partial / META, asdict(meta) | {"files": files})
-        if target.exists():  # a broken one: complete ones are resumed from, not written again
-            shutil.rmtree(target)
-        partial.rename(target)
-        _sync(folder)
-        prune(folder, keep)
-    world.barrier()
-    return target
-
-
 def newest(folder: Path) -> Path | None:
     """The newest complete checkpoint; a broken one is named in a warning and passed over. None when there is none."""
     for path in reversed(_found(folder)):
@@ -108,18 +77,30 @@ def newest(folder: Path) -> Path | None:
     return None
 
 
-def broken(checkpoint: Path) -> str | None:
-    """What is wrong with a checkpoint's folder, None when it is complete."""
+def broken(checkpoint: Path, read: bool = True) -> str | None:
+    """What is wrong with a checkpoint's folder, None when it is complete. `read`: every byte, not only sizes."""
     try:
         meta = read_meta(checkpoint)
+        sizes = {name: entry["bytes"] for name, entry in meta.files.items()}
     except InputError as error:
         return error.message
-    for name, size in meta.files.items():
+    except (TypeError, KeyError):
+        return f"{META} does not list files as this program does"
+    for name, size in sizes.items():
         path = checkpoint / name
         if not path.is_file():
             return f"{name} is missing"
         if path.stat().st_size != size:
             return f"{name} has {path.stat().st_size} bytes, {META} lists {size}"
+    return _other_bytes(checkpoint, meta) if read else None
+
+
+def _other_bytes(checkpoint: Path, meta: Meta) -> str | None:
+    with ThreadPoolExecutor(READERS) as threads:
+        found = threads.map(sha256_file, [checkpoint / name for name in meta.files])
+        for (name, entry), digest in zip(meta.files.items(), found, strict=True):
+            if digest != entry["sha256"]:
+                return f"{name} has the SHA-256 {digest}, {META} lists {entry['sha256']}"
     return None
 
 
@@ -132,15 +113,21 @@ def read_meta(checkpoint: Path) -> Meta:
         raise InputError(f"{path} is no checkpoint's description: {error}", "train again, or name another") from error
 
 
+def state_of(model: nn.Module, optimizer: torch.optim.Optimizer | ZeroOptimizer) -> dict[str, Any]:
+    """What a checkpoint holds of them, as DCP takes it: sharded tensors stay sharded."""
+    zero = isinstance(optimizer, ZeroOptimizer)
+    model_state, optimizer_state = optimizer.state_dicts() if zero else get_state_dict(model, optimizer)
+    return {"model": model_state, "optimizer": optimizer_state}
+
+
 def load(checkpoint: Path, model: nn.Module, optimizer: torch.optim.Optimizer, world: World) -> None:
     """Put a checkpoint's state into model and optimizer, sharded for this number of ranks.
 
     The optimizer's settings stay those that it was made with.
     """
     settings = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
-    model_state, optimizer_state = get_state_dict(model, optimizer)
-    state = {"model": model_state, "optimizer": optimizer_state}
-    with _quiet():
+    state = state_of(model, optimizer)
+    with quiet():
         state_dict_loader.load(state, checkpoint_id=checkpoint, no_dist=not world.distributed)
     set_state_dict(model, optimizer, model_state_dict=state["model"], optim_state_dict=state["optimizer"])
     for group, own in zip(optimizer.param_groups, settings, strict=True):
@@ -150,7 +137,7 @@ def load(checkpoint: Path, model: nn.Module, optimizer: torch.optim.Optimizer, w
 def load_weights(checkpoint: Path, model: nn.Module, world: World) -> None:
     """Put a checkpoint's weights into a model, and nothing else: the start of fine-tuning."""
     state = {"model": get_model_state_dict(model)}
-    with _quiet():
+    with quiet():
         state_dict_loader.load(state, checkpoint_id=checkpoint, no_dist=not world.distributed)
     set_model_state_dict(model, state["model"])
 
@@ -169,11 +156,15 @@ def load_for_inference(checkpoint: Path) -> tuple[Transformer, dict[str, Any]]:
     return model.eval(), asdict(meta)
 
 
-def prune(folder: Path, keep: int) -> None:
-    """Remove all but the newest `keep` complete checkpoints, broken ones older than these, and unfinished ones."""
-    complete = [path for path in _found(folder) if broken(path) is None]
+def prune(folder: Path, keep: int, keep_every: int | None = None) -> None:
+    """Remove all but the newest `keep` complete checkpoints and those at multiples of `keep_every` steps.
+
+    Broken ones go with those that are older than the newest, and so do unfinished ones.
+    """
+    complete = [path for path in _found(folder) if broken(path, read=False) is None]
+    kept = {path for path in complete if keep_every and int(path.name.removeprefix("step_")) % keep_every == 0}
     for path in _found(folder):
-        if path not in complete[-keep:]:
+        if path not in kept.union(complete[-keep:]):
             shutil.rmtree(path)
     for path in folder.glob(".step_*.writing"):
         shutil.rmtree(path)
@@ -188,18 +179,9 @@ def _found(folder: Path) -> list[Path]:
     return sorted(folder.glob("step_*"), key=lambda path: (len(path.name), path.name))
 
 
-def _quiet() -> warnings.catch_warnings:
+def quiet() -> warnings.catch_warnings:
     """One process alone is what we mean where DCP warns that it found no process group."""
     return warnings.catch_warnings(action="ignore", category=UserWarning)
-
-
-def _sync(folder: Path) -> None:
-    """Make the rename last through a crash of the machine."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _short(value: Any) -> str:

@@ -22,7 +22,7 @@ from ..core.errors import Crawl2ChatError, InputError
 from ..core.files import atomic_path
 from ..tokenize.bpe import Tokenizer
 from ..tokenize.chat_template import encode_chat
-from .loader import IGNORED
+from .loader import IGNORED, Span
 
 PAD_TO = 16
 SCHEMA = pa.schema(
@@ -76,6 +76,7 @@ class ChatDataset:
         tokens = cast(pa.LargeListArray, batch.column("tokens"))
         answer = cast(pa.LargeListArray, batch.column("answer"))
         self.context = context
+        self.file = path.name
         self.doc_ids = batch.column("doc_id")
         self._offsets = tokens.offsets.to_numpy()
         self._tokens = tokens.values.to_numpy()
@@ -102,3 +103,8 @@ class ChatDataset:
             int(self._answer[self._offsets[index] + 1 : self._offsets[index + 1]].sum())
             for index in np.asarray(indices).tolist()
         )
+
+    def trace(self, index: int) -> list[Span]:
+        """The document that a row's conversation was made of."""
+        tokens = int(self._offsets[index + 1] - self._offsets[index])
+        return [Span(self.file, index, self.doc_ids[index].as_py(), 0, tokens)]

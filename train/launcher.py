@@ -29,6 +29,7 @@ from ..core.errors import Crawl2ChatError, RecipeError, StageError
 from ..core.progress import Progress
 from ..core.settings_training import Resources
 from .metrics import last_row
+from .trackers import check_trackers
 from .worker import Job, run_training
 from .world import Distributed
 
@@ -37,6 +38,7 @@ ENVIRONMENT = {  # the controller and the workers inherit these from the driver
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # also how soon a dead worker is noticed
     "RAY_TRAIN_METRICS_ENABLED": "0",
 }
+ELASTIC = {"RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "20"}  # then it is tried with as many as there are
 LOCAL = {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}  # one process less to start: nobody drains a local Ray
 FIX = "see the Ray logs of the run; the same command continues from the newest checkpoint"
 
@@ -51,10 +53,12 @@ def launch(job: Job, resources: Resources, progress: Progress) -> None:
     progress.start(job.plan.steps, done=start.step, counting="tokens")
     if start.step >= job.plan.steps:
         return
+    check_trackers(job.watching)
     _check_size(resources)
     (job.folder / SNAPSHOT).unlink(missing_ok=True)
     local = resources.address is None and "RAY_ADDRESS" not in os.environ
-    for name, value in (ENVIRONMENT | (LOCAL if local else {})).items():
+    elastic = ELASTIC if resources.min_train_workers else {}
+    for name, value in (ENVIRONMENT | elastic | (LOCAL if local else {})).items():
         os.environ.setdefault(name, value)
     with _follow(job.folder, start.step, start.tokens_seen, progress), _placement_groups(), _own_interrupt():
         _fit(job, resources)
@@ -64,7 +68,7 @@ def _check_size(resources: Resources) -> None:
     """A local Ray does not grow: workers that do not fit would be waited for without end."""
     if resources.address or os.environ.get("RAY_ADDRESS"):
         return
-    has, workers = ray.cluster_resources(), resources.train_workers
+    has, workers = ray.cluster_resources(), resources.min_train_workers or resources.train_workers
     for kind, each in (("CPU", resources.cpus_per_worker), ("GPU", resources.gpus_per_worker)):
         if each * workers > has.get(kind, 0):
             raise RecipeError(
@@ -98,7 +102,12 @@ def _fit(job: Job, resources: Resources) -> None:
         train_in_ray,
         train_loop_config={"job": job},
         scaling_config=ScalingConfig(
-            num_workers=resources.train_workers,
+            num_workers=(
+                (resources.min_train_workers, resources.train_workers)
+                if resources.min_train_workers
+                else resources.train_workers
+            ),
+            elastic_resize_monitor_interval_s=resources.elastic_seconds,
             use_gpu=resources.gpus_per_worker > 0,
             resources_per_worker={"CPU": resources.cpus_per_worker}
             | ({"GPU": resources.gpus_per_worker} if resources.gpus_per_worker else {}),

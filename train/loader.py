@@ -5,7 +5,8 @@ every document ending with the end-of-text id. Out: rows of context + 1 tokens, 
 concatenated stream of the files in the order of their names.
 
 Nothing is read at the start but footers: a row's place follows from its number, its files by binary search over their
-lengths, its documents by binary search in the list offsets, all through the memory map.
+lengths, its documents by binary search in the list offsets, all through the memory map. A batch goes straight from the
+maps into the int64 arrays that the model takes (train/gather.py).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 
 from ..core.errors import InputError
 from ..tokenize.shards import read_shard
+from .gather import copy_windows
 from .order import keyed_permutation, sample_index
 
 __all__ = ["IGNORED", "Span", "TokenDataset", "TokenStream", "TrainData", "keyed_permutation", "sample_index"]
@@ -62,6 +64,15 @@ class TokenStream:
         self._values = [shard.tokens for shard in shards]
         lengths = [int(offsets[-1] - offsets[0]) for offsets in self._offsets]
         self._ends = np.cumsum(np.array(lengths, dtype=np.int64))
+        kinds = {values.dtype for values in self._values} or {np.dtype(np.uint16)}
+        if len(kinds) > 1:
+            raise InputError(
+                f"{self.paths[0].parent} has shards of the token types {sorted(map(str, kinds))}",
+                "remove the stage `shards` of the run, and run it again",
+            )
+        self._kind = np.empty(0, dtype=kinds.pop())
+        firsts = [values[offsets[0] :] for values, offsets in zip(self._values, self._offsets, strict=True)]
+        self._addresses = np.array([one.ctypes.data for one in firsts], dtype=np.uint64)
 
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
@@ -70,6 +81,13 @@ class TokenStream:
         """Tokens start … stop - 1 of the stream, int64."""
         parts = [self._values[file][a:b] for file, a, b in self._pieces(start, stop)]
         return np.concatenate(parts).astype(np.int64) if parts else np.empty(0, dtype=np.int64)
+
+    def windows(self, starts: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs and targets, int64 [n, width] each: tokens start … start + width - 1, and the same one further on."""
+        inputs, targets = np.empty((2, len(starts), width), dtype=np.int64)
+        inside = copy_windows(self._addresses, self._ends, self._kind, starts, inputs, targets)
+        assert inside, f"windows of {width + 1} tokens from {starts} in a stream of {len(self)}"
+        return inputs, targets
 
     def spans(self, start: int, stop: int) -> list[Span]:
         """The pieces of documents that tokens start … stop - 1 are made of, in order."""
@@ -115,17 +133,8 @@ class TokenDataset:
     def __len__(self) -> int:
         return max(0, (len(self.stream) - 1) // self.context)
 
-    def rows(self, indices: np.ndarray) -> np.ndarray:
-        """int64 [n, context + 1]."""
-        starts = np.asarray(indices, dtype=np.int64) * self.context
-        out = np.empty((len(starts), self.context + 1), dtype=np.int64)
-        for row, start in enumerate(starts.tolist()):
-            out[row] = self.stream.tokens(start, start + self.context + 1)
-        return out
-
     def batch(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        rows = self.rows(indices)
-        return rows[:, :-1], rows[:, 1:]
+        return self.stream.windows(np.asarray(indices, dtype=np.int64) * self.context, self.context)
 
     def target_count(self, indices: np.ndarray) -> int:
         return len(indices) * self.context

@@ -1,17 +1,16 @@
 """The training loop: from one step to the last, on one process or many, without Ray.
 
 Steps count from 1. The batch of step s has the global positions (s - 1) · batch … s · batch - 1 of the keyed order, or
-those that batch-size warm-up gives it (train/batch_sizes.py); rank r of n computes its r-th n-th of them, `micro_batch`
-rows at a time. The loss is the sum over the batch's counted targets divided by their number in the whole batch, so that
-it depends neither on the number of ranks nor on how the targets are spread over rows. The state after step s is a
+those that batch-size warm-up gives it (train/batch_sizes.py); rank r of n computes its r-th n-th of them
+(train/prefetch.py). The loss is the sum over the batch's counted targets divided by their number in the whole batch, so
+that it depends neither on the number of ranks nor on how the targets are spread over rows. The state after step s is a
 function of the state before and of s alone.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,13 +21,17 @@ from torch.distributed.tensor import DTensor
 from torch.nn.utils import get_total_norm
 
 from ..core.errors import StageError
+from ..core.settings_guard import SpikeGuard
 from ..core.settings_training import Finetune, Train
 from .batch_sizes import Stages, begins
+from .guard import Guard, History
 from .loader import TrainData
 from .loss import losses
 from .mixture import row_numbers
+from .prefetch import Batch, prefetch, rank_batch
 from .schedule import Schedule
 from .strategies import backward, sync_gradients
+from .watch import Watch
 from .world import World
 from .zero import Zero, ZeroOptimizer
 
@@ -47,6 +50,7 @@ class Plan:
     clip_norm: float = 1.0
     batch_warmup: Stages = ()
     z_loss: float = 0.0
+    guard: SpikeGuard | None = None
     log_every: int = 10
     validate_every: int = 100
     checkpoint_every: int = 100
@@ -65,11 +69,12 @@ class Plan:
             micro_batch=micro_batch,
             precision=precision,
             clip_norm=settings.optimizer.clip_norm,
+            guard=None if settings.guard.policy == "off" else settings.guard,
             **of_train,
         )
 
     def begins(self, step: int) -> int:
-        """The first position of a step's batch in the order of the data."""
+        """The first position of a step's batch in an order of which nothing is left out."""
         return begins(self.batch, self.batch_warmup, step)
 
     def due(self, step: int, every: int) -> bool:
@@ -83,6 +88,7 @@ class Hooks:
     on_log: Callable[[Row], None] = lambda row: None
     on_validate: Callable[[int], None] = lambda step: None
     on_checkpoint: Callable[[int, int], None] = lambda step, tokens_seen: None
+    on_spike: Callable[[Row, np.ndarray], None] = lambda event, indices: None  # before the others
 
 
 def train(
@@ -95,65 +101,75 @@ def train(
     hooks: Hooks | None = None,
     done: int = 0,
     tokens_seen: int = 0,
+    history: History | None = None,
+    watch: Watch | None = None,
 ) -> int:
     """Run steps done + 1 … plan.steps, and return the number of targets that were counted since step 1.
 
-    Model and optimizer hold the state after step `done`, by which `tokens_seen` targets had been counted.
-    Raises StageError, on every rank, when a logged loss or gradient norm is not finite.
+    Model and optimizer hold the state after step `done`, by which `tokens_seen` targets had been counted; `history` is
+    what the spike guard knew then, and is kept up to date. Raises StageError, on every rank, when a logged loss or
+    gradient norm is not finite and no guard is on; StageError or Rewind as the guard says (train/guard.py).
     """
     world, hooks = world or World(), hooks or Hooks()
-    clock = _Clock()
-    for step in range(done + 1, plan.steps + 1):
+    watch = watch or Watch(plan.steps, done)
+    history = history or History()
+    guard = Guard(plan.guard, history) if plan.guard else None
+
+    def fetch(step: int) -> Batch:
+        indices = batch_indices(plan, step, data, history.shift(step))
+        return rank_batch(data, step, indices, world.rank, world.size, plan.micro_batch)
+
+    for batch in prefetch(fetch, done + 1, plan.steps):
+        step, counted = batch.step, batch.counted
         model.train()
-        indices = batch_indices(plan, step, data)
-        counted = data.target_count(indices)
         rate = schedule(step)
         for group in optimizer.param_groups:
             group["lr"] = rate * group["lr_ratio"]
-        loss = _accumulate(model, data, indices, counted, plan, world)
+        loss = _accumulate(model, batch, plan, world)
         norm = clip_gradients(model, plan.clip_norm, world)
-        optimizer.step()
+        row = {"step": step, "lr": rate}
+        if guard is not None or plan.due(step, plan.log_every):
+            row |= {"loss": float(world.sum(loss)), "grad_norm": float(norm)}
+        if guard is None or (fault := guard.judge(row["loss"], row["grad_norm"])) is None:
+            optimizer.step()
+        else:
+            hooks.on_spike(row | {"reason": fault, "action": guard.settings.policy}, batch.indices)
+            guard.answer(step, fault, plan.begins(step + 1) + history.shift(step))
         optimizer.zero_grad(set_to_none=True)
         tokens_seen += counted
-        clock.add(counted)
+        watch.add(counted, batch.waited)
         if plan.due(step, plan.log_every):
-            row = {"step": step, "loss": float(world.sum(loss)), "lr": rate, "grad_norm": float(norm)}
-            if not np.isfinite(row["loss"]) or not np.isfinite(row["grad_norm"]):
+            finite = math.isfinite(row["loss"]) and math.isfinite(row["grad_norm"])
+            if guard is None and not finite:
                 raise StageError(
                     f"step {step}: the loss is {row['loss']}, the gradient's norm {row['grad_norm']}",
                     "lower the learning rate, or lengthen its warm-up",
                 )
-            hooks.on_log(row | {"tokens_seen": tokens_seen, "tokens_per_second": clock.rate()})
+            if finite:
+                hooks.on_log(row | {"tokens_seen": tokens_seen} | watch.figures(step))
         if plan.due(step, plan.validate_every):
-            with clock.paused():
+            with watch.validating():
                 hooks.on_validate(step)
         if plan.due(step, plan.checkpoint_every):
-            with clock.paused():
+            with watch.saving():
                 hooks.on_checkpoint(step, tokens_seen)
     return tokens_seen
 
 
-def batch_indices(plan: Plan, step: int, data: TrainData) -> np.ndarray:
-    """Row numbers of the whole batch of a step, the same on every rank."""
-    return row_numbers(data, plan.seed, np.arange(plan.begins(step), plan.begins(step + 1)))
+def batch_indices(plan: Plan, step: int, data: TrainData, shift: int = 0) -> np.ndarray:
+    """Row numbers of the whole batch of a step, the same on every rank; `shift` positions are left out before it."""
+    return row_numbers(data, plan.seed, np.arange(plan.begins(step), plan.begins(step + 1)) + shift)
 
 
-def _accumulate(
-    model: nn.Module, data: TrainData, indices: np.ndarray, counted: int, plan: Plan, world: World
-) -> torch.Tensor:
+def _accumulate(model: nn.Module, batch: Batch, plan: Plan, world: World) -> torch.Tensor:
     """Add the batch's gradient to the parameters, and return this rank's part of the mean loss."""
-    share = len(indices) // world.size
-    assert share * world.size == len(indices), "the batch divides among the ranks"
-    mine = indices[world.rank * share : (world.rank + 1) * share]
-    size = plan.micro_batch or share
     total = torch.zeros((), device=world.device)
-    for start in range(0, share, size):
-        sync_gradients(model, start + size >= share)
-        rows = data.batch(mine[start : start + size])
-        nats, objective = losses(model, *rows, plan.precision, world.device, plan.z_loss)
+    for number, (inputs, targets) in enumerate(batch.parts, 1):
+        sync_gradients(model, number == len(batch.parts))
+        nats, objective = losses(model, inputs, targets, plan.precision, world.device, plan.z_loss)
         # Gradients are averaged over the ranks, and have to be their sum.
-        backward(model, objective * (world.size / max(1, counted)))
-        total += nats.detach() / max(1, counted)
+        backward(model, objective * (world.size / max(1, batch.counted)))
+        total += nats.detach() / max(1, batch.counted)
     return total
 
 
@@ -178,25 +194,3 @@ def clip_gradients(model: nn.Module, limit: float, world: World) -> torch.Tensor
     for gradient in local:
         gradient.mul_(scale)
     return norm
-
-
-class _Clock:
-    """Tokens per second since the last look, without the time of validation and checkpoints."""
-
-    def __init__(self) -> None:
-        self._tokens, self._began = 0, time.perf_counter()
-
-    def add(self, tokens: int) -> None:
-        self._tokens += tokens
-
-    def rate(self) -> float:
-        now = time.perf_counter()
-        rate = self._tokens / max(now - self._began, 1e-9)
-        self._tokens, self._began = 0, now
-        return round(rate, 1)
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        began = time.perf_counter()
-        yield
-        self._began += time.perf_counter() - began

@@ -1,8 +1,9 @@
 """The course of a training run, written by rank 0.
 
-    metrics.jsonl    a line a logged step: step, loss, lr, grad_norm, tokens_seen, tokens_per_second;
-                     a line a validation: step, validation_loss, bits_per_byte
-    tensorboard/     the same as TensorBoard events
+    metrics.jsonl    a line a logged step: step, loss, lr, grad_norm, tokens_seen, and the figures of train/watch.py;
+                     a line a validation: step, validation_loss, bits_per_byte, of several sources bits_per_byte/NAME
+
+Trackers show the same (train/trackers.py).
 
 A run that resumes after step s cuts the lines behind s, so that the file reads like that of an undisturbed run.
 """
@@ -11,10 +12,12 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..core.files import write_text
+from .trackers import Tracker
 
 FILE_NAME = "metrics.jsonl"
 
@@ -22,31 +25,30 @@ FILE_NAME = "metrics.jsonl"
 class Metrics:
     """Opens the record of a run that has done `step` steps, and appends to it."""
 
-    def __init__(self, folder: Path, step: int) -> None:
-        from torch.utils.tensorboard.writer import SummaryWriter  # here: it loads TensorBoard
-
+    def __init__(self, folder: Path, step: int, trackers: Sequence[Tracker] = ()) -> None:
         path = folder / FILE_NAME
         kept = [json.dumps(row) + "\n" for row in read_metrics(folder) if step and row["step"] <= step]
         write_text(path, "".join(kept))
         self._file = path.open("a", encoding="utf-8")
-        self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None)
+        self._trackers = trackers
 
     def write(self, row: dict[str, Any]) -> None:
         """Append one row, visible to readers at once."""
         self._file.write(json.dumps(row) + "\n")
         self._file.flush()
-        for name, value in row.items():
-            if name != "step":
-                self._events.add_scalar(name, value, row["step"])
+        for tracker in self._trackers:
+            tracker.write(row)
 
     def sync(self) -> None:
         """Make what was written last through a crash of the machine."""
         os.fsync(self._file.fileno())
-        self._events.flush()
+        for tracker in self._trackers:
+            tracker.sync()
 
     def close(self) -> None:
         self._file.close()
-        self._events.close()
+        for tracker in self._trackers:
+            tracker.close()
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:

@@ -18,9 +18,11 @@ from fractions import Fraction
 from hashlib import blake2b
 from math import lcm
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from ..core.compiled import compiled
 from ..core.errors import InputError
 from ..core.settings_training import Mixture
 from ..core.units import source_of
@@ -70,11 +72,14 @@ class MixedDataset:
         return self.names[self._find(index)]
 
     def batch(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        rows = np.empty((len(indices), self.context + 1), dtype=np.int64)
-        for at, index in enumerate(np.asarray(indices).tolist()):
-            number = self._find(index)
-            rows[at] = self.sources[number].rows(np.array([index - self._begins[number]]))[0]
-        return rows[:, :-1], rows[:, 1:]
+        indices = np.asarray(indices, dtype=np.int64)
+        inputs, targets = np.empty((2, len(indices), self.context), dtype=np.int64)
+        source = np.searchsorted(self._begins, indices, side="right") - 1
+        for number, data in enumerate(self.sources):
+            here = np.flatnonzero(source == number)
+            if len(here):
+                inputs[here], targets[here] = data.batch(indices[here] - self._begins[number])
+        return inputs, targets
 
     def target_count(self, indices: np.ndarray) -> int:
         return len(indices) * self.context
@@ -103,26 +108,35 @@ def interleave(position: np.ndarray, counts: Sequence[int]) -> tuple[np.ndarray,
     Of any p first positions, source 0 has the whole part of p · counts[0] / sum; the others share what it leaves in the
     same way, among themselves.
     """
+    at = np.asarray(position, dtype=np.int64)
     total = sum(counts)
-    exact = object if total * max(counts) >= 1 << 62 else np.int64  # Python's integers, where 64 bits would overflow
-    at = np.asarray(position, dtype=np.int64).astype(exact)
-    source = np.full(len(at), len(counts) - 1, dtype=np.int64)
-    place = np.zeros(len(at), dtype=np.int64)
-    open_ = np.ones(len(at), dtype=bool)
-    for number, count in enumerate(counts[:-1]):
-        before = _whole_part(at, count, total)
-        mine = open_ & np.asarray(_whole_part(at + 1, count, total) > before, dtype=bool)
-        source[mine], place[mine] = number, before[mine]
-        open_ &= ~mine
-        at, total = at - before, total - count  # of those that are still open: their place among what is left
-    place[open_] = at[open_]
+    if total * max(counts) >= 1 << 62:  # Python's integers, where 64 bits would overflow
+        pairs = [_turn(one, counts, total) for one in at.tolist()]
+        source, place = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+        return source, place
+    source, place = np.empty((2, len(at)), dtype=np.int64)
+    take_turns(at, np.array(counts, dtype=np.int64), total, source, place)
     return source, place
 
 
-def _whole_part(at: np.ndarray, count: int, total: int) -> np.ndarray:
-    """at · count / total, rounded down."""
-    periods, rest = at // total, at % total
-    return periods * count + rest * count // total
+def _turn(at: Any, counts: Any, total: Any) -> Any:
+    """Source and place of one position."""
+    for number in range(len(counts) - 1):
+        count = counts[number]
+        before = at // total * count + at % total * count // total  # at · count / total, rounded down
+        if (at + 1) // total * count + (at + 1) % total * count // total > before:
+            return number, before
+        at, total = at - before, total - count  # its place among what is left
+    return len(counts) - 1, at
+
+
+turn = compiled(_turn)
+
+
+@compiled
+def take_turns(position: Any, counts: Any, total: int, source: Any, place: Any) -> None:
+    for at in range(len(position)):
+        source[at], place[at] = turn(position[at], counts, total)
 
 
 def _open(name: str, paths: Sequence[Path], context: int) -> TokenDataset:

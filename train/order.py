@@ -1,15 +1,20 @@
 """The order in which training sees its rows: a pure function of (seed, position), so that resuming needs no state.
 
 A keyed permutation by a balanced Feistel network (Luby & Rackoff 1988) with cycle walking (Black & Rogaway 2002,
-"Ciphers with Arbitrary Finite Domains"): O(1) memory for any number of rows, no shuffle buffer, vectorised.
+"Ciphers with Arbitrary Finite Domains"): O(1) memory for any number of rows, no shuffle buffer, machine code.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+
+from ..core.compiled import compiled
 
 ROUNDS = 8
 MASK = (1 << 64) - 1
+Word: Any = np.uint64  # numba takes the call for a conversion, the type checker an array's scalar for one
 
 
 def sample_index(seed: int, position: np.ndarray, length: int) -> np.ndarray:
@@ -18,11 +23,8 @@ def sample_index(seed: int, position: np.ndarray, length: int) -> np.ndarray:
     The global position of row j of the batch of step s (steps count from 1) is (s - 1) · batch + j.
     """
     position = np.asarray(position, dtype=np.int64)
-    epoch, place = np.divmod(position, length)
     rows = np.empty_like(position)
-    for one in np.unique(epoch):
-        here = epoch == one
-        rows[here] = keyed_permutation(place[here], length, _mix(seed ^ _mix(int(one) + 1)))
+    epochs(position.reshape(-1), length, np.uint64(seed & MASK), _half_bits(length), rows.reshape(-1))
     return rows
 
 
@@ -33,35 +35,59 @@ def keyed_permutation(index: np.ndarray, length: int, seed: int) -> np.ndarray:
     falls inside, at most some four times on average.
     """
     assert length > 0, "a permutation needs a domain"
-    value = np.array(index, dtype=np.uint64, ndmin=1)
-    assert not value.size or int(value.max()) < length, "index outside the domain"
-    half = max(1, ((length - 1).bit_length() + 1) // 2)
-    keys = [_mix((seed & MASK) ^ _mix(number + 1)) for number in range(ROUNDS)]
-    value = _feistel(value, half, keys)
-    while (outside := np.flatnonzero(value >= length)).size:
-        value[outside] = _feistel(value[outside], half, keys)
-    return value.astype(np.int64).reshape(np.shape(index))
+    value = np.array(index, dtype=np.int64, ndmin=1)
+    assert not value.size or 0 <= value.min() <= value.max() < length, "index outside the domain"
+    out = np.empty_like(value)
+    permute(value, length, np.uint64(seed & MASK), _half_bits(length), out)
+    return out.reshape(np.shape(index))
 
 
-def _feistel(value: np.ndarray, half: int, keys: list[int]) -> np.ndarray:
-    """One pass through the network on 2 · half bits."""
-    bits, low = np.uint64(half), np.uint64((1 << half) - 1)
-    left, right = value >> bits, value & low
-    for key in keys:
-        left, right = right, left ^ (_mix_array(right ^ np.uint64(key)) & low)
-    return (left << bits) | right
+def _half_bits(length: int) -> int:
+    """Bits of each half of the smallest network that holds the domain."""
+    return max(1, ((length - 1).bit_length() + 1) // 2)
 
 
-def _mix_array(x: np.ndarray) -> np.ndarray:
-    """splitmix64's finaliser (Steele, Lea & Flood 2014), element by element."""
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+@compiled
+def finish(x: Any) -> Any:
+    x = (x ^ (x >> Word(30))) * Word(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> Word(27))) * Word(0x94D049BB133111EB)
+    return x ^ (x >> Word(31))
 
 
-def _mix(x: int) -> int:
-    """The same on one Python integer, from splitmix64's counter step on."""
-    x = (x + 0x9E3779B97F4A7C15) & MASK
-    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & MASK
-    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & MASK
-    return x ^ (x >> 31)
+@compiled
+def mix(x: Any) -> Any:
+    """splitmix64 (Steele, Lea & Flood 2014): counter step and finaliser, modulo 2^64."""
+    return finish(x + Word(0x9E3779B97F4A7C15))
+
+
+@compiled
+def permute(index: Any, length: int, seed: Any, half: int, out: Any) -> None:
+    keys = np.empty(ROUNDS, dtype=np.uint64)
+    for number in range(ROUNDS):
+        keys[number] = mix(seed ^ mix(Word(number + 1)))
+    bits, size = Word(half), Word(length)
+    low = (Word(1) << bits) - Word(1)
+    for at in range(len(index)):
+        value = Word(index[at])
+        while True:
+            left, right = value >> bits, value & low
+            for key in keys:
+                left, right = right, left ^ (finish(right ^ key) & low)
+            value = (left << bits) | right
+            if value < size:
+                break
+        out[at] = np.int64(value)
+
+
+@compiled
+def epochs(position: Any, length: int, seed: Any, half: int, out: Any) -> None:
+    """Each stretch of positions within one epoch goes through that epoch's permutation."""
+    start = 0
+    while start < len(position):
+        epoch = position[start] // length
+        stop = start
+        while stop < len(position) and position[stop] // length == epoch:
+            out[stop] = position[stop] - epoch * length
+            stop += 1
+        permute(out[start:stop], length, mix(seed ^ mix(Word(epoch + 1))), half, out[start:stop])
+        start = stop

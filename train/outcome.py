@@ -32,6 +32,7 @@ def result(job: Job, counters: Mapping[str, float | int]) -> StageResult:
         "steps": meta.step,
         "parameters": job.model.parameters(),
         "tokens_seen": meta.tokens_seen,
+        "spikes": meta.guard.get("events", 0),
         "train_loss": logged[-1]["loss"],
         "tokens_per_second": statistics.median(row["tokens_per_second"] for row in logged),
     }
@@ -45,5 +46,6 @@ def result(job: Job, counters: Mapping[str, float | int]) -> StageResult:
         "model": job.model.to_dict(),
         "tokenizer_digest": job.tokenizer_digest,
         "steps": meta.step,
+        "shifts": meta.guard.get("shifts", []),
     }
     return StageResult(files, {**found, **counters}, facts)

@@ -2,6 +2,7 @@
 
     checkpoints/step_NNNNNN/    the newest `train.keep_checkpoints` (train/checkpoints.py)
     metrics.jsonl, tensorboard/    (train/metrics.py)
+    verified/    which shards were read whole and found right (train/verify.py)
 
 counters: steps, parameters, tokens_seen, train_loss, tokens_per_second, validation_loss (nats per token),
 bits_per_byte, baseline_unigram_bpb, baseline_gzip_bpb. facts: checkpoint, model, tokenizer_digest, steps.
@@ -31,7 +32,7 @@ def config_of(recipe: Recipe) -> dict[str, Any]:
 
 
 def result_settings(section: Train | Finetune) -> dict[str, Any]:
-    pace = {"log_every", "validate_every", "checkpoint_every", "keep_checkpoints"}
+    pace = {"log_every", "validate_every", "checkpoint_every", "keep_checkpoints", "keep_every"}
     return section.model_dump(mode="json", exclude=pace)
 
 
@@ -76,7 +77,7 @@ def pretrain_job(ctx: StageContext, tokenizer: Tokenizer) -> Job:
     from .branch import open_branch
     from .loop import Plan
     from .mixture import open_rows
-    from .validation import ValidationTokens
+    from .validation import validation_by_source
     from .worker import Job
 
     recipe, shards, folder = ctx.recipe, ctx.inputs["shards"], ctx.input_folder("shards")
@@ -90,12 +91,16 @@ def pretrain_job(ctx: StageContext, tokenizer: Tokenizer) -> Job:
         plan=Plan.of(settings, recipe.seed, settings.precision, settings.micro_batch),
         optimizer=settings.optimizer,
         keep=settings.keep_checkpoints,
+        keep_every=settings.keep_every,
+        watching=recipe.watching,
+        name=f"{recipe.name}/{ctx.folder.name}",
         open_data=partial(open_rows, train, context, recipe.mixture),
-        open_validation=partial(ValidationTokens, validation, context, tokenizer.end_of_text),
+        open_validation=partial(validation_by_source, validation, context, tokenizer.end_of_text),
         token_bytes=tokenizer.token_bytes(),
         tokenizer_digest=tokenizer.digest,
         data_digest=data_digest(shards, recipe.mixture),
         recipe=config_of(recipe),
+        shards={folder / entry.path: entry.sha256 for entry in shards.files if entry.path.startswith("train/")},
         threads=recipe.resources.threads_per_worker,
         document_begin=tokenizer.end_of_text if settings.document_mask else None,
         parallel=recipe.resources.parallel,

@@ -6,13 +6,14 @@ Bits per byte do not depend on the tokenizer's vocabulary. An end-of-text token 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
+from ..core.units import source_of
 from .loader import IGNORED, TokenStream, TrainData
 from .loss import loss_sum
 from .world import World
@@ -49,18 +50,56 @@ class ValidationTokens:
         return int(np.minimum(self.context, len(self.stream) - starts).sum())
 
 
-@torch.no_grad()
+def validation_by_source(paths: Sequence[Path], context: int, end_of_text: int) -> dict[str, ValidationTokens]:
+    """The sources' validation shards, each as a stream of its own; sources without a token are left out."""
+    names = sorted({source_of(path.stem) for path in paths})
+    streams = {
+        name: ValidationTokens([path for path in paths if source_of(path.stem) == name], context, end_of_text)
+        for name in names
+    }
+    return {name: data for name, data in streams.items() if len(data)}
+
+
 def validate(
-    model: nn.Module, data: TrainData, token_bytes: np.ndarray, rows_a_forward: int, precision: str, world: World
+    model: nn.Module,
+    data: TrainData | Mapping[str, TrainData],
+    token_bytes: np.ndarray,
+    rows_a_forward: int,
+    precision: str,
+    world: World,
 ) -> dict[str, float]:
     """{validation_loss, bits_per_byte} over all rows of `data`, the same on every rank.
 
+    Of several sources, over the rows of all, and bits_per_byte/NAME of each.
+    """
+    parts = data if isinstance(data, Mapping) else {"": data}
+    model.eval()
+    sums = [_sums(model, part, token_bytes, rows_a_forward, precision, world) for part in parts.values()]
+    found = world.sum(torch.stack(sums))
+    model.train()
+    nats, tokens, text_bytes = found.sum(0).tolist()
+    result = {"validation_loss": nats / tokens, "bits_per_byte": _bits_per_byte(nats, text_bytes)}
+    if len(parts) > 1:
+        for name, (nats, _, text_bytes) in zip(parts, found.tolist(), strict=True):
+            result[f"bits_per_byte/{name}"] = _bits_per_byte(nats, text_bytes)
+    return result
+
+
+def _bits_per_byte(nats: float, text_bytes: float) -> float:
+    return nats / math.log(2) / max(1.0, text_bytes)
+
+
+@torch.no_grad()
+def _sums(
+    model: nn.Module, data: TrainData, token_bytes: np.ndarray, rows_a_forward: int, precision: str, world: World
+) -> torch.Tensor:
+    """Nats, tokens and bytes of this rank's share of the rows, float64 [3].
+
     Every rank makes the same number of forwards, as sharded models demand: spare places are rows that do not count.
     """
-    model.eval()
     forwards = -(-len(data) // (world.size * rows_a_forward))
     first = world.rank * forwards * rows_a_forward
-    sums = torch.zeros(3, dtype=torch.float64, device=world.device)  # nats, tokens, bytes
+    sums = torch.zeros(3, dtype=torch.float64, device=world.device)
     for start in range(first, first + forwards * rows_a_forward, rows_a_forward):
         wanted = np.arange(start, start + rows_a_forward)
         inputs, targets = data.batch(np.minimum(wanted, len(data) - 1))
@@ -68,6 +107,4 @@ def validate(
         counted = targets[targets != IGNORED]
         nats = loss_sum(model, inputs, targets, precision, world.device).double()
         sums += torch.stack((nats, nats.new_tensor(counted.size), nats.new_tensor(int(token_bytes[counted].sum()))))
-    nats, tokens, text_bytes = world.sum(sums).tolist()
-    model.train()
-    return {"validation_loss": nats / tokens, "bits_per_byte": nats / math.log(2) / max(1.0, text_bytes)}
+    return sums

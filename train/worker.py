@@ -6,7 +6,7 @@ It knows nothing of Ray: the launcher calls it in Ray's workers, tests call it i
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,19 +14,29 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..core.log import log
 from ..core.settings_optimizer import Optimizer
 from ..core.settings_parallel import Parallel
+from ..core.settings_watching import Watching
 from ..model.config import ModelConfig
 from . import checkpoints
+from .batch_trace import batch_doc_ids
 from .branch import Branch
+from .events import add_event, cut_events
+from .guard import History, Rewind, after_rewind
 from .loader import TrainData
 from .loop import Hooks, Plan, train
 from .metrics import Metrics
 from .optimizer import make_optimizer
+from .peak import peak_flops
+from .saving import Saver
 from .schedule import learning_rates
 from .sharding import UNIT_PARAMETERS
 from .strategies import build, spread
+from .trackers import open_trackers
 from .validation import validate
+from .verify import Verifier
+from .watch import Watch
 from .world import World
 
 
@@ -38,28 +48,40 @@ class Job:
     model: ModelConfig
     plan: Plan
     optimizer: Optimizer
-    keep: int  # checkpoints
+    keep: int  # newest checkpoints
     open_data: Callable[[], TrainData]
-    open_validation: Callable[[], TrainData] | None
+    open_validation: Callable[[], TrainData | Mapping[str, TrainData]] | None  # of sources, by name
     token_bytes: np.ndarray  # int32 [vocab_size]: bytes of UTF-8 a token stands for
     tokenizer_digest: str
     data_digest: str
     recipe: dict[str, Any]
+    shards: Mapping[Path, str] = field(default_factory=dict)  # SHA-256 of the training files (train/verify.py)
     initial: Path | None = None  # a checkpoint whose weights to start from
     branch: Branch | None = None  # a checkpoint to go on from, to the end of its decay
     validate_first: bool = False
     document_begin: int | None = None  # the token that begins a document; given: attention stays within documents
     threads: int = 1
     parallel: Parallel = field(default_factory=Parallel)
+    keep_every: int | None = None  # steps: checkpoints at multiples of it stay as well
+    watching: Watching = field(default_factory=Watching)
+    name: str = "run"  # for people, where several runs are shown
+    save_beside: bool = True  # write checkpoints on a thread (train/saving.py)
     unit_parameters: int = UNIT_PARAMETERS  # train/sharding.py
 
     @property
     def checkpoints(self) -> Path:
         return self.folder / "checkpoints"
 
-    def meta(self, step: int, tokens_seen: int) -> checkpoints.Meta:
+    def meta(self, step: int, tokens_seen: int, history: History | None = None) -> checkpoints.Meta:
         return checkpoints.Meta(
-            step, tokens_seen, self.model.to_dict(), self.tokenizer_digest, self.data_digest, self.recipe, {}
+            step=step,
+            tokens_seen=tokens_seen,
+            model=self.model.to_dict(),
+            tokenizer_digest=self.tokenizer_digest,
+            data_digest=self.data_digest,
+            recipe=self.recipe,
+            files={},
+            guard=(history or History()).to_dict(),
         )
 
     def resume_from(self) -> tuple[Path | None, checkpoints.Meta]:
@@ -75,7 +97,10 @@ class Job:
         return path, found
 
 
-def run_training(job: Job, world: World, report: Callable[[Path, dict[str, Any]], None] | None = None) -> int:
+Report = Callable[[Path, dict[str, Any]], None]
+
+
+def run_training(job: Job, world: World, report: Report | None = None) -> int:
     """Train from the newest complete checkpoint, or from the start, to the last step. Returns the step begun from.
 
     `report(checkpoint, row)` is called on every rank when a checkpoint is in place, with the newest metrics.
@@ -83,7 +108,35 @@ def run_training(job: Job, world: World, report: Callable[[Path, dict[str, Any]]
     torch.set_num_threads(job.threads)
     job.checkpoints.mkdir(parents=True, exist_ok=True)
     attempt = world.broadcast(uuid.uuid4().hex[:8])
+    verifier = Verifier(job.folder, job.shards, world, job.threads)
     path, start = world.broadcast(job.resume_from() if world.rank == 0 else None)
+    history, first = History(**start.guard), start.step
+    if job.branch is not None and path == job.branch.checkpoint:
+        history.events = 0  # the other run's stand in its folder
+    while True:
+        try:
+            _go_on(job, world, report, attempt, verifier, path, start, history)
+            return first
+        except IndexError as error:  # a token outside the vocabulary: most likely of a shard that is corrupt
+            raise verifier.error(wait=True) or error from error
+        except Rewind as rewind:
+            path, start = world.broadcast(job.resume_from() if world.rank == 0 else None)
+            assert job.plan.guard is not None
+            rows, patience = job.plan.begins(start.step + 1), job.plan.guard.patience
+            history = after_rewind(History(**start.guard), history, rewind, start.step, rows, patience)
+
+
+def _go_on(
+    job: Job,
+    world: World,
+    report: Report | None,
+    attempt: str,
+    verifier: Verifier,
+    path: Path | None,
+    start: checkpoints.Meta,
+    history: History,
+) -> None:
+    """From a checkpoint, or from the start, to the last step, or to a spike that calls for a Rewind."""
     data = job.open_data()
     validation = job.open_validation() if job.open_validation else None
     precision, parallel = job.plan.precision, job.parallel
@@ -95,32 +148,54 @@ def run_training(job: Job, world: World, report: Callable[[Path, dict[str, Any]]
     elif job.initial is not None:
         checkpoints.load_weights(job.initial, model, world)
     model, optimizer = spread(model, optimizer, precision, job.plan.clip_norm, world, parallel)
-    metrics = Metrics(job.folder, start.step) if world.rank == 0 else None
+    metrics = None
+    if world.rank == 0:
+        metrics = Metrics(job.folder, start.step, open_trackers(job.folder, job.name, start.step, job.watching))
+        cut_events(job.folder, history.events)
+    saver = Saver(job.checkpoints, world, attempt, job.keep, job.keep_every, job.save_beside)
     newest: dict[str, Any] = {}
 
-    def log(row: dict[str, Any]) -> None:
+    def spike(event: dict[str, Any], indices: np.ndarray) -> None:
+        log.warning("step %d: %s: %s", event["step"], event["reason"], event["action"])
+        if world.rank == 0:
+            add_event(job.folder, event | {"rows": indices.tolist(), "doc_ids": batch_doc_ids(data, indices)})
+
+    def tell(checkpoint: Path | None) -> None:
+        if report is not None and checkpoint is not None:
+            report(checkpoint, newest)
+
+    def note(row: dict[str, Any]) -> None:
+        world.agree(verifier.error())
+        tell(saver.poll())
         newest.update(row)
         if metrics is not None:
             metrics.write(row)
 
     def check(step: int) -> None:
         if validation is not None:
-            rows = job.plan.micro_batch or job.plan.batch // world.size
-            log({"step": step} | validate(model, validation, job.token_bytes, rows, precision, world))
+            rows = job.plan.micro_batch or max(1, job.plan.batch // world.size)
+            note({"step": step} | validate(model, validation, job.token_bytes, rows, precision, world))
 
     def save(step: int, tokens_seen: int) -> None:
+        world.agree(verifier.error(wait=True))  # nothing that a corrupt shard has taught is kept
         if metrics is not None:
             metrics.sync()  # a checkpoint must not outlive the lines before it
-        meta = job.meta(step, tokens_seen)
-        folder = checkpoints.save(job.checkpoints, model, optimizer, meta, world, attempt, job.keep)
-        if report is not None:
-            report(folder, newest)
+        tell(saver.wait())
+        saver.save(model, optimizer, job.meta(step, tokens_seen, history))
 
+    peak = sum(world.gather(peak_flops(world.device, precision)))
+    watch = Watch(job.plan.steps, start.step, job.model.flops_per_token(), peak)
     if job.validate_first and start.step == 0:
         check(0)
     schedule = learning_rates(job.optimizer, job.plan.steps, job.branch and job.branch.meta.step)
-    hooks = Hooks(log, check, save)
-    train(model, optimizer, schedule, data, job.plan, world, hooks, start.step, start.tokens_seen)
-    if metrics is not None:
-        metrics.close()
-    return start.step
+    hooks = Hooks(note, check, save, spike)
+    try:
+        train(model, optimizer, schedule, data, job.plan, world, hooks, start.step, start.tokens_seen, history, watch)
+        tell(saver.wait())
+    except Rewind:
+        tell(saver.wait())  # it is what the run goes back to
+        raise
+    finally:
+        saver.close()
+        if metrics is not None:
+            metrics.close()

@@ -14,6 +14,7 @@ class World:
     rank = 0
     size = 1
     distributed = False
+    group: dist.ProcessGroup | None = None
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
@@ -26,28 +27,45 @@ class World:
         """Rank 0's value, on every rank."""
         return value
 
-    def barrier(self) -> None:
-        """Wait for all ranks."""
+    def gather(self, value: Any) -> list[Any]:
+        """Every rank's value, by rank, on every rank."""
+        return [value]
+
+    def side_channel(self) -> World:
+        """The same ranks, for a thread that must not get in between the collectives of this one."""
+        return self
+
+    def agree(self, error: BaseException | None) -> None:
+        """Raise, on every rank, the error of the first rank that has one; it costs one number when none has."""
+        if float(self.sum(torch.tensor(float(error is not None), device=self.device))):
+            raise next(one for one in self.gather(error) if one is not None)
 
 
 class Distributed(World):
-    """The ranks of the default process group."""
+    """The ranks of the default process group, or all of them in a group of their own."""
 
     distributed = True
 
-    def __init__(self, device: torch.device | str = "cpu") -> None:
+    def __init__(self, device: torch.device | str = "cpu", group: dist.ProcessGroup | None = None) -> None:
         super().__init__(device)
-        self.rank, self.size = dist.get_rank(), dist.get_world_size()
+        self.rank, self.size, self.group = dist.get_rank(), dist.get_world_size(), group
 
     def sum(self, tensor: torch.Tensor) -> torch.Tensor:
         tensor = tensor.detach().clone()
-        dist.all_reduce(tensor)
+        dist.all_reduce(tensor, group=self.group)
         return tensor
 
     def broadcast(self, value: Any) -> Any:
         box = [value]
-        dist.broadcast_object_list(box, src=0, device=self.device)
+        dist.broadcast_object_list(box, src=0, device=self.device, group=self.group)
         return box[0]
 
-    def barrier(self) -> None:
-        dist.all_reduce(torch.zeros(1, device=self.device))
+    def gather(self, value: Any) -> list[Any]:
+        found: list[Any] = [None] * self.size
+        dist.all_gather_object(found, value, group=self.group)
+        return found
+
+    def side_channel(self) -> World:
+        group = dist.new_group(backend="gloo")
+        assert isinstance(group, dist.ProcessGroup), "every rank belongs to it"
+        return Distributed("cpu", group)

@@ -14,85 +14,35 @@ from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing
 from crawl2chat.core.errors import ContractError, StageError
-from crawl2chat.core.files import digest
-from crawl2chat.core.manifest import Manifest, file_entry, write_manifest
-from crawl2chat.core.progress import Progress
+from crawl2chat.core.manifest import Manifest
 from crawl2chat.core.recipe import Recipe
 from crawl2chat.core.run import Run
-from crawl2chat.core.stage import StageContext, bring_up_to_date
-from crawl2chat.tokenize.bpe import SPECIAL_TOKENS, Tokenizer
-from crawl2chat.tokenize.shards import write_shard
+from crawl2chat.core.stage import bring_up_to_date
 from crawl2chat.train import checkpoints
 from crawl2chat.train.metrics import last_row, read_metrics
-from crawl2chat.train.pretrain_stage import PRETRAIN, pretrain_job
+from crawl2chat.train.pretrain_stage import PRETRAIN
+from crawl2chat.train.watch import without_figures
 from crawl2chat.train.worker import Job, run_training
 from crawl2chat.train.world import Distributed, World
-from tokenizers import Tokenizer as Library
-from tokenizers import decoders, models, pre_tokenizers, trainers
+
+from .training_run import job_of, play_run
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 STEPS, CHECKPOINT_EVERY, LOG_EVERY = 90, 30, 5
 
 
-def manifest(stage: str, folder: Path, paths: list[Path], facts: dict) -> None:
-    files = [file_entry(folder, path, 1) for path in paths]
-    write_manifest(
-        folder,
-        Manifest(
-            stage=stage, version=1, config={}, fingerprint=digest(stage), inputs={}, files=files, counters={},
-            facts=facts, code_version="test", seconds=0.0,
-        ),
-    )  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Run:
-    """A run whose tokenizer and shards are made of a play."""
-    import gzip
-
-    text = gzip.decompress((shared_data / "text" / "tinyshakespeare.txt.gz").read_bytes()).decode()[:300_000]
-    model = {"layers": 2, "width": 64, "heads": 4, "kv_heads": 2, "feed_forward": 160, "context": 64}
-    recipe = Recipe.model_validate(
-        {
-            "name": "killed",
-            "storage": str(tmp_path_factory.mktemp("runs")),
-            "sources": [{"name": "play", "kind": "jsonl", "paths": ["unused.jsonl"]}],
-            "model": model,
-            "train": {
-                "steps": STEPS, "batch": 16, "log_every": LOG_EVERY, "validate_every": 30,
-                "checkpoint_every": CHECKPOINT_EVERY, "optimizer": {"warmup_steps": 5},
-            },
-        }
-    )  # fmt: skip
-    run = Run(recipe)
-    library = Library(models.BPE())
-    library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore[assignment]
-    library.decoder = decoders.ByteLevel()  # type: ignore[assignment]
-    trainer = trainers.BpeTrainer(
-        vocab_size=512, special_tokens=list(SPECIAL_TOKENS), show_progress=False,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-    )  # fmt: skip
-    library.train_from_iterator([text[:100_000]], trainer)
-    path = run.stage("tokenizer") / "tokenizer.json"
-    path.parent.mkdir(parents=True)
-    library.save(str(path))
-    tokenizer = Tokenizer.load(path)
-    manifest("tokenizer", path.parent, [path], {"digest": tokenizer.digest, "vocab_size": tokenizer.vocab_size})
-    pieces = [text[start : start + 3000] for start in range(0, len(text), 3000)]
-    paths = []
-    for split, texts in (("train", pieces[5:]), ("validation", pieces[:5])):
-        ids = [[*tokenizer.encode(piece), tokenizer.end_of_text] for piece in texts]
-        paths.append(run.stage("shards") / split / "play-00000.arrow")
-        names, counts = [f"{split}-{number}" for number in range(len(ids))], np.array([len(one) for one in ids])
-        write_shard(paths[-1], names, np.concatenate(ids).astype(np.uint16), counts, tokenizer, split)
-    manifest("shards", run.stage("shards"), paths, {"tokenizer_digest": tokenizer.digest})
-    return run
+    train = {
+        "steps": STEPS, "batch": 16, "log_every": LOG_EVERY, "validate_every": 30,
+        "checkpoint_every": CHECKPOINT_EVERY, "optimizer": {"warmup_steps": 5},
+    }  # fmt: skip
+    return play_run(tmp_path_factory.mktemp("runs"), shared_data, train)
 
 
 def rank(number: int, job: Job, port: int) -> None:
@@ -104,10 +54,7 @@ def rank(number: int, job: Job, port: int) -> None:
 @pytest.fixture(scope="module")
 def undisturbed(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same job in two plain processes, without Ray."""
-    inputs = {name: run.need(name) for name in PRETRAIN.inputs}
-    tokenizer = Tokenizer.load(run.stage("tokenizer") / "tokenizer.json")
-    job = pretrain_job(StageContext(run, run.stage("pretrain"), inputs, Progress("test")), tokenizer)
-    job = replace(job, folder=tmp_path_factory.mktemp("undisturbed"))
+    job = replace(job_of(run), folder=tmp_path_factory.mktemp("undisturbed"))
     torch.multiprocessing.spawn(rank, (job, 29_000 + os.getpid() % 1000), nprocs=2)
     return job.folder
 
@@ -148,7 +95,7 @@ def train(run: Run) -> Manifest:
 
 
 def same_but_for_speed(folder: Path) -> list[dict]:
-    return [{key: value for key, value in row.items() if "per_second" not in key} for row in read_metrics(folder)]
+    return [without_figures(row) for row in read_metrics(folder)]
 
 
 def test_another_tokenizer_is_refused_before_any_worker_starts(run: Run) -> None:
@@ -213,9 +160,7 @@ def test_a_branch_with_its_batches_and_another_strategy_is_the_run_of_that_sched
         return made
 
     whole = other("whole", train_settings, {})
-    inputs = {name: whole.need(name) for name in PRETRAIN.inputs}
-    tokenizer = Tokenizer.load(whole.stage("tokenizer") / "tokenizer.json")
-    job = pretrain_job(StageContext(whole, whole.stage("pretrain"), inputs, Progress("test")), tokenizer)
+    job = job_of(whole)
     run_training(job, World())
     decay = {key: value for key, value in train_settings["optimizer"].items() if key != "decay_share"}
     checkpoint = job.checkpoints / "step_000020"

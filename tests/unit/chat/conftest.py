@@ -18,7 +18,8 @@ from crawl2chat.model.transformer import Transformer
 from crawl2chat.tokenize.bpe import Tokenizer
 from crawl2chat.tokenize.chat_template import encode_chat
 from crawl2chat.tokenize.train import train_tokenizer
-from crawl2chat.train.checkpoints import Meta, save
+from crawl2chat.train.checkpoints import Meta
+from crawl2chat.train.saving import save
 from crawl2chat.train.world import World
 
 TEXT = "The history of cafés in 漢字 is short. 🙂 Nobody wrote it."

@@ -11,8 +11,10 @@ from crawl2chat.model.config import ModelConfig
 from crawl2chat.model.transformer import Transformer
 from crawl2chat.train.baselines import gzip_bits_per_byte, unigram_bits_per_byte
 from crawl2chat.train.loader import IGNORED, TokenStream
-from crawl2chat.train.validation import ValidationTokens, validate
+from crawl2chat.train.validation import ValidationTokens, validate, validation_by_source
 from crawl2chat.train.world import World
+
+from .conftest import write
 
 
 @pytest.fixture
@@ -71,3 +73,22 @@ def test_gzip_baseline_is_what_gzip_writes(validation: list[Path]) -> None:
     text = decode_bytes(TokenStream(validation).tokens(0, len(TokenStream(validation))).tolist())
     expected = 8 * len(gzip.compress(text, 9)) / len(text)
     assert gzip_bits_per_byte(validation, decode_bytes) == pytest.approx(expected)  # type: ignore[arg-type]
+
+
+def test_sources_are_measured_alone_and_together(
+    small: ModelConfig, tmp_path: Path, documents: list[list[list[int]]], token_bytes: np.ndarray
+) -> None:
+    paths = [write(tmp_path / f"{name}.arrow", documents[n][:9]) for n, name in ((0, "web-00000"), (2, "wiki-00000"))]
+    write(tmp_path / "empty-00000.arrow", [[]])
+    model = Transformer(small)
+    model.init_weights(3)
+    data = validation_by_source([*paths, tmp_path / "empty-00000.arrow"], 16, 0)
+    assert list(data) == ["web", "wiki"]
+    found = validate(model, data, token_bytes, 3, "fp32", World())
+    sizes = {}
+    for name, part in data.items():
+        alone = validate(model, part, token_bytes, 3, "fp32", World())
+        assert found[f"bits_per_byte/{name}"] == pytest.approx(alone["bits_per_byte"], rel=1e-6)
+        sizes[name] = len(part.stream), alone["validation_loss"]
+    together = sum(tokens * loss for tokens, loss in sizes.values()) / sum(tokens for tokens, _ in sizes.values())
+    assert found["validation_loss"] == pytest.approx(together, rel=1e-6)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from crawl2chat.train import checkpoints
 from crawl2chat.train.metrics import read_metrics
+from crawl2chat.train.watch import without_figures
 from crawl2chat.train.worker import Job, run_training
 from crawl2chat.train.world import World
 
@@ -27,7 +28,7 @@ def weights(job: Job) -> dict[str, torch.Tensor]:
 
 
 def rows(job: Job) -> list[dict[str, Any]]:
-    return [{key: value for key, value in row.items() if "per_second" not in key} for row in read_metrics(job.folder)]
+    return [without_figures(row) for row in read_metrics(job.folder)]
 
 
 def stopping_at(job: Job, step: int, world: World) -> None:

@@ -1,0 +1,130 @@
+"""What dies besides Ray's controller and workers (test_pretrain.py): the driver, a node, the disk's last free byte.
+
+Whatever it was, the run goes on to the losses of an undisturbed one: it has seen the same batches.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from crawl2chat.core.errors import StageError
+from crawl2chat.core.run import Run
+from crawl2chat.train import checkpoints
+from crawl2chat.train.metrics import last_row, read_metrics
+from crawl2chat.train.watch import without_figures
+from crawl2chat.train.worker import Job, run_training
+from crawl2chat.train.world import World
+
+from .training_run import job_of, play_run
+
+pytestmark = [pytest.mark.slow]
+TRAIN = {
+    "steps": 300, "batch": 6, "log_every": 5, "validate_every": 100, "checkpoint_every": 20, "keep_checkpoints": 100,
+    "optimizer": {"warmup_steps": 5},
+}  # fmt: skip
+
+
+@pytest.fixture
+def run(tmp_path: Path, shared_data: Path) -> Run:
+    return play_run(tmp_path, shared_data, TRAIN)
+
+
+def check_undisturbed(job: Job, folder: Path) -> None:
+    """The metrics in the job's folder are those of one process that nobody disturbed."""
+    alone = replace(job, folder=folder)
+    run_training(alone, World())
+    ours, theirs = ([without_figures(row) for row in read_metrics(one.folder)] for one in (job, alone))
+    assert [row["step"] for row in ours] == [row["step"] for row in theirs]
+    for mine, other in zip(ours, theirs, strict=True):
+        assert all(mine[name] == pytest.approx(other[name], rel=1e-4) for name in other), (mine, other)
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 90) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < end, "it does not come"
+        time.sleep(0.02)
+
+
+@pytest.mark.ray
+def test_the_driver_is_killed_and_the_command_repeated(run: Run, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "crawl2chat", "pretrain", "--run", str(run.folder)]
+    options: Any = {"text": True, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "cwd": tmp_path}
+    driver = subprocess.Popen(command, **options)
+    folder = run.stage("pretrain")
+    wait_for((folder / "checkpoints" / "step_000040").exists, driver)
+    driver.send_signal(signal.SIGKILL)
+    driver.communicate()
+    before = checkpoints.newest(folder / "checkpoints")
+    assert before is not None and before.name < "step_000300"
+    again = subprocess.run(command, **options, timeout=200, check=False)
+    assert again.returncode == 0, again.stdout
+    check_undisturbed(job_of(run), tmp_path / "alone")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own, of 6 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    options = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)]
+    if os.geteuid() or subprocess.run(options, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a tmpfs is not permitted here")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_the_disk_is_full_while_a_checkpoint_is_written(run: Run, small_disk: Path, tmp_path: Path) -> None:
+    job = replace(job_of(run), folder=small_disk / "pretrain")
+    with pytest.raises(StageError, match="free some space") as caught:
+        run_training(job, World())
+    assert "which has 0 MiB free" in str(caught.value)
+    kept = checkpoints.newest(job.checkpoints)
+    assert kept is not None and not list(job.checkpoints.glob(".*"))
+    subprocess.run(["mount", "-o", "remount,size=100m", str(small_disk)], check=True)
+    assert checkpoints.step_name(run_training(job, World())) == kept.name
+    check_undisturbed(job, tmp_path / "alone")
+
+
+@pytest.mark.ray
+def test_a_node_dies_training_goes_on_with_fewer_workers_and_grows_again(run: Run, tmp_path: Path) -> None:
+    """A cluster of two nodes with a CPU each, made by elastic_run.py; the second node's raylet is killed."""
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    command = [sys.executable, str(Path(__file__).with_name("elastic_run.py")), str(run.folder)]
+    driver = subprocess.Popen(
+        command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
+    )
+    folder = run.stage("pretrain")
+
+    def ranks() -> list[int]:
+        """How many ranks wrote each checkpoint, oldest first."""
+        paths = sorted((folder / "checkpoints").glob("step_*"))
+        return [len(list(path.glob("*.distcp"))) for path in paths]
+
+    def tell(order: str) -> None:
+        assert driver.stdin is not None
+        driver.stdin.write(order + "\n")
+        driver.stdin.flush()
+
+    wait_for(lambda: ranks()[:1] == [2], driver)
+    tell("kill")
+    wait_for(lambda: 1 in ranks(), driver)
+    tell("add")
+    wait_for(lambda: 2 in ranks()[ranks().index(1) :], driver)
+    tell("hurry")
+    output, _ = driver.communicate(timeout=120)
+    assert driver.returncode == 0, output
+    row = last_row(folder)
+    assert row is not None and row["step"] == TRAIN["steps"], json.dumps(row)
+    check_undisturbed(job_of(run), tmp_path / "alone")
