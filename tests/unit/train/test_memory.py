@@ -14,7 +14,7 @@ from crawl2chat.core.settings_optimizer import Muon, Optimizer
 from crawl2chat.core.settings_parallel import Parallel
 from crawl2chat.model.config import ModelConfig
 from crawl2chat.model.memory import activations, memory
-from crawl2chat.train.loop import loss_sum
+from crawl2chat.train.loss import loss_sum
 from crawl2chat.train.optimizer import make_optimizer
 from crawl2chat.train.strategies import build
 from crawl2chat.train.world import World
