@@ -130,7 +130,8 @@ def _components(samples: Sequence[Side], candidates: float) -> list[list[str]]:
         ],
         [
             "its sketches, in one worker",
-            f"{each:,.0f} bytes a document: breaks first; knobs: more dedup.rows, a higher threshold, its gates",
+            f"{each:,.0f} bytes a document: breaks first, stopped by gates.max_component; "
+            "knobs: more dedup.rows, a higher threshold",
             f"{largest * each / GB:,.0f} GB",
         ],
     ]
