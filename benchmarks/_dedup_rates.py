@@ -1,24 +1,22 @@
-"""What each pass of deduplication costs on one core, what it leaves on disk, and what that makes of 10^10 documents.
+"""What each pass of deduplication costs on one core, what it leaves on disk, and how candidates grow with the pages.
 
 Every rate is that of the stage's own pass, its reading and writing included; `python benchmarks/dedup.py --only rates`
-prints them, then the plan, which has no other figures than these and those of ASSUMED.
+prints them, then the plan (_dedup_plan.py).
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from _bench import print_table
+from _dedup_plan import grown_rows, plan
 from _dedup_watch import Passes, peak_mb
 
 Figures = dict[str, Any]
-
-# what no measurement on one machine gives
-ASSUMED = {"documents": 10**10, "nodes": 100, "cores": 64, "candidates": 0.5, "disk": 1e9}  # disk: bytes/s of a node
-MB, GB, TB = 1e6, 1e9, 1e12
 
 PASSES = {  # where its records or files are: pass, what is counted
     "signatures": ("signatures", "documents"),
@@ -28,9 +26,12 @@ PASSES = {  # where its records or files are: pass, what is counted
     "routed": ("edges by partition", "edges"),
     "sketches": ("sketches", "candidates"),
     "fates": ("fates", "candidates"),
+    "samples": ("drawing of the sample", "candidates"),
     "units": ("ledgers", "documents"),
     "index-units": ("index: sketches", "kept"),
-    "shuffle of index": ("index: the shuffle", "index rows"),
+    "shuffle of index/keys": ("index: the shuffle of keys", "key rows"),
+    "shuffle of index/seen": ("index: the shuffle of seen", "seen rows"),
+    "finish": ("index: its end, on the driver", "index files"),
 }
 _STARS = ("stars", "components")  # all rounds, and their end
 
@@ -64,7 +65,7 @@ def counts(run: Path, figures: Figures, passes: Passes) -> dict[str, int]:
     from crawl2chat.dedup.tables import read_arrow
 
     folder = run / "dedup"
-
+    largest, size = _largest_component(folder)
     stars = sum(read_arrow(path).num_rows for path in folder.glob("signatures/stars/*.arrow"))
     texts = list((run / "extract" / "documents").glob("*.parquet"))
     return {
@@ -74,10 +75,36 @@ def counts(run: Path, figures: Figures, passes: Passes) -> dict[str, int]:
         "edges": stars + passes.edges,
         "candidates": sum(read_arrow(path).num_rows for path in folder.glob("sketches/*.arrow")),
         "compared": figures["counters"]["compared_pairs"],
-        "index rows": passes.rows.get("shuffle of index", 0),
+        "distinct": figures["documents"] - figures["counters"]["dropped.exact_duplicate"],
+        "largest component": largest,
+        "largest component bytes": size,
+        "key rows": passes.rows.get("shuffle of index/keys", 0),
+        "seen rows": passes.rows.get("shuffle of index/seen", 0),
+        "index files": sum(path.is_file() for path in folder.glob("index/**/*")),
         "star rounds": len(list(folder.glob("stars/*"))),
         "text bytes": sum(path.stat().st_size for path in texts),
     }
+
+
+def _largest_component(folder: Path) -> tuple[int, int]:
+    """Of the component with most documents that are compared how many these are, and bytes of their sketches.
+
+    Of equal texts one is compared, and texts without shingles are not.
+    """
+    import numpy as np
+    import pyarrow.compute as pc
+    from crawl2chat.dedup.clusters import components_of
+    from crawl2chat.dedup.tables import numbers, read_arrow
+
+    found = [read_arrow(path).select(["doc", "sketch"]) for path in sorted(folder.glob("sketches/*.arrow"))]
+    docs = np.concatenate([numbers(table["doc"]) for table in found])
+    hashes = np.concatenate([pc.list_value_length(table["sketch"]).to_numpy() for table in found])
+    component, has = components_of(folder, docs)
+    component, hashes = component[has & (hashes > 0)], hashes[has & (hashes > 0)]
+    if not len(component):
+        return 0, 0
+    names, sizes = np.unique(component, return_counts=True)
+    return int(sizes.max()), 4 * int(hashes[component == names[sizes.argmax()]].sum())
 
 
 def on_disk(folder: Path) -> dict[str, int]:
@@ -127,83 +154,11 @@ def rate_rows(pages: Side, synthetic: Side, ray: Side, cores: int) -> list[list[
     return rows
 
 
-def plan(pages: Side, synthetic: Side, ray: Side, cores: int, full: Figures, bands: int) -> list[list[str]]:
-    """Rows of the plan: what, how it is calculated, and the figure."""
-    count, share = ASSUMED["documents"], ASSUMED["candidates"]
-    nodes, at_once = ASSUMED["nodes"], ASSUMED["nodes"] * ASSUMED["cores"]
-    candidates = count * share
-    per = {name: pages.counted[name] / pages.counted["candidates"] for name in ("edges", "compared")}
-    rows, row_bytes = count * (bands + 2), 20
-    partitions = -(-rows // full["rows"])
-    disk = {
-        "signatures": count * pages.each("signatures", "documents"),
-        "edges, twice": 2 * candidates * per["edges"] * 24,
-        "star rounds": candidates * synthetic.each("stars", "candidates"),
-        "sketches": candidates * pages.each("sketches", "candidates"),
-        "ledgers": count * sum(pages.each(kind, "documents") for kind in ("clusters", "dropped")),
-        "index": count * sum(pages.each(kind, "documents") for kind in pages.disk if kind.startswith("index/")),
-    }
-    hours = {
-        "signatures": (count, pages.rate("signatures")),
-        "the shuffle": (rows, ray.rate("shuffle of edges", cores)),
-        "components": (candidates * per["edges"], synthetic.rate("stars")),
-        "edges by partition": (candidates * per["edges"], synthetic.rate("routed")),
-        "sketches": (candidates, pages.rate("sketches")),
-        "fates": (candidates, pages.rate("fates")),
-        "ledgers": (count, pages.rate("units")),
-        "index: sketches": (count * pages.counted["kept"] / pages.counted["documents"], pages.rate("index-units")),
-        "index: the shuffle": (
-            count * pages.counted["index rows"] / pages.counted["documents"],
-            ray.rate("shuffle of index", cores),
-        ),
-    }
-    text = count * pages.counted["text bytes"] / pages.counted["documents"]
-    moved = 3 * text + 2 * sum(disk.values()) + 4 * rows * row_bytes
-    total = sum(amount / rate for amount, rate in hours.values()) / 3600
-    table = [
-        ["documents with a candidate", f"{share:g} of {count:.0e}, assumed", f"{candidates:.2g}"],
-        ["rows of the shuffle", f"documents × ({bands} + 2)", f"{rows:.2g}"],
-        [
-            "bytes shuffled",
-            f"{row_bytes} a row",
-            f"{rows * row_bytes / TB:.2g} TB, {rows * row_bytes / nodes / GB:.2g} GB a node",
-        ],
-        ["partitions", f"rows / {full['rows']:,}", f"{partitions:,}"],
-        [
-            "memory of a node",
-            f"{ASSUMED['cores']} tasks with a partition each, {full['mb']:.0f} MB",
-            f"{ASSUMED['cores'] * full['mb'] / 1000:.3g} GB",
-        ],
-        ["edges", f"{per['edges']:.3g} a candidate", f"{candidates * per['edges']:.2g}"],
-        ["compared pairs", f"{per['compared']:.3g} a candidate", f"{candidates * per['compared']:.2g}"],
-    ]
-    table += [
-        [f"disk: {kind}", f"{size / count:,.0f} bytes a document", f"{size / TB:.2g} TB"] for kind, size in disk.items()
-    ]
-    table += [
-        [f"core hours: {name}", f"{amount:.2g} at {rate:,.0f} a second", f"{amount / rate / 3600:,.0f}"]
-        for name, (amount, rate) in hours.items()
-    ]
-    return [
-        *table,
-        [f"hours on {at_once:,} cores", f"{total:,.0f} core hours / {at_once:,}", f"{total / at_once:.2g}"],
-        [
-            "bytes read and written",
-            "texts thrice, files and shuffled rows there and back",
-            f"{moved / TB:.3g} TB, {moved / nodes / GB:,.0f} GB a node",
-        ],
-        [
-            "hours of the disks",
-            f"at {ASSUMED['disk'] / GB:g} GB/s a node, assumed",
-            f"{moved / nodes / ASSUMED['disk'] / 3600:.2g}",
-        ],
-    ]
-
-
 def print_rates(
-    pages: Side, synthetic: Side, ray: Side, cores: int, full: Figures, bands: int
+    samples: Sequence[Side], synthetic: Side, ray: Side, cores: int, full: Figures, bands: int
 ) -> dict[str, float | None]:
-    """The three tables, and the figures of the last line."""
+    """The four tables, and the figures of the last line. samples: pages, more and more of them."""
+    pages = samples[-1]
     sides = {"pages": pages, "synthetic": synthetic, "synthetic, on Ray": ray}
     print("a second and core:\n")
     head = ["pass", "counts", *(f"{name}, {side.counted['documents']:,}" for name, side in sides.items())]
@@ -218,14 +173,17 @@ def print_rates(
     rows = [[kind, *(float(side.each(kind, "documents")) for side in (pages, synthetic))] for kind in kinds]
     rows.append(["texts (extract/documents)", *(_text_bytes(side) for side in (pages, synthetic))])
     print_table(["kind", "pages", "synthetic"], rows)
+    print("\ncandidates in samples of the pages:\n")
+    names = ["pages", "distinct", "with a candidate", "compared pairs", "of a candidate", "largest component", "share"]
+    print_table(names, grown_rows(samples))
     print("\non paper, 10^10 documents:\n")
-    table = plan(pages, synthetic, ray, cores, full, bands)
-    print_table(["", "from", "figure"], table)
+    print_table(["", "from", "figure"], plan(samples, synthetic, ray, cores, full, bands))
     return {
         "signed_per_s": pages.rate("signatures"),
         "shuffled_rows_per_s": ray.rate("shuffle of edges", cores),
         "sketched_per_s": pages.rate("sketches"),
         "partition_mb": full["mb"],
+        "largest_component": float(pages.counted["largest component"]),
     }
 
 

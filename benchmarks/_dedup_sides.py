@@ -21,7 +21,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from _dedup_corpus import give_texts, make_run
 from _dedup_rates import counts, on_disk, partition
-from _dedup_watch import peak_mb, watched, workers_peak
+from _dedup_watch import peak_mb, spilled_mb, watched, workers_peak
 
 Figures = dict[str, Any]  # seconds, documents, kept; driver_mb, disk_bytes, counters where it is the stage
 N_GRAM, SEED = 5, 1
@@ -75,6 +75,7 @@ def _ours(storage: Path, name: str, dedup: dict[str, Any]) -> Figures:
         "kept": len(kept),
         "driver_mb": driver_mb,
         "worker_mb": max(workers, default=None),
+        "spilled_mb": spilled_mb(),
         "disk_bytes": sum(disk.values()),
         "counters": counters,
         "passes": passes.seconds,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -33,12 +34,22 @@ class Passes:
         """dedup.shuffle_stage.shuffle, with a clock and counts."""
 
         def run(units: Any, partitions: int, rows: Any, meet: Any, folder: Path, progress: Any) -> Any:
-            name = "shuffle of " + (folder.name if folder.parent.name == "dedup" else folder.parent.name)
+            above = folder.parent.name  # edges/1-of-2, index/keys, urls
+            name = "shuffle of " + {"dedup": folder.name, "index": f"index/{folder.name}"}.get(above, above)
             with self._clock(name):
                 reports = way(units, partitions, rows, meet, folder, progress)
             self.rows[name] = self.rows.get(name, 0) + sum(report["rows"] for report in reports)
             self.edges += sum(report.get("edges", 0) for report in reports)
             return reports
+
+        return run
+
+    def end(self, way: Callable[..., Any]) -> Callable[..., Any]:
+        """dedup_stage.finish, with a clock."""
+
+        def run(*given: Any, **named: Any) -> Any:
+            with self._clock("finish"):
+                return way(*given, **named)
 
         return run
 
@@ -54,12 +65,13 @@ def watched() -> Iterator[Passes]:
     """Watch the passes of the stage that runs meanwhile."""
     from crawl2chat.dedup import dedup_stage
 
-    passes, before = Passes(), (dedup_stage.map_units, dedup_stage.shuffle)
+    passes, before = Passes(), (dedup_stage.map_units, dedup_stage.shuffle, dedup_stage.finish)
     dedup_stage.map_units, dedup_stage.shuffle = passes.map(before[0]), passes.shuffle(before[1])
+    dedup_stage.finish = passes.end(before[2])
     try:
         yield passes
     finally:
-        dedup_stage.map_units, dedup_stage.shuffle = before
+        dedup_stage.map_units, dedup_stage.shuffle, dedup_stage.finish = before
 
 
 @contextmanager
@@ -98,6 +110,20 @@ def _below(top: int, title: bytes) -> list[int]:
         if above == top and name.startswith(title):
             found.append(one)
     return found
+
+
+def spilled_mb() -> float | None:
+    """MB that Ray's object store has written to disk since Ray started. None without Ray."""
+    if "ray" not in sys.modules:
+        return None
+    import ray
+
+    if not ray.is_initialized():
+        return None
+    from ray._private.internal_api import get_memory_info_reply, get_state_from_address
+
+    reply = get_memory_info_reply(get_state_from_address(ray.get_runtime_context().gcs_address))
+    return reply.store_stats.spilled_bytes_total / 1e6
 
 
 def peak_mb(process: int | str = "self") -> float:

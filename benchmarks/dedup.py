@@ -5,12 +5,13 @@
     signature   one core: texts in memory to signature files, against datatrove's first MinHash stage
     dedup       one core: Parquet files to kept documents, against datatrove's four stages; why the kept sets differ
     in_memory   200,000 synthetic documents: the stage against rensa in one process
-    growth      2,000,000 synthetic documents against 200,000, on Ray: rate, disk, the driver's memory
+    growth      2,000,000 synthetic documents against 200,000, on Ray: rate, disk, the driver's memory, spilled bytes
     truth       5,000 real pages: recall, precision and the S-curve against all pairs' exact similarities, and the
                 S-curve on edited pages
     copies      a million copies of one page, alone and among 10,000 others, on Ray: rows shuffled, memory
     extremes    a text of 100 MB and a near copy of it, on Ray: memory
-    rates       each pass on one core, bytes on disk of each kind, and from these a plan for 10^10 documents
+    rates       each pass on one core, bytes on disk of each kind, candidates of more and more pages, and from these a
+                plan for 10^10 documents
 
 --only can be given several times. Parameters are the same on both sides: word 5-grams, 14 bands of 8 hashes, seed 1;
 ours also compares exactly, and verifies each pair. Real documents are pages of the WARC files in --corpus (when it is
@@ -158,10 +159,13 @@ class Bench:
                 rate,
                 one["disk_bytes"] / one["documents"],
                 one["driver_mb"],
+                one["counted"]["rows"] * 20 / 1e6,
+                one["spilled_mb"],
             ]
             for one, rate in zip(found, rates, strict=True)
         ]
-        print_table(["documents", "dropped", "seconds", "documents/s", "bytes/document", "driver MB"], table)
+        names = ["documents", "dropped", "seconds", "documents/s", "bytes/document", "driver MB", "shuffled MB"]
+        print_table([*names, "spilled MB"], table)
         few_side, many_side = found
         return {
             "growth": rates[1] / rates[0],
@@ -169,6 +173,7 @@ class Bench:
             "disk_bytes_per_document": many_side["disk_bytes"] / many_side["documents"],
             "driver_mb": many_side["driver_mb"],
             "driver_mb_tenth": few_side["driver_mb"],
+            "spilled_mb": many_side["spilled_mb"],
         }
 
     def truth(self) -> Found:
@@ -192,17 +197,18 @@ class Bench:
         texts, sides = self.texts(some), []
         pool = passages(texts)
         stars = {"cluster_nodes": many // 8, "partitions": 64}  # many files, so that components are found by rounds
-        for count, settings, side, cores in ((some, {}, "plain", 1), (many, stars, "plain", 1), (many, {}, "ray", 2)):
+        samples = [(texts[::every], {}, "plain", 1) for every in (4, 2, 1)]
+        for what, settings, side, cores in (*samples, (many, stars, "plain", 1), (many, {}, "ray", 2)):
             with tempfile.TemporaryDirectory() as folder:
                 run = make_run(Path(folder), "rates", settings)
-                give_texts(run, texts) if count == some else give_synthetic(run, pool, count)
+                give_synthetic(run, pool, what) if isinstance(what, int) else give_texts(run, what)
                 figures = measured(side, Path(folder), "rates", settings | {"write_index": True}, cores)
             assert figures is not None
             sides.append(Side.of(figures))
         with tempfile.TemporaryDirectory() as folder:
             full = measured("partition", Path(folder), "rates", {}, cores=1)
         assert full is not None
-        return print_rates(sides[0], sides[1], sides[2], 2, full, Dedup().banding[0])
+        return print_rates(sides[:3], sides[3], sides[4], 2, full, Dedup().banding[0])
 
 
 def _sign(texts: list[str], folder: Path) -> Callable[[], None]:

@@ -25,9 +25,12 @@ from crawl2chat.core.manifest import read_manifest
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 PAGES, FILES = 60, 12
+TRIES = 3  # at a kill inside a pass that the machine was through with before we looked
 
 # the pass, what shows that it has begun, and what it leaves only when it is over, below dedup/
 PASSES = (
+    ("known", "known/*", "known/done.json"),
+    ("urls", "urls/*", "urls/done.json"),
     ("signatures", "signatures/units/*.json", "edges"),
     ("edges", "edges/1-of-2", "edges/2-of-2/done.json"),
     ("components", "forests/units/*.json", "components/units/*.json"),
@@ -45,22 +48,30 @@ def text_of(page: int, edits: int) -> str:
     return " ".join([f"new{page}x{at}" for at in range(edits)] + words[edits:])
 
 
+def row_of(page: int, edits: int, month: str) -> dict[str, str]:
+    """The page's record. An even page has its id in both months, one in five has one URL whatever its edits."""
+    url = f"http://pages.test/{page}" if page % 5 == 0 else f"http://pages.test/{page}/{edits}/{month}"
+    name = f"{page}-{edits}" if page % 2 == 0 else f"{page}-{edits}-{month}"
+    return {"id": name, "url": url, "text": text_of(page, edits)}
+
+
 @pytest.fixture
 def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """february.yaml, with the index of January's run: pages of January again, and new ones, each with copies."""
     monkeypatch.chdir(tmp_path)
-    sources = {}
-    for month, first, copies in (("january", 0, (0, 1, 3)), ("february", PAGES // 2, (0, 2, 4))):
-        sources[month] = {"kind": "jsonl", "name": month, "paths": [f"{month}-*.jsonl"]}
-        rows = [json.dumps({"text": text_of(page, edits)}) for page in range(first, first + PAGES) for edits in copies]
-        for number in range(FILES):
-            Path(f"{month}-{number:02}.jsonl").write_text("\n".join(rows[number::FILES]) + "\n")
-    rule: dict[str, Any] = {"write_index": True, "partitions": 12, "gates": {"max_removed": 1.0}}
-    for month, more in (
-        ("january", {}),
-        ("february", {"index": "runs/january/dedup/index", "passes": 2, "cluster_nodes": 100}),
+    rule: dict[str, Any] = {"write_index": True, "partitions": 12, "url": True, "gates": {"max_removed": 1.0}}
+    added = {"index": "runs/january/dedup/index", "known": "drop", "passes": 2, "cluster_nodes": 100}
+    for month, first, copies, more in (
+        ("january", 0, (0, 1, 3), {}),
+        ("february", PAGES // 2, (0, 2, 4), added),
     ):
-        made: dict[str, Any] = {"name": month, "storage": "runs", "sources": [sources[month]]}
+        Path(month).mkdir()
+        for number in range(FILES):  # a page is in the file of the same name in both months, so that it is known again
+            pages = [page for page in range(first, first + PAGES) if page % FILES == number]
+            rows = [json.dumps(row_of(page, edits, month)) for page in pages for edits in copies]
+            Path(f"{month}/pages-{number:02}.jsonl").write_text("\n".join(rows) + "\n")
+        source = {"kind": "jsonl", "name": "pages", "paths": [f"{month}/*.jsonl"], "id": "id", "url": "url"}
+        made: dict[str, Any] = {"name": month, "storage": "runs", "sources": [source]}
         made |= {"language": {"keep": [], "threshold": 0}, "dedup": rule | more}
         made |= {"filters": dict.fromkeys(("gopher_repetition", "gopher_quality", "c4", "fineweb"))}
         Path(f"{month}.yaml").write_text(yaml.safe_dump(made))
@@ -91,20 +102,25 @@ def killed_inside(folder: Path, begun: str, over: str) -> bool:
     return not any(made.glob(over)) and read_manifest(made) is None
 
 
+def kill_inside(folder: Path, name: str, begun: str, over: str) -> None:
+    """The same until the kill comes inside the pass, each time from what stood there before it."""
+    made, before = folder / "runs" / "killed" / "dedup", folder / f"before-{name}"
+    if made.exists():
+        shutil.copytree(made, before, ignore=shutil.ignore_patterns(".*"))  # what a worker is about to rename may go
+    for _ in range(TRIES):
+        if killed_inside(folder, begun, over):
+            return
+        shutil.rmtree(made)
+        if before.exists():
+            shutil.copytree(before, made)
+    pytest.fail(f"{TRIES} times the command was through with the pass {name} before it was killed")
+
+
 def test_killed_inside_each_pass_it_goes_on_to_the_same_bytes(local_ray: None, recipe: Path) -> None:
     assert main(["data", "january.yaml"]) == 0
     assert main(["data", "february.yaml"]) == 0
-    inside = []
     for name, begun, over in PASSES:
-        caught = killed_inside(recipe, begun, over)
-        if not caught:  # the machine was quicker than we looked: once more from where the pass begins
-            shutil.rmtree(recipe / "runs" / "killed" / "dedup" / begun.partition("/")[0])
-            for later in ("manifest.json", "index", "units", "samples", "fates", over.partition("/")[0]):
-                path = recipe / "runs" / "killed" / "dedup" / later
-                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-            caught = killed_inside(recipe, begun, over)
-        inside += [name] if caught else []
-    assert len(inside) >= len(PASSES) - 1, f"only inside {inside} the command was killed"
+        kill_inside(recipe, name, begun, over)
     assert start(recipe, "killed").wait(120) == 0, (recipe / "output.txt").read_text()
 
     folders = [recipe / "runs" / name / "dedup" for name in ("february", "killed")]
@@ -114,7 +130,9 @@ def test_killed_inside_each_pass_it_goes_on_to_the_same_bytes(local_ray: None, r
     for entry in whole.files:
         one, other = ((folder / entry.path).read_bytes() for folder in folders)
         assert one == other, entry.path
-    assert whole.counters["dropped.minhash_duplicate"] > PAGES and whole.counters["dropped.exact_duplicate"] > 10
+    left = {name.partition(".")[2]: count for name, count in whole.counters.items() if name.startswith("dropped.")}
+    assert left["known_document"] == PAGES // 4, "the even ones of the pages of both months, unchanged"
+    assert left["url_duplicate"] > 15 and left["minhash_duplicate"] > PAGES and left["exact_duplicate"] > 10, left
     measured = whole.facts["precision"]
     assert 0 < measured["comparable"] < measured["removed"], "some have their survivor in the index"
     assert measured["pairs"] == measured["similar"] == measured["comparable"]

@@ -67,6 +67,39 @@ def test_edited_pages_have_their_words_from_pages(module: Any) -> None:
         assert plain_jaccard(texts[one], texts[other], settings) == value
 
 
+def test_what_grows_faster_than_documents_is_said(module: Any) -> None:
+    plan, rates = module("_dedup_plan"), module("_dedup_rates")
+    samples = [
+        rates.Side({}, {"distinct": count, "compared": count**2, "largest component": count // 10}, {})
+        for count in (100, 200, 800)
+    ]
+    assert plan.powers(samples, "compared") == "2.00, 2.00"
+    assert plan.powers(samples, "largest component") == "1.00, 1.00"
+
+
+def test_blocks_are_those_of_rays_own_hash(module: Any) -> None:
+    """So many numbers thrown into as many places: about 1 in e of them stays empty."""
+    fullest, empty = module("_dedup_plan").blocks(5_000)
+    assert 4 <= fullest <= 9 and abs(empty - 0.368) < 0.03
+
+
+def test_the_largest_component_is_of_texts_that_are_compared(module: Any, tmp_path: Path) -> None:
+    """Of three equal texts one is, and short texts are not; four near copies are one component of the five."""
+    corpus, sides, rates = module("_dedup_corpus"), module("_dedup_sides"), module("_dedup_rates")
+    words = [f"w{at}" for at in range(100)]
+    near = [" ".join([*words[:-1], f"end{at}"]) for at in range(4)]
+    run = corpus.make_run(tmp_path, "small", {})
+    corpus.give_texts(run, [*near, *near[:1] * 2, *["too short"] * 9], units=2)
+    figures = sides.plain(tmp_path, "small", {"write_index": True})
+    assert figures["counted"]["largest component"] == 4
+    assert figures["counted"]["largest component bytes"] == 4 * 4 * 96
+    assert figures["counted"]["distinct"] == 5
+    side = rates.Side.of(figures)
+    assert side.counted["seen rows"] == 15 + 5, "ids, and texts"
+    assert side.rate("samples") > 0 and side.rate("finish") > 0 and side.each("index/seen", "documents") > 0
+    assert figures["spilled_mb"] is None
+
+
 def test_a_difference_without_a_cause_is_not_explained(module: Any, tmp_path: Path) -> None:
     """datatrove's stages beside ours on pages with copies; then theirs are said to keep and remove without a cause."""
     pytest.importorskip("datatrove", reason="datatrove is absent: pip install 'crawl2chat[bench]'")
