@@ -65,7 +65,7 @@ class Parallel(Section):
             raise ValueError("; ".join(wrong))
         if self.shard_over is not None and elastic:
             raise ValueError(
-                f"resources.parallel.shard_over is {self.shard_over}, but with resources.min_train_workers there may be "
+                f"resources.parallel.shard_over is {self.shard_over}, but with min_train_workers there may be "
                 f"a number of workers that it does not divide; leave one of the two out"
             )
         if self.strategy == "deepspeed" and muon:
