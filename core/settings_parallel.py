@@ -52,8 +52,8 @@ class Parallel(Section):
             )
         return self
 
-    def check(self, workers: int, muon: bool) -> None:
-        """Raises ValueError when it does not fit the number of workers, or the optimizer."""
+    def check(self, workers: int, elastic: bool, muon: bool) -> None:
+        """Raises ValueError when it does not fit the number of workers, or that it may change, or the optimizer."""
         if self.strategy == "single" and workers > 1:
             raise ValueError(
                 f"resources.parallel.strategy is single, but resources.train_workers is {workers}; "
@@ -63,6 +63,11 @@ class Parallel(Section):
             wrong := misfit("resources.parallel.shard_over", self.shard_over, "resources.train_workers", workers)
         ):
             raise ValueError("; ".join(wrong))
+        if self.shard_over is not None and elastic:
+            raise ValueError(
+                f"resources.parallel.shard_over is {self.shard_over}, but with min_train_workers there may be "
+                f"a number of workers that it does not divide; leave one of the two out"
+            )
         if self.strategy == "deepspeed" and muon:
             raise ValueError(
                 "optimizer.muon is given, but deepspeed cuts matrices into flat pieces that Muon cannot work on; "

@@ -30,7 +30,7 @@ def check_training(train: Train, finetune: Finetune, resources: Resources) -> No
             "lower it, or raise resources.train_workers"
         )
     muon = train.optimizer.muon is not None or finetune.optimizer.muon is not None
-    resources.parallel.check(workers, muon)
+    resources.parallel.check(workers, resources.min_train_workers is not None, muon)
 
 
 def _check_branch(train: Train) -> None:

@@ -52,6 +52,10 @@ def test_tiny_is_shipped_and_found_by_name() -> None:
         ("resources.parallel.strategy=zero", ["resources.parallel.strategy", "'zero'", "'deepspeed'"]),
         ("resources.parallel.strategy=single", ["strategy is single", "train_workers is 2", "ddp, fsdp or deepspeed"]),
         ("resources.parallel.shard_over=3", ["shard_over is 3", "resources.train_workers (2)", "shard_over=2"]),
+        (
+            "resources={parallel: {shard_over: 2}, min_train_workers: 1}",
+            ["shard_over is 2", "leave one of the two"],
+        ),
         ("resources.parallel={strategy: ddp, shard_over: 2}", ["shard_over is 2", "the strategy is ddp", "=fsdp"]),
         ("resources.parallel={strategy: deepspeed, compile: true}", ["compile is on", "compile=false"]),
         ("resources.parallel={strategy: deepspeed, checkpointing: full}", ["checkpointing is full", "=none"]),
