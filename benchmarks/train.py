@@ -62,7 +62,7 @@ def nanogpt(options: argparse.Namespace) -> Figures:
     if not (options.nanogpt and (options.nanogpt / "model.py").is_file()):
         return {"nanogpt_step_ratio": None}
     peer = {"side": "nanogpt", "nanogpt": str(options.nanogpt)}
-    steps, rounds = (20, 3) if options.quick else (50, 15)
+    steps, rounds = (10, 3) if options.quick else (20, 9)
     return {"nanogpt_step_ratio": step_ratio("nanoGPT", NANOGPT, GPT2, peer, sys.executable, steps, rounds)}
 
 
@@ -72,7 +72,7 @@ def packaged(figure: str, side: str, name: str, *modules: str) -> Callable[[argp
     def section(options: argparse.Namespace) -> Figures:
         if not has(options.peers, *modules):
             return {figure: None}
-        steps, rounds = (3, 2) if options.quick else (6, 7)
+        steps, rounds = (2, 2) if options.quick else (3, 7)
         return {figure: step_ratio(name, LLAMA, LLAMA_OURS, {"side": side}, options.peers, steps, rounds)}
 
     return section

@@ -33,10 +33,10 @@ def test_the_recipe_on_a_small_text(tmp_path: Path) -> None:
     path.write_text("All work and no play makes Jack a dull boy.\n" * 100)
     options = ["--only", "shakespeare", "--text", path, "--seeds", 1, "--set", "train.steps=60"]
     options += ["--set", "resources.threads_per_worker=1", "--set", "resources.parallel.compile=false"]
-    loss = figures(*options)["shakespeare_val_loss"]
+    found = figures(*options, "--held-out")
+    assert set(found) == {"shakespeare_held_out_loss"}, "not the validation part's"
+    loss = found["shakespeare_held_out_loss"]
     assert loss is not None and loss < 0.5 < math.log(20), "the text is one line again and again"
-    held_out = figures(*options, "--held-out")
-    assert set(held_out) == {"shakespeare_held_out_loss"}
 
 
 @pytest.mark.slow
