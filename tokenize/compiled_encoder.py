@@ -52,6 +52,8 @@ class CompiledEncoder:
 
         data: uint8, valid UTF-8; offsets: int64 [texts + 1] into it. Returns uint16|uint32 [tokens], int64 [texts].
         """
+        data = data.view()
+        data.flags.writeable = False  # numba compiles another loop for arrays that may be written
         out = np.empty(int(offsets[-1] - offsets[0]) + len(offsets), self._type)
         counts = np.empty(len(offsets) - 1, np.int64)
         kept = (self._table, self._kept_ids, self._kept_bytes, self._used)
