@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..core.compiled import compiled, inlined
+from ..core.compiled import borrowed, compiled, inlined
 from .encoders import token_type
 from .merging import SHORT, Int, merge, pair_table
 from .patterns import Cutting
@@ -52,6 +52,8 @@ class CompiledEncoder:
 
         data: uint8, valid UTF-8; offsets: int64 [texts + 1] into it. Returns uint16|uint32 [tokens], int64 [texts].
         """
+        data = data.view()
+        data.flags.writeable = False  # numba compiles another loop for arrays that may be written
         out = np.empty(int(offsets[-1] - offsets[0]) + len(offsets), self._type)
         counts = np.empty(len(offsets) - 1, np.int64)
         kept = (self._table, self._kept_ids, self._kept_bytes, self._used)
@@ -76,6 +78,7 @@ def _encode(
     counts: np.ndarray,
     end_of_text: int,
 ) -> Int:
+    text_bytes, slots, known_bytes = borrowed(data), borrowed(table), borrowed(kept_bytes)
     scratch = np.empty(SHORT, np.uint64)
     short = np.empty(LONGEST, np.int32)
     filled = piece = 0
@@ -94,8 +97,8 @@ def _encode(
                 filled += number
                 at = end
                 continue
-            low, high = _key(data, at, size)
-            slot = _find(table, low, high, np.uint64(size), data, at, kept_bytes)
+            low, high = _key(text_bytes, at, size)
+            slot = _find(slots, low, high, np.uint64(size), text_bytes, at, known_bytes)
             if table[slot, 3] == 0:
                 number = merge(short, _spell(data, at, end, byte_ids, character_ids, short), pairs, scratch)
                 slot = _enter(slot, low, high, data, at, size, short, number, table, kept_ids, kept_bytes, used)

@@ -36,7 +36,7 @@ def column_bytes(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     large = column.cast(pa.large_binary())
     borders, data = cast(Any, large.buffers()[1:])
     offsets = np.frombuffer(borders, np.int64)[large.offset : large.offset + len(large) + 1].copy()
-    return np.frombuffer(data or b"", np.uint8), offsets  # as of as_bytes: one read-only, one not
+    return np.frombuffer(data or b"", np.uint8), offsets
 
 
 def byte_lengths(column: pa.Array) -> np.ndarray:

@@ -28,11 +28,11 @@ class Sample:
         import ray.data
         from ray.exceptions import RayError
 
+        from .sample_work import sample_of
+
         config = self._config
 
         def drawn(row: dict[str, Any]) -> Iterator[dict[str, str]]:
-            from .sample_work import sample_of
-
             try:
                 for columns in sample_of(row["unit"], config):
                     yield from ({"text": text, "error": ""} for text in columns["text"])
@@ -45,6 +45,8 @@ class Sample:
         try:
             batch: Any
             for batch in dataset.iter_batches(batch_size=STEP, batch_format="pyarrow"):
+                if not batch.num_rows:
+                    continue
                 if failed := [one for one in batch["error"].to_pylist() if one]:
                     raise unpack_error(failed[0])
                 texts = batch["text"].to_pylist()

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.compiled import compiled, inlined
+from ..core.compiled import borrowed, compiled, inlined
 from .patterns import Cutting
 
 OTHER, LETTER, MARK, NUMBER, SPACE, LINE_END = range(6)  # LINE_END: \r and \n, which are white space too
@@ -52,11 +52,12 @@ def piece_ends(data: np.ndarray, offsets: np.ndarray, classes: np.ndarray, gpt4:
     data: uint8, valid UTF-8; offsets: int64 [texts + 1] into it; most_digits: of a number's piece.
     """
     ends = np.empty(offsets[-1] - offsets[0], np.int64)
+    text_bytes, kinds = borrowed(data), borrowed(classes)
     count = 0
     for text in range(len(offsets) - 1):
         place, stop = offsets[text], offsets[text + 1]
         while place < stop:
-            place = _piece_end(data, place, stop, classes, gpt4, most_digits)
+            place = _piece_end(text_bytes, place, stop, kinds, gpt4, most_digits)
             ends[count] = place
             count += 1
     return ends[:count]

@@ -7,6 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+from crawl2chat.core.compiled import borrowed, compiled, inlined
+
 BASE = "from crawl2chat.core.compiled import compiled\n"
 OTHER = BASE + "FACTOR = {factor}\n\n@compiled\ndef half(number):\n    return number // {divisor}\n"
 OWN = BASE + "from other import FACTOR, half\n\n@compiled\ndef loop(number):\n    return FACTOR * half(number)\n"
@@ -42,3 +45,30 @@ def test_without_a_folder_for_it_each_process_compiles(tmp_path: Path) -> None:
     write(tmp_path, 3, 2)
     nowhere = {"NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator", "NUMBA_CACHE_DIR": "/dev/null/nowhere"}
     assert run(tmp_path, **nowhere) == ["60", "0", "NullCache"]
+
+
+@inlined
+def _step(data: np.ndarray, at: int) -> int:
+    while at < len(data) and data[at] != 0:
+        at += 1
+    return at + 1
+
+
+@compiled
+def _runs(data: np.ndarray, lend: bool) -> int:
+    same = borrowed(data) if lend else data
+    at = count = 0
+    while at < len(same):
+        at = _step(same, at)
+        count += 1
+    return count
+
+
+def test_a_borrowed_array_is_the_same_and_stays_its_owners() -> None:
+    for data in (np.array([1, 0, 2, 2, 0, 0, 3], np.int32), np.frombuffer(b"ab\0c", np.uint8)):
+        before = sys.getrefcount(data)
+        expected = data.tolist().count(0) + (data[-1] != 0)
+        for lend in (True, False):
+            assert [_runs(data, lend) for _ in range(50)] == [expected] * 50
+        assert sys.getrefcount(data) == before
+        assert data.tolist()[0] in (1, ord("a"))

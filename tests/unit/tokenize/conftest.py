@@ -16,7 +16,7 @@ from crawl2chat.tokenize.train import train_tokenizer
 
 LANGUAGES = (
     "eng",
-    "deu_1996",
+    "deu",
     "rus",
     "arb",
     "heb",
