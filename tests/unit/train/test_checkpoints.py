@@ -127,6 +127,18 @@ def test_training_goes_on_from_the_one_before_to_the_same_weights(job: Job, fold
         assert torch.equal(one, other)
 
 
+def test_a_checkpoint_from_before_digests_is_complete_by_its_sizes(folder: Path) -> None:
+    meta = folder / "step_000020" / "meta.json"
+    raw = json.loads(meta.read_text())
+    raw["files"] = {name: entry["bytes"] for name, entry in raw["files"].items()}
+    del raw["guard"]
+    meta.write_text(json.dumps(raw))
+    assert checkpoints.newest(folder) == folder / "step_000020"
+    raw["files"]["__0_0.distcp"] += 1
+    meta.write_text(json.dumps(raw))
+    assert checkpoints.newest(folder) == folder / "step_000016"
+
+
 def test_what_a_killed_writer_left_is_no_checkpoint_and_goes_away(job: Job, folder: Path) -> None:
     left = folder / ".step_000020.deadbeef.writing"
     (folder / "step_000020").rename(left)
