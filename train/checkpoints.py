@@ -81,12 +81,9 @@ def broken(checkpoint: Path, read: bool = True) -> str | None:
     """What is wrong with a checkpoint's folder, None when it is complete. `read`: every byte, not only sizes."""
     try:
         meta = read_meta(checkpoint)
-        sizes = {name: entry["bytes"] for name, entry in meta.files.items()}
     except InputError as error:
         return error.message
-    except (TypeError, KeyError):
-        return f"{META} does not list files as this program does"
-    for name, size in sizes.items():
+    for name, size in ((name, entry["bytes"]) for name, entry in meta.files.items()):
         path = checkpoint / name
         if not path.is_file():
             return f"{name} is missing"
@@ -96,20 +93,28 @@ def broken(checkpoint: Path, read: bool = True) -> str | None:
 
 
 def _other_bytes(checkpoint: Path, meta: Meta) -> str | None:
+    expected = {name: entry["sha256"] for name, entry in meta.files.items() if "sha256" in entry}
     with ThreadPoolExecutor(READERS) as threads:
-        found = threads.map(sha256_file, [checkpoint / name for name in meta.files])
-        for (name, entry), digest in zip(meta.files.items(), found, strict=True):
-            if digest != entry["sha256"]:
-                return f"{name} has the SHA-256 {digest}, {META} lists {entry['sha256']}"
+        found = threads.map(sha256_file, [checkpoint / name for name in expected])
+        for (name, wanted), digest in zip(expected.items(), found, strict=True):
+            if digest != wanted:
+                return f"{name} has the SHA-256 {digest}, {META} lists {wanted}"
     return None
 
 
 def read_meta(checkpoint: Path) -> Meta:
-    """A checkpoint's meta.json. Raises InputError when it is missing or unreadable."""
+    """A checkpoint's meta.json. Raises InputError when it is missing or unreadable.
+
+    Checkpoints from before there were digests list sizes alone.
+    """
     path = Path(checkpoint) / META
     try:
-        return Meta(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        files = {name: {"bytes": one} if isinstance(one, int) else dict(one) for name, one in raw["files"].items()}
+        if not all(isinstance(entry["bytes"], int) for entry in files.values()):
+            raise ValueError("it lists files without their sizes")
+        return Meta(**raw | {"files": files})
+    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
         raise InputError(f"{path} is no checkpoint's description: {error}", "train again, or name another") from error
 
 

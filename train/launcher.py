@@ -26,8 +26,10 @@ from ray.util import placement_group_table
 from ray.util.placement_group import PlacementGroup, remove_placement_group
 
 from ..core.errors import Crawl2ChatError, RecipeError, StageError
+from ..core.log import log
 from ..core.progress import Progress
 from ..core.settings_training import Resources
+from .events import read_events
 from .metrics import last_row
 from .trackers import check_trackers
 from .worker import Job, run_training
@@ -139,11 +141,16 @@ def _explain(failure: RayWorkerGroupError) -> str:
 
 @contextmanager
 def _follow(folder: Path, step: int, tokens: int, progress: Progress) -> Iterator[None]:
-    """Move the progress line along with metrics.jsonl, which rank 0 writes."""
+    """Move the progress line along with metrics.jsonl, which rank 0 writes, and log what events.jsonl tells."""
     stop = threading.Event()
+    known = len(read_events(folder))
 
     def look() -> None:
-        nonlocal step, tokens
+        nonlocal step, tokens, known
+        events = read_events(folder)
+        for event in events[known:]:
+            log.warning("step %d: %s: %s", event["step"], event["reason"], event["action"])
+        known = max(known, len(events))
         row = last_row(folder)
         if row is not None and row["step"] > step:
             note = f"loss {row['loss']:.3f}"

@@ -124,6 +124,9 @@ def run_training(job: Job, world: World, report: Report | None = None) -> int:
             assert job.plan.guard is not None
             rows, patience = job.plan.begins(start.step + 1), job.plan.guard.patience
             history = after_rewind(History(**start.guard), history, rewind, start.step, rows, patience)
+        except BaseException:
+            verifier.close()  # else the process ends when all is read
+            raise
 
 
 def _go_on(
@@ -156,8 +159,8 @@ def _go_on(
     newest: dict[str, Any] = {}
 
     def spike(event: dict[str, Any], indices: np.ndarray) -> None:
-        log.warning("step %d: %s: %s", event["step"], event["reason"], event["action"])
         if world.rank == 0:
+            log.warning("step %d: %s: %s", event["step"], event["reason"], event["action"])
             add_event(job.folder, event | {"rows": indices.tolist(), "doc_ids": batch_doc_ids(data, indices)})
 
     def tell(checkpoint: Path | None) -> None:

@@ -21,7 +21,7 @@ from crawl2chat.core.settings_guard import SpikeGuard
 from crawl2chat.train import checkpoints, loop
 from crawl2chat.train.batch_trace import batch_doc_ids
 from crawl2chat.train.events import read_events
-from crawl2chat.train.guard import Guard, find_spike
+from crawl2chat.train.guard import Guard, History, Rewind, after_rewind, find_spike
 from crawl2chat.train.loader import TokenDataset
 from crawl2chat.train.loop import batch_indices
 from crawl2chat.train.metrics import read_metrics
@@ -70,6 +70,21 @@ def test_the_history_keeps_the_newest_applied_updates_only() -> None:
     assert guard.history.recent == QUIET
     assert guard.judge(2.0, 1.0) is None and guard.history.in_a_row == 0
     assert len(guard.history.recent) == 16 and guard.history.recent[-1] == [2.0, 1.0]
+
+
+def test_after_a_rewind_positions_go_on_behind_the_spikes_batch() -> None:
+    batch, checkpoint = 8, 20
+    found = History(recent=QUIET, shifts=[[11, 40]], events=1)
+    spiked = History(recent=QUIET, shifts=[[11, 40]], events=2)
+    position = batch * 25 + spiked.shift(25)  # of the first row behind the batch of step 25
+    after = after_rewind(found, spiked, Rewind(25, position), checkpoint, batch * checkpoint, patience=2)
+    assert [after.shift(step) for step in (1, 10, 11, 20)] == [0, 0, 40, 40]
+    assert batch * checkpoint + after.shift(21) == position
+    assert after.recent == QUIET and after.events == 2 and after.rewinds == [20, 1]
+    again = after_rewind(found, after, Rewind(21, batch * 21 + after.shift(21)), checkpoint, batch * checkpoint, 2)
+    assert again.rewinds == [20, 2] and again.shift(21) == after.shift(21) + batch
+    with pytest.raises(StageError, match="after 2 rewinds to the checkpoint of step 20"):
+        after_rewind(found, again, Rewind(21, 0), checkpoint, 0, patience=2)
 
 
 class Poisoned(TokenDataset):

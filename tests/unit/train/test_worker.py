@@ -88,6 +88,19 @@ def test_two_workers_equal_one_also_when_their_number_changes_in_between(job: Jo
     assert len(list((two.checkpoints / "step_000020").glob("*.distcp"))) == 2  # both ranks wrote
 
 
+@pytest.mark.slow
+def test_a_run_goes_on_with_four_workers_then_three_then_one(job: Job, tmp_path: Path) -> None:
+    """Three do not divide the batch of eight."""
+    run_training(job, World())
+    changed = replace(job, folder=tmp_path / "changed")
+    on_ranks((4, one_rank, (changed, 8)), (3, one_rank, (changed, 16)))
+    sizes = [len(list((changed.checkpoints / name).glob("*.distcp"))) for name in ("step_000008", "step_000016")]
+    assert sizes == [4, 3]
+    assert run_training(changed, World()) == 16
+    for mine, theirs in zip(rows(job), rows(changed), strict=True):
+        assert all(mine[key] == pytest.approx(theirs[key], rel=1e-5) for key in mine), (mine, theirs)
+
+
 def test_two_workers_in_bfloat16_follow_float32(job: Job, tmp_path: Path) -> None:
     run_training(job, World())
     half = replace(job, folder=tmp_path / "half", plan=replace(job.plan, precision="bf16"))
