@@ -54,6 +54,7 @@ def costs(recipe: Recipe, ranks: int | None = None) -> dict[str, Any]:
         "rows": recipe.train.micro_batch or max(1, recipe.train.batch // ranks),
         "precision": recipe.train.precision,
         "muon": recipe.train.optimizer.muon is not None,
+        "z_loss": recipe.train.z_loss > 0,
     }
     rows = []
     for strategy in STRATEGIES:

@@ -44,6 +44,7 @@ def memory(
     precision: Literal["fp32", "bf16"] = "fp32",
     checkpointing: Checkpointing = "none",
     muon: bool = False,
+    z_loss: bool = False,
     unit_parameters: int = 1 << 20,
 ) -> Memory:
     """The memory of a rank that computes `rows` rows of a whole context at a time.
@@ -56,7 +57,7 @@ def memory(
     weights = FLOAT * sum(held.values())
     optimizer = sum(_states(name, config, muon) * FLOAT * count + FLOAT for name, count in held.items())
     low = 2 if precision == "bf16" else FLOAT
-    kept = activations(config, rows, precision, strategy, checkpointing)
+    kept = activations(config, rows, precision, strategy, checkpointing, z_loss)
     tokens = rows * config.context
     again = _Bytes(config, precision, strategy).block() * tokens if checkpointing != "none" else 0
     copies = _gathered(config, low, unit_parameters) if strategy == "fsdp" else _cast(config, precision)
@@ -70,11 +71,13 @@ def activations(
     precision: Literal["fp32", "bf16"] = "fp32",
     strategy: Strategy = "single",
     checkpointing: Checkpointing = "none",
+    z_loss: bool = False,
 ) -> int:
-    """Bytes that the forward pass, with the loss, keeps for the backward pass."""
+    """Bytes that the forward pass, with the loss, keeps for the backward pass; z-loss keeps the logits too."""
     count = _Bytes(config, precision, strategy)
     block = {"none": count.block, "selective": count.products, "full": count.block_input}[checkpointing]()
-    return rows * config.context * (config.layers * block + count.rest(checkpointing != "none"))
+    logits = FLOAT * config.vocab_size if z_loss else 0
+    return rows * config.context * (config.layers * block + count.rest() + logits)
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,7 @@ class _Bytes:
         given += (2 if c.gated else 1) * c.feed_forward
         return self.block_input() + self.low * given + FLOAT * c.heads
 
-    def rest(self, checkpointed: bool) -> int:
+    def rest(self) -> int:
         """The last norm, the input of the head, the loss's log-probabilities in float32, tokens and targets."""
         c = self.config
         last = 0 if c.post_norm else self.norm(c.width, self.stream)

@@ -14,7 +14,7 @@ from crawl2chat.core.settings_optimizer import Muon, Optimizer
 from crawl2chat.core.settings_parallel import Parallel
 from crawl2chat.model.config import ModelConfig
 from crawl2chat.model.memory import activations, memory
-from crawl2chat.train.loss import loss_sum
+from crawl2chat.train.loss import loss_sum, losses
 from crawl2chat.train.optimizer import make_optimizer
 from crawl2chat.train.strategies import build
 from crawl2chat.train.world import World
@@ -82,7 +82,7 @@ def test_two_ranks_hold_what_is_computed(tmp_path: Path) -> None:
 # ── activations ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def kept_bytes(config: ModelConfig, precision: str = "fp32") -> int:
+def kept_bytes(config: ModelConfig, precision: str = "fp32", z_loss: float = 0.0) -> int:
     """Of all storages that autograd keeps from forward and loss, but the weights and their casts."""
     model = build(config, 1, precision, World()).train()
     shapes = {tuple(p.shape) for p in model.parameters()} | {
@@ -97,7 +97,7 @@ def kept_bytes(config: ModelConfig, precision: str = "fp32") -> int:
 
     inputs, targets = (np.full((ROWS, config.context), value, dtype=np.int64) for value in (1, 2))
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        loss = loss_sum(model, inputs, targets, precision, torch.device("cpu"))
+        _, loss = losses(model, inputs, targets, precision, torch.device("cpu"), z_loss)
     assert loss.requires_grad
     return sum(storage.nbytes() for storage in storages.values())
 
@@ -116,6 +116,11 @@ def test_activations_are_what_autograd_keeps(family: str, precision: str) -> Non
 def test_activations_of_other_options(changes: dict) -> None:
     config = small("qwen3", **changes)
     assert activations(config, ROWS) == pytest.approx(kept_bytes(config), rel=0.02)
+
+
+def test_z_loss_keeps_the_logits() -> None:
+    config = small("qwen3")
+    assert activations(config, ROWS, z_loss=True) == pytest.approx(kept_bytes(config, z_loss=1e-4), rel=0.02)
 
 
 @pytest.mark.parametrize("checkpointing", ["none", "selective", "full"])
