@@ -59,7 +59,7 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str], seco
 
 @pytest.mark.ray
 def test_the_driver_is_killed_and_the_command_repeated(run: Run, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "crawl2chat", "pretrain", "--run", str(run.folder)]
+    command = [sys.executable, str(Path(__file__).with_name("driver_run.py")), str(run.folder)]
     options: Any = {"text": True, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "cwd": tmp_path}
     driver = subprocess.Popen(command, **options)
     folder = run.stage("pretrain")

@@ -169,21 +169,22 @@ def check_events(guarded: Job, shards: list[Path], policy: str) -> None:
 
 
 class Infinite:
-    """Stands in for the loop's loss: not a number on one rank, at one step."""
+    """Stands in for the loop's losses: not a number on one rank, at one step."""
 
-    def __init__(self, rank: int, number: int, then: Callable[..., torch.Tensor]) -> None:
+    def __init__(self, rank: int, number: int, then: Callable[..., tuple[torch.Tensor, torch.Tensor]]) -> None:
         self.rank, self.number, self.then, self.calls = rank, number, then, 0
 
-    def __call__(self, *arguments: Any) -> torch.Tensor:
+    def __call__(self, *arguments: Any) -> tuple[torch.Tensor, torch.Tensor]:
         self.calls += 1
-        loss = self.then(*arguments)
-        return loss * float("nan") if self.calls == self.number and self.rank == 0 else loss
+        nats, objective = self.then(*arguments)
+        factor = float("nan") if self.calls == self.number and self.rank == 0 else 1.0
+        return nats * factor, objective * factor
 
 
 def one_rank(rank: int, size: int, port: int, job: Job) -> None:
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
-    loop.loss_sum = Infinite(rank, 12, loop.loss_sum)
+    loop.losses = Infinite(rank, 12, loop.losses)
     run_training(job, Distributed())
     dist.destroy_process_group()
 
@@ -203,7 +204,7 @@ def test_not_a_number_on_one_rank_is_skipped_by_all(clean: Job, tmp_path: Path) 
 
 
 def test_without_the_guard_not_a_number_ends_the_run(clean: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "loss_sum", Infinite(0, 12, loop.loss_sum))
+    monkeypatch.setattr(loop, "losses", Infinite(0, 12, loop.losses))
     with pytest.raises(StageError, match="step 12: the loss is nan"):
         run_training(replace(clean, plan=replace(clean.plan, guard=None)), World())
 
