@@ -24,6 +24,7 @@ from crawl2chat.dedup.tables import join_ids, matrix, numbers, read_arrow
 pytestmark = pytest.mark.ray
 BENCHMARKS = Path(__file__).parent.parent.parent / "benchmarks"
 DOCUMENTS = 5_000
+SEEDS = 20  # of a measured curve
 EDITED = 350  # pairs in each twentieth of similarity: 1,400 of 0.8 and more
 
 
@@ -103,9 +104,14 @@ def assert_on_the_curve(points: list[dict[str, Any]]) -> None:
 
     An interval over 20 seeds misses with the probability that Student's t with 19 degrees of freedom leaves beyond 3:
     0.0074. So one of 15 does for 1 in 10 sets of sound seeds, two for 1 in 190; one beyond five errors for 1 in 800.
+    Pairs of one family of pages meet together or not at all: where that happens less than once in 20 seeds, the seeds'
+    spread says little, and the error is that of pairs which all depend on each other.
     """
     outside = [point for point in points if not point["inside"]]
     assert len(outside) <= 1, outside
     for point in outside:
         error = max(point["high"] - point["measured"], point["measured"] - point["low"]) / 3  # one side ends at 0 or 1
+        theory = point["theory"]
+        if theory * SEEDS < 1:
+            error = max(error, (theory * (1 - theory) / SEEDS) ** 0.5)
         assert abs(point["measured"] - point["theory"]) <= 5 * error, point
