@@ -46,7 +46,12 @@ def check_undisturbed(job: Job, folder: Path) -> None:
     ours, theirs = ([without_figures(row) for row in read_metrics(one.folder)] for one in (job, alone))
     assert [row["step"] for row in ours] == [row["step"] for row in theirs]
     for mine, other in zip(ours, theirs, strict=True):
-        assert all(mine[name] == pytest.approx(other[name], rel=1e-4) for name in other), (mine, other)
+        for name in other:  # other batches would move the loss by per cents; the norm shows each rounding sooner
+            assert mine[name] == pytest.approx(other[name], rel=1e-2 if name == "grad_norm" else 5e-4), (
+                name,
+                mine,
+                other,
+            )
 
 
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 90) -> None:
