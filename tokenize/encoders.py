@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
+import regex as regex_engine
 import tokenizers
 from tokenizers import pre_tokenizers
 
@@ -78,9 +79,19 @@ class TiktokenEncoder:
 def _covering(regex: str) -> str:
     """tiktoken forgets what lies between two matches, for the library it is a piece: a run of places at which nothing
     matches. Most patterns leave none, and are the faster without this alternative."""
+    if _matches_nothing(regex):
+        raise Unknown("tiktoken breaks on a pattern that matches where nothing is")
     cut = pre_tokenizers.Split(tokenizers.Regex(regex), "removed")
     between = any(cut.pre_tokenize_str(text) for text in probes())
     return rf"{regex}|(?:(?!{regex})[\s\S])+" if between else regex
+
+
+def _matches_nothing(pattern: str) -> bool:
+    """Whether it has empty matches; False where Python's engine does not read it."""
+    try:
+        return any(match[0] == "" for text in probes() for match in regex_engine.finditer(pattern, text))
+    except regex_engine.error:
+        return False
 
 
 def candidates(vocabulary: Vocabulary, end_of_text: int) -> list[Callable[[], Encoder]]:
@@ -110,7 +121,13 @@ def choose(made: Iterable[Callable[[], Encoder]], library: Encoder, texts: Seque
         except Unknown as error:
             log.debug("an encoder is out: %s", error)
             continue
-        found = encoder.encode(data, offsets)
+        try:
+            found = encoder.encode(data, offsets)
+        except BaseException as error:
+            if type(error).__name__ != "PanicException":  # of a library in Rust: no Exception to Python
+                raise
+            log.warning("the %s encoder broke, and is not used: %s", encoder.name, error)
+            continue
         if np.array_equal(found[0], tokens) and np.array_equal(found[1], counts):
             return encoder
         log.warning(
