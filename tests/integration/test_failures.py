@@ -40,18 +40,18 @@ def run(tmp_path: Path, shared_data: Path) -> Run:
 
 
 def check_undisturbed(job: Job, folder: Path) -> None:
-    """The metrics in the job's folder are those of one process that nobody disturbed."""
+    """The metrics in the job's folder are those of one process that nobody disturbed, but for rounding.
+
+    Sums in another order differ in the last digit, and 300 steps make more of it; another batch would be seen at once.
+    """
     alone = replace(job, folder=folder)
     run_training(alone, World())
     ours, theirs = ([without_figures(row) for row in read_metrics(one.folder)] for one in (job, alone))
     assert [row["step"] for row in ours] == [row["step"] for row in theirs]
     for mine, other in zip(ours, theirs, strict=True):
-        for name in other:  # other batches would move the loss by per cents; the norm shows each rounding sooner
-            assert mine[name] == pytest.approx(other[name], rel=1e-2 if name == "grad_norm" else 5e-4), (
-                name,
-                mine,
-                other,
-            )
+        for name, value in other.items():
+            close = {"grad_norm": 0.05, "tokens_seen": 0, "lr": 0}.get(name, 1e-3)
+            assert mine[name] == pytest.approx(value, rel=close), (name, mine, other)
 
 
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 90) -> None:
