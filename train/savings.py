@@ -23,7 +23,6 @@ KEPT = {
     aten.mm.default,
     aten.addmm.default,
     aten.bmm.default,
-    torch.ops.crawl2chat.product.default,
     aten._scaled_dot_product_flash_attention_for_cpu.default,
     aten._scaled_dot_product_flash_attention.default,
     aten._scaled_dot_product_efficient_attention.default,
