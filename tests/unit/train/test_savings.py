@@ -53,8 +53,8 @@ def test_recomputing_costs_what_it_says_and_changes_no_bit(small: ModelConfig) -
     silu = torch.ops.aten.silu.default
     expensive = sum(forward[op] for op in KEPT)
     assert forward[silu] == small.layers and backward[silu] == 0
-    # not the head's product; nor, where it is torch's own, a block's last, whose result no gradient needs: a function of
-    # ours says what it keeps only when it has run
+    # not the head's product; nor, where it is torch's own, a block's last, whose result no gradient needs: a function
+    # of ours says what it keeps only when it has run
     ours = forward[torch.ops.crawl2chat.product.default]
     once_more = expensive - 1 - (0 if ours else small.layers)
     for kind, again in (("selective", 0), ("full", once_more)):
