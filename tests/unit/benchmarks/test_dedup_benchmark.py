@@ -97,7 +97,6 @@ def test_the_largest_component_is_of_texts_that_are_compared(module: Any, tmp_pa
     side = rates.Side.of(figures)
     assert side.counted["seen rows"] == 15 + 5, "ids, and texts"
     assert side.rate("samples") > 0 and side.rate("finish") > 0 and side.each("index/seen", "documents") > 0
-    assert figures["spilled_mb"] is None
 
 
 def test_a_difference_without_a_cause_is_not_explained(module: Any, tmp_path: Path) -> None:
