@@ -42,7 +42,8 @@ def run_report(run: Run, top: int, as_json: bool) -> int:
     print_curve(run.recipe.dedup, found["curve"])
     _print("removed per source", ["source", "documents", "removed", "share"], found["sources"])
     _print("clusters", ["members", "clusters"], found["sizes"])
-    _print("quarantined: too large, all stay", ["cluster's best", "members"], found["quarantined"][:top])
+    if found["quarantined"]:
+        _print("quarantined: too large, all stay", ["cluster's best", "members"], found["quarantined"][:top])
     for name in ("largest_cluster", "largest_component"):
         console.print(f"{name.replace('_', ' ')}: {found[name]:,} documents" if found[name] is not None else "")
     console.print(told(found["precision"]), soft_wrap=True)
