@@ -3,40 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from crawl2chat.core.errors import ContractError, InputError
-from crawl2chat.core.manifest import Manifest
 from crawl2chat.core.run import Run
 from crawl2chat.core.schema import doc_id
 from crawl2chat.core.settings_data import Dedup
-from crawl2chat.core.stage import bring_up_to_date
-from crawl2chat.dedup.dedup_stage import DEDUP
 from crawl2chat.dedup.tables import read_arrow
 
+from .dedup_runs import Documents, Make, dedup, fates
+
 pytestmark = pytest.mark.ray
-Make = Callable[..., Run]
-Documents = list[tuple[str, str]]
-
-
-def dedup(run: Run) -> Manifest:
-    [(_, manifest)] = bring_up_to_date([DEDUP], run, nullcontext)
-    return manifest
-
-
-def table(run: Run, name: str) -> pa.Table:
-    return pa.concat_tables([pq.read_table(path) for path in sorted(run.stage("dedup").glob(f"{name}/*.parquet"))])
-
-
-def fates(run: Run) -> set[tuple[str, str, str]]:
-    """Every dropped document, why, and for whose sake."""
-    return {(row["doc_id"], row["reason"], row["detail"]) for row in table(run, "dropped").to_pylist()}
 
 
 @pytest.mark.slow
