@@ -6,7 +6,8 @@ import tempfile
 from typing import Any
 
 import torch
-from _train_side import Orders, random_tokens
+from _train_orders import Orders
+from _train_side import random_tokens
 
 
 class Rows(torch.utils.data.Dataset):

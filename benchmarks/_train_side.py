@@ -12,7 +12,6 @@ import importlib.util
 import json
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,30 +19,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from _train_orders import Orders
 
 TOKENS = 1_000_000
-ANSWERS = sys.stdout
-
-
-class Orders:
-    """Blocks of steps, one after the other: `step_done` is called behind every step, and waits between blocks."""
-
-    def __init__(self, parameters: int) -> None:
-        self._parameters, self._left, self._began = parameters, 0, 0.0
-
-    def wait(self) -> None:
-        """Read the next order; the process ends when there is none."""
-        line = sys.stdin.readline()
-        if not line.strip():
-            sys.exit()
-        self._left, self._began = int(line), time.perf_counter()
-
-    def step_done(self) -> None:
-        self._left -= 1
-        if self._left <= 0:
-            answer = {"seconds": time.perf_counter() - self._began, "parameters": self._parameters}
-            print(json.dumps(answer), file=ANSWERS, flush=True)
-            self.wait()
 
 
 def random_tokens(shape: dict[str, int]) -> np.ndarray:
@@ -153,9 +131,8 @@ def matmul(settings: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    global ANSWERS
     settings = json.loads(sys.argv[1])
-    ANSWERS, sys.stdout = sys.stdout, sys.stderr  # what a peer prints is no answer
+    sys.stdout = sys.stderr  # what a peer prints is no answer
     torch.set_num_threads(settings["threads"])
     torch.manual_seed(0)
     sides: dict[str, Callable[[dict[str, Any]], None]] = {
