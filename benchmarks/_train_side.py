@@ -48,6 +48,7 @@ def crawl2chat(settings: dict[str, Any]) -> None:
     from crawl2chat.core.settings_optimizer import Optimizer
     from crawl2chat.core.settings_parallel import Parallel
     from crawl2chat.model.config import ModelConfig
+    from crawl2chat.train.allocator import keep_freed_memory
     from crawl2chat.train.loader import TokenDataset
     from crawl2chat.train.loop import Hooks, Plan, train
     from crawl2chat.train.optimizer import make_optimizer
@@ -55,6 +56,7 @@ def crawl2chat(settings: dict[str, Any]) -> None:
     from crawl2chat.train.strategies import build
     from crawl2chat.train.world import World
 
+    keep_freed_memory()
     shape = settings["shape"]
     given = {name: value for name, value in shape.items() if name not in ("vocab_size", "batch")}
     config = ModelConfig.from_settings(Model(**given), shape["vocab_size"])

@@ -47,6 +47,7 @@ def ray_session(resources: Resources, logs: Path) -> Iterator[None]:
             object_store_memory=resources.object_store_bytes or LOCAL_OBJECT_STORE,
             logging_level=logging.ERROR,
             log_to_driver=False,
+            include_dashboard=resources.dashboard,
             dashboard_host="127.0.0.1",
             _system_config={"idle_worker_killing_time_threshold_ms": IDLE_WORKER_MS},
         )

@@ -139,6 +139,7 @@ class Resources(Section):
 
     address: str | None = Field(default=None, description="of a running Ray; null starts a local one")
     cpus: int | None = Field(default=None, ge=1, description="of a local Ray; null: all")
+    dashboard: bool = Field(default=False, description="of a local Ray: a dozen processes, some percent of two cores")
     train_workers: int = Field(default=2, ge=1)
     min_train_workers: int | None = Field(
         default=None, ge=1, description="elastic: train on with so many where there are no more; null: train_workers"

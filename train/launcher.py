@@ -37,7 +37,7 @@ from .world import Distributed
 
 SNAPSHOT = "checkpoint_manager_snapshot.json"  # Ray's record of reported checkpoints, of which we prune some
 ENVIRONMENT = {  # the controller and the workers inherit these from the driver
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # also how soon a dead worker is noticed
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "1",  # also how soon a dead worker is noticed
     "RAY_TRAIN_METRICS_ENABLED": "0",
 }
 ELASTIC = {"RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "20"}  # then it is tried with as many as there are

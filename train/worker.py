@@ -20,6 +20,7 @@ from ..core.settings_parallel import Parallel
 from ..core.settings_watching import Watching
 from ..model.config import ModelConfig
 from . import checkpoints
+from .allocator import keep_freed_memory
 from .batch_trace import batch_doc_ids
 from .branch import Branch
 from .events import add_event, cut_events
@@ -106,6 +107,7 @@ def run_training(job: Job, world: World, report: Report | None = None) -> int:
     `report(checkpoint, row)` is called on every rank when a checkpoint is in place, with the newest metrics.
     """
     torch.set_num_threads(job.threads)
+    keep_freed_memory()
     job.checkpoints.mkdir(parents=True, exist_ok=True)
     attempt = world.broadcast(uuid.uuid4().hex[:8])
     verifier = Verifier(job.folder, job.shards, world, job.threads)
