@@ -21,7 +21,7 @@ import torch.distributed as dist
 from ray.exceptions import RayError
 from ray.train import Checkpoint, CheckpointUploadMode, FailureConfig, RunConfig, ScalingConfig
 from ray.train import WorkerGroupError as RayWorkerGroupError
-from ray.train.torch import TorchTrainer, get_device
+from ray.train.torch import get_device
 from ray.util import placement_group_table
 from ray.util.placement_group import PlacementGroup, remove_placement_group
 
@@ -32,6 +32,7 @@ from ..core.settings_training import Resources
 from .events import read_events
 from .metrics import last_row
 from .trackers import check_trackers
+from .trainer import LeanTrainer
 from .worker import Job, run_training
 from .world import Distributed
 
@@ -100,7 +101,7 @@ def train_in_ray(config: dict[str, Job]) -> Crawl2ChatError | None:
 
 
 def _fit(job: Job, resources: Resources) -> None:
-    trainer = TorchTrainer(
+    trainer = LeanTrainer(
         train_in_ray,
         train_loop_config={"job": job},
         scaling_config=ScalingConfig(
