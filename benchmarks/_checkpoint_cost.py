@@ -1,7 +1,6 @@
 """What checkpoints cost: the same steps without them, with them beside the training, and with the training waiting.
 
-One process, one thread for training. The model, its AdamW state and the interval are large enough to be written in
-earnest: 12 bytes a parameter.
+One process, one thread for training. Weights and AdamW's state take 12 bytes a parameter.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from _bench import print_table
 from crawl2chat.core.settings_optimizer import Optimizer
 from crawl2chat.core.settings_watching import Watching
 from crawl2chat.model.config import ModelConfig
@@ -24,21 +24,27 @@ from crawl2chat.train.world import World
 VOCABULARY, STEPS, EVERY = 50_000, 52, 25  # the tokens of _loader.py
 
 
-def checkpoint_figures(width: int = 128, rounds: int = 1) -> list[tuple[str, float, float, float]]:
-    """For each way: name, seconds of the run, ratio to the run without checkpoints, share of time that stood still."""
+def measured(rounds: int) -> dict[str, float | None]:
+    """Print the table; `checkpoint_cost` is what checkpoints beside the training add to the time without any."""
     from _loader import write_shards
 
     found: dict[str, list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        job = _job(folder, write_shards(folder, files=1, tokens=1_000_000), width)
+        job = _job(folder, write_shards(folder, files=1, tokens=1_000_000))
         for number in range(rounds):
             for way, every, beside in (("none", STEPS + 1, True), ("beside", EVERY, True), ("waiting", EVERY, False)):
                 plan = replace(job.plan, checkpoint_every=every)
                 one = replace(job, folder=folder / f"{way}-{number}", plan=plan, save_beside=beside)
                 found.setdefault(way, []).append(_run(one))
-    base = min(seconds for seconds, _ in found["none"])
-    return [(way, best := min(s for s, _ in runs), best / base, min(s for _, s in runs)) for way, runs in found.items()]
+    best = {way: min(seconds for seconds, _ in runs) for way, runs in found.items()}
+    rows = [
+        (way, best[way], best[way] / best["none"], f"{min(still for _, still in runs):.2%}")
+        for way, runs in found.items()
+    ]
+    megabytes = 12 * job.model.parameters() / 1e6
+    print_table((f"checkpoints of {megabytes:.0f} MB every {EVERY} steps", "seconds", "ratio", "stood still"), rows)
+    return {"checkpoint_cost": best["beside"] / best["none"] - 1}
 
 
 def _run(job: Job) -> tuple[float, float]:
@@ -51,14 +57,12 @@ def _run(job: Job) -> tuple[float, float]:
     return sum(whole), still / sum(whole)
 
 
-def _job(folder: Path, shards: list[Path], width: int) -> Job:
-    model = ModelConfig(
-        vocab_size=VOCABULARY, layers=2, width=width, heads=4, kv_heads=4, feed_forward=3 * width, context=128
-    )
+def _job(folder: Path, shards: list[Path]) -> Job:
+    model = ModelConfig(vocab_size=VOCABULARY, layers=4, width=128, heads=4, kv_heads=4, feed_forward=384, context=256)
     return Job(
         folder=folder,
         model=model,
-        plan=Plan(steps=STEPS, batch=2, seed=1, log_every=1, validate_every=STEPS + 1),
+        plan=Plan(steps=STEPS, batch=4, seed=1, log_every=1, validate_every=STEPS + 1),
         optimizer=Optimizer(),
         keep=1,
         open_data=partial(TokenDataset, shards, model.context),
@@ -72,6 +76,4 @@ def _job(folder: Path, shards: list[Path], width: int) -> Job:
 
 
 if __name__ == "__main__":
-    from _bench import print_table
-
-    print_table(["checkpoints", "seconds", "ratio", "stood still"], checkpoint_figures())
+    measured(rounds=1)

@@ -1,9 +1,9 @@
 """What Ray Train adds: step times of one job under Ray Train and under torchrun, in turn, and the time to start.
 
-Both run train/worker.py, one thread a worker, sharded, on random tokens. Ray's own processes (some ten on one machine)
-need a part of a core: `ray_train_overhead` is that of workers which leave one core free, as they do on any larger
-machine; `ray_train_overhead_on_all_cores` is that of a worker for each core. `start` is the time from before Ray is
-started to the end of the first step; torchrun's is counted from its command.
+Both run train/worker.py, one thread a worker, sharded, on random tokens: with a worker for each core, and with one core
+free for Ray's own processes, a dozen, which need a tenth of it. The figures are ratios of the step times. `start` is
+the time from before Ray is started to the end of the first step; torchrun's is counted from its command. `data_wait` is
+the share of the time that the first worker waited for batches.
 
     python -m torch.distributed.run --standalone --nproc-per-node 2 _train_ray.py JOB    one worker of torchrun's
 """
@@ -26,6 +26,7 @@ from pathlib import Path
 import _bench
 import numpy as np
 from _train_side import random_tokens, shard
+from crawl2chat.core.settings_guard import SpikeGuard
 from crawl2chat.core.settings_model import Model
 from crawl2chat.core.settings_optimizer import Optimizer
 from crawl2chat.core.settings_training import Resources
@@ -44,6 +45,7 @@ class Runs:
     """What the runs of one launcher showed."""
 
     seconds: list[float] = field(default_factory=list)  # of each step behind the warm-up
+    waits: list[float] = field(default_factory=list)  # of each such step, the share that waited for data
     starts: list[float] = field(default_factory=list)
 
     def add(self, run: Callable[[Job], None], job: Job) -> None:
@@ -65,6 +67,7 @@ class Runs:
         thread.join()
         rows = [row for row in read_metrics(job.folder) if "tokens_per_second" in row][WARM_UP:]
         self.seconds += [job.plan.batch * job.model.context / row["tokens_per_second"] for row in rows]
+        self.waits += [row["data_wait"] for row in rows]
         self.starts += first
 
 
@@ -86,17 +89,18 @@ def under_torchrun(workers: int, job: Job) -> None:
 
 def measured(quick: bool) -> dict[str, float | None]:
     cores = os.cpu_count() or 1
-    alone, all_cores = max(1, cores - 1), cores
     figures: dict[str, float | None] = {}
     rows = []
-    for workers, rounds in ((alone, 1 if quick else 3), (all_cores, 1 if quick else 2)):
-        ray, torchrun = compared(workers, rounds, steps=15 if quick else 25)
-        name = "ray_train_overhead" if workers == alone else "ray_train_overhead_on_all_cores"
+    for name, workers in (("ray_train_overhead", cores), ("ray_train_overhead_with_a_free_core", max(1, cores - 1))):
+        ray, torchrun = compared(workers, rounds=1 if quick else 3, steps=15 if quick else 25)
         figures[name] = statistics.median(ray.seconds) / statistics.median(torchrun.seconds)
         figures.setdefault("ray_train_start_s", statistics.median(ray.starts))
+        figures.setdefault("data_wait", statistics.median(ray.waits))
         for launcher, runs in (("Ray Train", ray), ("torchrun", torchrun)):
-            rows.append((launcher, workers, 1000 * statistics.median(runs.seconds), statistics.median(runs.starts)))
-    _bench.print_table((f"{cores} cores", "workers", "ms a step", "s to the first step"), rows)
+            wait = f"{statistics.median(runs.waits):.2%}"
+            step, start = 1000 * statistics.median(runs.seconds), statistics.median(runs.starts)
+            rows.append((launcher, workers, step, start, wait))
+    _bench.print_table((f"{cores} cores", "workers", "ms a step", "s to the first step", "waits for data"), rows)
     return figures
 
 
@@ -112,7 +116,7 @@ def compared(workers: int, rounds: int, steps: int) -> tuple[Runs, Runs]:
         job = Job(
             folder=Path(temporary),
             model=config,
-            plan=Plan(steps, BATCH, 0, log_every=1, validate_every=steps, checkpoint_every=steps),
+            plan=Plan(steps, BATCH, 0, guard=SpikeGuard(), log_every=1, validate_every=steps, checkpoint_every=steps),
             optimizer=Optimizer(),
             keep=1,
             open_data=partial(TokenDataset, paths, config.context),

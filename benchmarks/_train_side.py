@@ -44,6 +44,7 @@ def shard(tokens: np.ndarray) -> Iterator[list[Path]]:
 
 def crawl2chat(settings: dict[str, Any]) -> None:
     """Our loop, as train/worker.py runs it."""
+    from crawl2chat.core.settings_guard import SpikeGuard
     from crawl2chat.core.settings_model import Model
     from crawl2chat.core.settings_optimizer import Optimizer
     from crawl2chat.core.settings_parallel import Parallel
@@ -62,7 +63,8 @@ def crawl2chat(settings: dict[str, Any]) -> None:
     config = ModelConfig.from_settings(Model(**given), shape["vocab_size"])
     optimizer, world = Optimizer(learning_rate=1e-3), World()
     model = build(config, 0, "fp32", world, Parallel(compile=settings["compile"]))
-    plan = Plan(steps=1_000_000, batch=shape["batch"], seed=0, validate_every=1, checkpoint_every=1_000_000)
+    ever = 1_000_000
+    plan = Plan(ever, shape["batch"], seed=0, guard=SpikeGuard(), validate_every=1, checkpoint_every=ever)
     orders = Orders(config.parameters())
     hooks = Hooks(on_validate=lambda step: orders.step_done())
     schedule = learning_rates(optimizer, plan.steps)

@@ -105,6 +105,12 @@ def loader(options: argparse.Namespace) -> Figures:
     return {"loader_tokens_per_s": rows[0][-1]}
 
 
+def checkpoints(options: argparse.Namespace) -> Figures:
+    from _checkpoint_cost import measured
+
+    return measured(rounds=1 if options.quick else 3)
+
+
 SECTIONS: dict[str, Callable[[argparse.Namespace], Figures]] = {
     "nanogpt": nanogpt,
     "hf": packaged("hf_step_ratio", "hf", "transformers Trainer", "transformers", "accelerate"),
@@ -113,6 +119,7 @@ SECTIONS: dict[str, Callable[[argparse.Namespace], Figures]] = {
     "shakespeare": shakespeare,
     "ray": ray_train,
     "loader": loader,
+    "checkpoints": checkpoints,
 }
 
 

@@ -1,7 +1,8 @@
-"""The machine's peak: what `torch.matmul` reaches on large square matrices, which MFU is measured against.
+"""The machine's peak: what products of large square matrices reach, which MFU is measured against.
 
-Measured once for a machine, device, number of threads and type of number, and kept in the user's cache folder
-(XDG_CACHE_HOME). Ranks that share a machine measure at the same time, as they will train.
+By `torch.matmul`, or by the model's own layers where those are faster (model/products.py). Measured once for a machine,
+device, number of threads and of ranks, and type of number, and kept in the user's cache folder (XDG_CACHE_HOME). Ranks
+that share a machine measure at the same time, as they will train.
 """
 
 from __future__ import annotations
@@ -17,16 +18,18 @@ from pathlib import Path
 import torch
 
 from ..core.files import write_text
+from ..model.products import BY_ONEDNN, linear
 
 SIZE = {"cpu": 1024, "cuda": 8192}
 TRIES = 8
 
 
-def peak_flops(device: torch.device, precision: str) -> float:
+def peak_flops(device: torch.device, precision: str, ranks: int = 1) -> float:
     """FLOPs a second of this process's threads or device; a product of n × n matrices counts 2 n³."""
     kind = torch.bfloat16 if precision == "bf16" and device.type != "cpu" else torch.float32
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
-    key = f"{socket.gethostname()}, {name}, {torch.get_num_threads()} threads, {kind}, torch {torch.__version__}"
+    threads = f"{torch.get_num_threads()} threads of {ranks}"
+    key = f"{socket.gethostname()}, {name}, {threads}, {kind}, torch {torch.__version__}, {'onednn' * BY_ONEDNN}"
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "crawl2chat" / "peak.json"
     known = _read(cache)
     if key not in known:
@@ -36,16 +39,17 @@ def peak_flops(device: torch.device, precision: str) -> float:
     return known[key]
 
 
+@torch.no_grad()
 def measure(device: torch.device, kind: torch.dtype) -> float:
     """The best of some products of random matrices."""
     size = SIZE.get(device.type, SIZE["cuda"])
     left = torch.randn(size, size, device=device, dtype=kind)
     best = float("inf")
-    for _ in range(TRIES):
-        began = time.perf_counter()
-        product = left @ left
-        float(product[0, 0])  # wait for the device
-        best = min(best, time.perf_counter() - began)
+    for multiply in (torch.matmul, linear):
+        for _ in range(TRIES):
+            began = time.perf_counter()
+            float(multiply(left, left)[0, 0])  # waits for the device
+            best = min(best, time.perf_counter() - began)
     return 2 * size**3 / best
 
 

@@ -28,6 +28,13 @@ def test_an_absent_peer_gives_null(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_section_without_a_peer_gives_its_figure() -> None:
+    found = figures("--only", "loader", "--quick")
+    speed = found["loader_tokens_per_s"]
+    assert len(found) == 1 and speed is not None and speed > 1e6
+
+
+@pytest.mark.slow
 def test_the_recipe_on_a_small_text(tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
     path.write_text("All work and no play makes Jack a dull boy.\n" * 100)
