@@ -10,8 +10,11 @@ BIN := $(VENV)/bin
 demo: setup
 	$(BIN)/crawl2chat run recipes/tiny.yaml
 
+# Unit tests run beside the integration tests, which wait a good deal; their log follows at the end.
 test: setup
-	$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest tests/unit > $(VENV)/unit.log 2>&1 & unit=$$!; \
+	RAY_worker_niceness=0 $(BIN)/python -m pytest tests/integration; integration=$$?; \
+	wait $$unit; unit=$$?; cat $(VENV)/unit.log; exit $$((integration + unit))
 
 lint: setup
 	$(BIN)/ruff check .
