@@ -31,6 +31,7 @@ class StageResult:
     files: list[FileEntry]
     counters: dict[str, float | int] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -193,6 +194,7 @@ def _execute(planned: Planned, context: StageContext) -> Manifest:
         files=sorted(result.files, key=lambda entry: entry.path),
         counters=result.counters,
         facts=result.facts,
+        notes=result.notes,
         code_version=__version__,
         seconds=round(time.monotonic() - began, 2),
     )

@@ -23,6 +23,7 @@ from ..core.errors import InputError
 from ..core.log import log
 from .encoders import Encoder, LibraryEncoder, candidates, choose, valid
 from .probes import probes
+from .verdict import read_verdict
 from .vocabulary import Unknown, read_vocabulary, token_bytes
 
 END_OF_TEXT = "<|endoftext|>"
@@ -33,9 +34,13 @@ SPECIAL_TOKENS = (END_OF_TEXT, USER, ASSISTANT, END)  # every tokenizer has them
 
 
 class Tokenizer:
-    """Text to token ids and back. Made of the bytes of a tokenizer.json; `load` reads them from a file."""
+    """Text to token ids and back. Made of the bytes of a tokenizer.json; `load` reads them from a file.
 
-    def __init__(self, data: bytes, name: str = "tokenizer.json") -> None:
+    verdict: the encoder that passed the thorough check, None where none was made. No other is used then but the
+    library, as no other passed it.
+    """
+
+    def __init__(self, data: bytes, name: str = "tokenizer.json", verdict: str | None = None) -> None:
         try:
             self._tokenizer = tokenizers.Tokenizer.from_buffer(data)
         except Exception as error:  # the library raises plain Exception
@@ -53,20 +58,21 @@ class Tokenizer:
         self._data, self._name = data, name
         self._characters = bool(described["model"].get("byte_fallback"))
         self.digest: str = hashlib.sha256(data).hexdigest()
+        self.verdict = verdict
         self.vocab_size: int = self._tokenizer.get_vocab_size()
         self.end_of_text: int = self.special(END_OF_TEXT)
 
     @classmethod
     def load(cls, path: str | Path) -> Tokenizer:
-        """Read a tokenizer.json. Raises InputError when there is none, or it is something else."""
+        """Read a tokenizer.json, and the verdict beside it. Raises InputError when there is none, or something else."""
         try:
             data = Path(path).read_bytes()
         except OSError as error:
             raise InputError(f"no tokenizer at {path}: {error.strerror}", "run the stage `tokenizer` first") from error
-        return cls(data, str(path))
+        return cls(data, str(path), read_verdict(Path(path), hashlib.sha256(data).hexdigest()))
 
-    def __reduce__(self) -> tuple[type[Tokenizer], tuple[bytes]]:
-        return Tokenizer, (self._data,)
+    def __reduce__(self) -> tuple[type[Tokenizer], tuple[bytes, str, str | None]]:
+        return Tokenizer, (self._data, self._name, self.verdict)
 
     def encode(self, text: str) -> list[int]:
         """Ids of a text. No special token is among them. A lone surrogate counts as U+FFFD."""
@@ -98,12 +104,15 @@ class Tokenizer:
 
     @cached_property
     def encoder(self) -> Encoder:
-        """The fastest encoder that gives this tokenizer's ids; the check is made once in a process."""
-        return _checked(self.digest, self._data, self.end_of_text, thorough=False)
+        """The encoder of the verdict, or the fastest, if a short check finds this tokenizer's ids; else the library's.
+        The check is made once in a process."""
+        return _checked(self.digest, self._data, self.end_of_text, self.verdict)
 
     def check_encoder(self, texts: Sequence[str]) -> Encoder:
-        """The same after a thorough check, on these texts too: for a vocabulary that is new. Takes some seconds."""
-        self.__dict__["encoder"] = _checked(self.digest, self._data, self.end_of_text, True, tuple(texts))
+        """The fastest after a thorough check, on these texts too, which is the verdict from now on: for a vocabulary
+        that is new. Takes some seconds."""
+        self.__dict__["encoder"] = _checked(self.digest, self._data, self.end_of_text, None, True, tuple(texts))
+        self.verdict = self.encoder.name
         return self.encoder
 
     def token_bytes(self) -> np.ndarray:
@@ -117,7 +126,14 @@ class Tokenizer:
 
 
 @lru_cache(maxsize=4)
-def _checked(digest: str, data: bytes, end_of_text: int, thorough: bool, texts: tuple[str, ...] = ()) -> Encoder:
+def _checked(
+    digest: str,
+    data: bytes,
+    end_of_text: int,
+    verdict: str | None,
+    thorough: bool = False,
+    texts: tuple[str, ...] = (),
+) -> Encoder:
     tokenizer = tokenizers.Tokenizer.from_buffer(data)
     tokenizer.encode_special_tokens = True
     library = LibraryEncoder(tokenizer, end_of_text)
@@ -126,4 +142,7 @@ def _checked(digest: str, data: bytes, end_of_text: int, thorough: bool, texts: 
     except Unknown as error:
         log.warning("the tokenizers library encodes, as nothing faster knows this tokenizer: %s", error)
         return library
-    return choose(candidates(vocabulary, end_of_text), library, [*probes(thorough), *texts])
+    made = candidates(vocabulary, end_of_text)
+    if verdict is not None:
+        made = {name: make for name, make in made.items() }
+    return choose(made, library, [*probes(thorough), *texts])

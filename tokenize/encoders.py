@@ -10,7 +10,7 @@ the tokens of all texts, uint16|uint32, each text's end with the end-of-text tok
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Protocol
 
@@ -94,8 +94,8 @@ def _matches_nothing(pattern: str) -> bool:
         return False
 
 
-def candidates(vocabulary: Vocabulary, end_of_text: int) -> list[Callable[[], Encoder]]:
-    """What makes the encoders other than the library, the fastest first. Each may raise Unknown."""
+def candidates(vocabulary: Vocabulary, end_of_text: int) -> dict[str, Callable[[], Encoder]]:
+    """What makes the encoders other than the library, by name, the fastest first. Each may raise Unknown."""
 
     def compiled() -> Encoder:
         from .compiled_encoder import CompiledEncoder
@@ -105,34 +105,37 @@ def candidates(vocabulary: Vocabulary, end_of_text: int) -> list[Callable[[], En
             raise Unknown("the compiled splitter does not know the pattern")
         return CompiledEncoder(vocabulary, cutting, end_of_text)
 
-    return [compiled, lambda: TiktokenEncoder(vocabulary, end_of_text)]
+    return {"compiled": compiled, "tiktoken": lambda: TiktokenEncoder(vocabulary, end_of_text)}
 
 
-def choose(made: Iterable[Callable[[], Encoder]], library: Encoder, texts: Sequence[str]) -> Encoder:
+def choose(made: Mapping[str, Callable[[], Encoder]], library: Encoder, texts: Sequence[str]) -> Encoder:
     """The first of the encoders that gives the library's ids on all texts; the library, if none does.
 
-    One that gives another id is named in a warning, with the text: that is a bug of it, or of the vocabulary.
+    One that gives another id, or breaks, is named in a warning, with the text or the error: that is a bug of it, of the
+    vocabulary or of the environment, and costs time, not the run.
     """
+    if not made:
+        return library
     data, offsets = as_bytes(texts)
     tokens, counts = library.encode(data, offsets)
-    for make in made:
+    for name, make in made.items():
         try:
             encoder = make()
-        except Unknown as error:
-            log.debug("an encoder is out: %s", error)
-            continue
-        try:
             found = encoder.encode(data, offsets)
+        except Unknown as error:
+            log.debug("the %s encoder is out: %s", name, error)
+            continue
         except BaseException as error:
-            if type(error).__name__ != "PanicException":  # of a library in Rust: no Exception to Python
+            # PanicException is that of libraries in Rust, and no Exception to Python
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
                 raise
-            log.warning("the %s encoder broke, and is not used: %s", encoder.name, error)
+            log.warning("the %s encoder broke, and is not used: %s: %s", name, type(error).__name__, error)
             continue
         if np.array_equal(found[0], tokens) and np.array_equal(found[1], counts):
             return encoder
         log.warning(
             "the %s encoder gives other ids than the tokenizers library, and is not used; the first text: %.200r",
-            *(encoder.name, _first_difference(texts, found, (tokens, counts))),
+            *(name, _first_difference(texts, found, (tokens, counts))),
         )
     return library
 

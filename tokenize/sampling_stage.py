@@ -10,19 +10,19 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..core.unit_map import gave_up, pack_error, unpack_error
+from ..core.units import source_of
 
 STEP = 64  # texts that the trainer is given at a time
 
 
 class Sample:
-    """Iterates over lists of texts, as often as one likes. Afterwards `counters` has what the last pass gave, and
-    `last` its last list."""
+    """Iterates over lists of texts, as often as one likes. Afterwards `counters` has what the last pass gave:
+    documents, bytes, and `bytes.SOURCE` of each source."""
 
     def __init__(self, units: Sequence[str], config: dict[str, Any]) -> None:
         """config: as of sample_work.sample_of."""
         self._units, self._config = list(units), config
-        self.counters = {"documents": 0, "bytes": 0}
-        self.last: list[str] = []
+        self.counters: dict[str, int] = {}
 
     def __iter__(self) -> Iterator[list[str]]:
         import ray.data
@@ -35,11 +35,12 @@ class Sample:
         def drawn(row: dict[str, Any]) -> Iterator[dict[str, str]]:
             try:
                 for columns in sample_of(row["unit"], config):
-                    yield from ({"text": text, "error": ""} for text in columns["text"])
+                    yield from ({"text": text, "unit": row["unit"], "error": ""} for text in columns["text"])
             except Exception as error:  # as data: Ray would wrap it, and lose class and message on the way
-                yield {"text": "", "error": pack_error(error)}
+                yield {"text": "", "unit": row["unit"], "error": pack_error(error)}
 
-        self.counters = {"documents": 0, "bytes": 0}
+        sources = sorted({source_of(unit) for unit in self._units})
+        self.counters = {"documents": 0, "bytes": 0, **{f"bytes.{source}": 0 for source in sources}}
         rows = [{"unit": unit} for unit in self._units]
         dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).flat_map(drawn)
         try:
@@ -51,8 +52,10 @@ class Sample:
                     raise unpack_error(failed[0])
                 texts = batch["text"].to_pylist()
                 self.counters["documents"] += len(texts)
-                self.counters["bytes"] += sum(len(text.encode()) for text in texts)
-                self.last = texts
+                for text, unit in zip(texts, batch["unit"].to_pylist(), strict=True):
+                    size = len(text.encode())
+                    self.counters["bytes"] += size
+                    self.counters[f"bytes.{source_of(unit)}"] += size
                 yield texts
         except RayError as error:
             raise gave_up(error) from error

@@ -14,7 +14,8 @@ last part, as large a share of its characters, is for validation.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..core.documents import extracted_units, ledger_stages
 from ..core.errors import StageError
@@ -25,13 +26,15 @@ from ..core.stage import Stage, StageContext, StageResult, sections
 from ..core.unit_map import map_units
 from ..core.units import Unit, UnitReport, commit, finished, source_of, total
 
+if TYPE_CHECKING:
+    from .bpe import Tokenizer
+
 FERTILITY_FILE = "fertility.json"
 FERTILITY_BYTES = 64 << 20  # of text, to measure on
 _MORE = "keep more documents (language.threshold, filters.*, dedup.*), or add sources"
 
 
 def _train(ctx: StageContext) -> StageResult:
-    from .bpe import Tokenizer
     from .fertility import rates
     from .sample_work import count_unit, fertility_unit
 
@@ -44,7 +47,7 @@ def _train(ctx: StageContext) -> StageResult:
         raise StageError(f"no text is left to train a tokenizer on: {_funnel(ctx)}", _MORE)
     report = _trained(ctx, config | {"cuts": _cuts(counted, settings.train_bytes, settings.balance)}, units)
     path = ctx.folder / "tokenizer.json"
-    tokenizer = Tokenizer.load(path)
+    tokenizer = _checked(path, units, config)
     if tokenizer.vocab_size < settings.vocab_size:
         log.warning(
             "tokenizer.vocab_size is %d, but the %d bytes of text gave only %d tokens: the run goes on with these",
@@ -56,11 +59,12 @@ def _train(ctx: StageContext) -> StageResult:
     write_json(ctx.folder / FERTILITY_FILE, rates(counts))
     facts = {"vocab_size": tokenizer.vocab_size, "end_of_text": tokenizer.end_of_text, "digest": tokenizer.digest}
     files = [*report.files, file_entry(ctx.folder, ctx.folder / FERTILITY_FILE, 0)]
-    return StageResult(files, {**report.counters, "vocab_size": tokenizer.vocab_size}, facts)
+    counters = {**report.counters, "vocab_size": tokenizer.vocab_size}
+    return StageResult(files, counters, facts, notes={"encoder": tokenizer.verdict})
 
 
 def _trained(ctx: StageContext, config: dict[str, Any], units: list[Unit]) -> UnitReport:
-    """Train tokenizer.json, unless it is there already. Its encoders are checked: a slow one shows in the log early."""
+    """Train tokenizer.json, unless it is there already."""
     from .bpe import Tokenizer
     from .sampling_stage import Sample
     from .train import train_tokenizer
@@ -79,14 +83,26 @@ def _trained(ctx: StageContext, config: dict[str, Any], units: list[Unit]) -> Un
     path = ctx.folder / "tokenizer.json"
     with atomic_path(path) as partial:
         partial.write_bytes(data)
-    tokenizer = Tokenizer.load(path)
-    log.info("token ids by the %s encoder", tokenizer.check_encoder(sample.last).name)
     report = UnitReport(
-        name=unit.name, files=[file_entry(ctx.folder, path, tokenizer.vocab_size)], counters=sample.counters
+        name=unit.name, files=[file_entry(ctx.folder, path, Tokenizer(data).vocab_size)], counters=sample.counters
     )
     commit(ctx.folder, unit, made_from, report)
     ctx.progress.advance(1, sample.counters["documents"])
     return report
+
+
+def _checked(path: Path, units: list[Unit], config: dict[str, Any]) -> Tokenizer:
+    """The tokenizer with its verdict: as kept beside it, else by a thorough check, on texts of the run too."""
+    from .bpe import Tokenizer
+    from .sample_work import some_texts
+    from .verdict import keep_verdict
+
+    tokenizer = Tokenizer.load(path)
+    if tokenizer.verdict is None:
+        encoder = tokenizer.check_encoder(some_texts([unit.name for unit in units], config))
+        log.info("token ids by the %s encoder", encoder.name)
+        keep_verdict(path, tokenizer.digest, encoder.name)
+    return tokenizer
 
 
 def _cuts(counted: list[UnitReport], budget: int, balance: float) -> dict[str, int]:
@@ -107,12 +123,13 @@ def _encode(ctx: StageContext) -> StageResult:
 
     units = extracted_units(ctx.inputs["extract"])
     config = _kept_from(ctx)
-    path = str(ctx.input_folder("tokenizer") / "tokenizer.json")
+    path = ctx.input_folder("tokenizer") / "tokenizer.json"
+    _checked(path, units, config)  # an output of before may have no verdict
     if ctx.recipe.shards.split == "tail":
         split = {"tail": ctx.recipe.shards.validation_share}
     else:
         split = {"cut": _cut(map_units(place_unit, units, ctx.folder / "places", config, ctx.progress), ctx)}
-    reports = map_units(shard_unit, units, ctx.folder, config | {"tokenizer": path} | split, ctx.progress)
+    reports = map_units(shard_unit, units, ctx.folder, config | {"tokenizer": str(path)} | split, ctx.progress)
     counters = total(reports)
     if not counters["documents_train"]:
         raise StageError(

@@ -103,24 +103,44 @@ def test_a_broken_merge_table_is_found_out(
     broken["model"]["merges"] = [pair for pair in described["model"]["merges"] if "".join(pair) != "Ġthe"]
     assert len(broken["model"]["merges"]) < len(described["model"]["merges"])
     wrong, right = json.dumps(broken).encode(), library(data)
-    made = [lambda: compiled(wrong), lambda: TiktokenEncoder(read_vocabulary(data), 0)]
+    made = {"compiled": lambda: compiled(wrong), "tiktoken": lambda: TiktokenEncoder(read_vocabulary(data), 0)}
+    first = {"compiled": made["compiled"]}
     caplog.set_level(logging.WARNING, log.name)
     log.addHandler(caplog.handler)
     try:
         assert choose(made, right, ["nothing of it", *web_texts]).name == "tiktoken"
         assert "the compiled encoder gives other ids" in caplog.text
-        assert choose([made[0]], right, web_texts) is right
-        assert choose([made[0]], right, ["a"]).name == "compiled"  # the difference shows only where it is
+        assert choose(first, right, web_texts) is right
+        assert choose(first, right, ["a"]).name == "compiled"  # the difference shows only where it is
     finally:
         log.removeHandler(caplog.handler)
 
 
-def test_an_encoder_that_breaks_is_not_used(trained: Make) -> None:
+def test_an_encoder_that_breaks_is_not_used(trained: Make, caplog: pytest.LogCaptureFixture) -> None:
     data = data_of(trained(pattern=r"\p{L}*"))
     broken = TiktokenEncoder(read_vocabulary(data_of(trained(pattern=OWN))), 0)
     ranks = {bytes([byte]): byte for byte in range(256)}
     broken._encoding = tiktoken.Encoding("empty", pat_str=r"\p{L}*", mergeable_ranks=ranks, special_tokens={})
-    assert choose([lambda: broken], library(data), ["a 1"]).name == "library"
+    cut = CompiledEncoder.__new__(CompiledEncoder)  # as one whose making was cut off: each use is an AttributeError
+
+    def absent() -> Encoder:
+        raise ImportError("no module of that name")
+
+    def stopped() -> Encoder:
+        raise KeyboardInterrupt
+
+    caplog.set_level(logging.WARNING, log.name)
+    log.addHandler(caplog.handler)
+    try:
+        made = {"absent": absent, "cut": lambda: cut, "tiktoken": lambda: broken}
+        assert choose(made, library(data), ["a 1"]).name == "library"
+    finally:
+        log.removeHandler(caplog.handler)
+    for says in ("the absent encoder broke, and is not used: ImportError: no module", "the cut encoder broke",
+                 "the tiktoken encoder broke, and is not used: PanicException"):  # fmt: skip
+        assert says in caplog.text
+    with pytest.raises(KeyboardInterrupt):
+        choose({"stopped": stopped}, library(data), ["a"])
 
 
 def test_a_vocabulary_of_others_is_left_to_the_library(trained: Make, web_texts: list[str]) -> None:
