@@ -23,7 +23,8 @@ CHECKPOINTING: tuple[Checkpointing, ...] = ("none", "selective", "full")
 
 
 def run_model(recipe: Recipe, ranks: int | None, as_json: bool) -> int:
-    """Print parameters, FLOPs, and the memory of a rank; the vocabulary has the size that the recipe asks for."""
+    """Print parameters, FLOPs, and the memory of a rank; the vocabulary has the size that the recipe asks for,
+    or that of the files it names."""
     found = costs(recipe, ranks)
     if as_json:
         print(json.dumps(found))
@@ -44,11 +45,20 @@ def run_model(recipe: Recipe, ranks: int | None, as_json: bool) -> int:
     return 0
 
 
+def _vocab_size(recipe: Recipe) -> int:
+    from ..tokenize.gpt2_files import load_gpt2_files
+
+    settings = recipe.tokenizer
+    if settings.files is None:
+        return settings.vocab_size
+    return load_gpt2_files(settings.files.vocab, settings.files.merges, settings.special_tokens).vocab_size
+
+
 def costs(recipe: Recipe, ranks: int | None = None) -> dict[str, Any]:
     """What `run_model` prints, bytes as bytes. `ranks` of null: the recipe's workers."""
     from ..train.sharding import UNIT_PARAMETERS  # imports torch
 
-    config = ModelConfig.from_settings(recipe.model, recipe.tokenizer.vocab_size)
+    config = ModelConfig.from_settings(recipe.model, _vocab_size(recipe))
     ranks = ranks or recipe.resources.train_workers
     shared = {
         "rows": recipe.train.micro_batch or max(1, recipe.train.batch // ranks),

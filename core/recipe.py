@@ -142,6 +142,7 @@ def _rooted(recipe: Recipe) -> Recipe:
         "filters": recipe.filters.rooted(absolute_path),
         "dedup": recipe.dedup.rooted(absolute_path),
         "toxicity": recipe.toxicity and recipe.toxicity.rooted(absolute_path),
+        "tokenizer": recipe.tokenizer.rooted(absolute_path),
         "train": recipe.train.rooted(absolute_path),
     }
     return recipe.model_copy(update=made)

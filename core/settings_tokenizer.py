@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -13,8 +14,15 @@ PATTERNS = ("gpt2", "gpt4", "gpt4-marks")  # what they are: tokenize/patterns.py
 OWN_SPECIAL = 4  # special tokens that every tokenizer has
 
 
+class VocabularyFiles(Section):
+    """A byte-level vocabulary in GPT-2's files, plain or gzipped."""
+
+    vocab: str = Field(description="vocab.json or encoder.json: ids by token")
+    merges: str = Field(description="merges.txt or vocab.bpe: a pair a line, by rank")
+
+
 class Tokenizer(Section):
-    """BPE, trained on the kept documents."""
+    """BPE, trained on the kept documents, or as files have it."""
 
     vocab_size: int = Field(default=2048, ge=260, le=1 << 20, description="special tokens and alphabet included")
     train_bytes: int = Field(default=1 << 30, ge=1, description="of text to train on, drawn evenly by document hash")
@@ -38,8 +46,26 @@ class Tokenizer(Section):
     )
     special_tokens: list[str] = Field(default_factory=list, description="beside the four of the chat template")
 
+    files: VocabularyFiles | None = Field(
+        default=None, description="a vocabulary that is there already, with GPT-2's pattern; nothing is trained"
+    )
+
+    def rooted(self, absolute: Callable[[str], str]) -> Tokenizer:
+        """The same with the files' paths made absolute."""
+        if self.files is None:
+            return self
+        files = VocabularyFiles(vocab=absolute(self.files.vocab), merges=absolute(self.files.merges))
+        return self.model_copy(update={"files": files})
+
     @model_validator(mode="after")
     def _makes_sense(self) -> Tokenizer:
+        if self.files is not None:
+            for key, field in type(self).model_fields.items():
+                if key not in ("files", "special_tokens") and (value := getattr(self, key)) != field.default:
+                    raise ValueError(
+                        f"tokenizer.{key} is {value!r}, but a vocabulary that tokenizer.files names is taken as it is; "
+                        f"leave {key} out, or files"
+                    )
         if self.pattern not in PATTERNS:
             _check_regex(self.pattern)
             if self.digits is not None:
@@ -54,7 +80,7 @@ class Tokenizer(Section):
             if taken in self.special_tokens:
                 raise ValueError(f"tokenizer.special_tokens has {taken}, which is there anyway; leave it out")
         smallest = OWN_SPECIAL + len(self.special_tokens) + 256
-        if self.vocab_size < smallest:
+        if self.files is None and self.vocab_size < smallest:
             raise ValueError(
                 f"tokenizer.vocab_size is {self.vocab_size}, less than the special tokens and 256 bytes; "
                 f"give at least {smallest}"

@@ -144,5 +144,5 @@ def _checked(
         return library
     made = candidates(vocabulary, end_of_text)
     if verdict is not None:
-        made = {name: make for name, make in made.items() }
+        made = {name: make for name, make in made.items() if name == verdict}
     return choose(made, library, [*probes(thorough), *texts])

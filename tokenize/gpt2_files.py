@@ -3,13 +3,15 @@
     vocab.json (encoder.json)   {token: id}, tokens spelled in printable characters; 50,257 of them for GPT-2
     merges.txt (vocab.bpe)      a line of comment, then a pair a line, by rank
 
-Both may be gzipped. What the chat template needs beside `<|endoftext|>` gets the ids behind the vocabulary's.
+Both may be gzipped. Special tokens that the vocabulary has, as GPT-2's has `<|endoftext|>`, keep their ids; the others
+of the chat template, and those of the recipe behind them, get the ids behind the vocabulary's.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,20 @@ import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers
 
 from ..core.errors import InputError
+from ..core.files import sha256_file
+from ..core.settings_tokenizer import Tokenizer as Settings
+from ..core.settings_tokenizer import VocabularyFiles
 from .bpe import SPECIAL_TOKENS, Tokenizer
 from .patterns import regex_of
 
 
-def load_gpt2_files(vocab: str | Path, merges: str | Path) -> Tokenizer:
+def load_gpt2_files(vocab: str | Path, merges: str | Path, special_tokens: Sequence[str] = ()) -> Tokenizer:
     """The tokenizer of a vocab.json and a merges.txt, with GPT-2's pattern. Raises InputError naming the file."""
+    return Tokenizer(read_gpt2_files(vocab, merges, special_tokens), str(vocab))
+
+
+def read_gpt2_files(vocab: str | Path, merges: str | Path, special_tokens: Sequence[str] = ()) -> bytes:
+    """The same as a tokenizer.json. special_tokens: beside the four that every tokenizer has."""
     ids = _vocabulary(Path(vocab))
     pairs = _merges(Path(merges))
     for left, right in pairs:
@@ -31,14 +41,44 @@ def load_gpt2_files(vocab: str | Path, merges: str | Path) -> Tokenizer:
                 f"{merges} merges {left!r} and {right!r}, but {vocab} has no token {missing[0]!r}",
                 "give two files that belong together",
             )
+    if sorted(ids.values()) != list(range(len(ids))):
+        raise InputError(
+            f"{vocab} does not give its {len(ids)} tokens the ids 0 to {len(ids) - 1}, each once",
+            "give the vocabulary's file as it was published",
+        )
+    special = [*SPECIAL_TOKENS, *special_tokens]
+    made_of_text = {*pre_tokenizers.ByteLevel.alphabet(), *(left + right for left, right in pairs)}
+    if clash := [name for name in special if name in made_of_text]:
+        raise InputError(
+            f"the special token {clash[0]!r} is what {merges} makes of ordinary text",
+            "give it a name in tokenizer.special_tokens that is no token of the vocabulary's",
+        )
     made: Any = tokenizers.Tokenizer(models.BPE(vocab=ids, merges=pairs))
     cut = pre_tokenizers.Split(Regex(regex_of("gpt2")), "isolated")
     made.pre_tokenizer = pre_tokenizers.Sequence(
         [cut, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
     )
     made.decoder = decoders.ByteLevel()
-    made.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in SPECIAL_TOKENS])
-    return Tokenizer(made.to_str().encode(), str(vocab))
+    made.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in special])
+    return made.to_str().encode()
+
+
+def given(settings: Settings) -> tuple[bytes, dict[str, int]]:
+    """The tokenizer.json of the files that the recipe names, and how much text was read for it: none."""
+    assert settings.files is not None
+    data = read_gpt2_files(settings.files.vocab, settings.files.merges, settings.special_tokens)
+    return data, {"documents": 0, "bytes": 0}
+
+
+def digests(files: VocabularyFiles) -> dict[str, str]:
+    """SHA-256 of each file, by path. Raises InputError naming the key and the file."""
+    found = {}
+    for key, path in (("vocab", files.vocab), ("merges", files.merges)):
+        try:
+            found[path] = sha256_file(Path(path))
+        except OSError as error:
+            raise InputError(f"tokenizer.files.{key}: {path}: {error.strerror}", "correct the path") from error
+    return found
 
 
 def _vocabulary(path: Path) -> dict[str, int]:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import accumulate
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,6 @@ from .bpe import Tokenizer
 from .encode import byte_lengths
 from .fertility import count
 from .sample import FERTILITY, TOKENIZER, places
-
-SOME = 64
-SOME_CHARACTERS = 1 << 20
 
 
 def count_unit(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
@@ -53,20 +49,6 @@ def sample_of(unit: str, config: dict[str, Any], purpose: str = TOKENIZER) -> It
         if inside.any():
             chosen = batch.filter(inside)
             yield {"lang": strings(chosen["lang"]), "text": strings(chosen["text"])}
-
-
-def some_texts(units: Iterable[str], config: dict[str, Any]) -> list[str]:
-    """The first texts of each source, at most SOME of them or some SOME_CHARACTERS long. config: extract, stages."""
-    stages, found = [Path(one) for one in config["stages"]], {}
-    for unit in units:
-        if source_of(unit) in found:
-            continue
-        for batch in kept_batches(unit, Path(config["extract"]), stages, ["text"]):
-            texts = strings(batch["text"].slice(0, SOME))
-            ends = accumulate(map(len, texts))
-            found[source_of(unit)] = [text for text, end in zip(texts, ends, strict=True) if end <= SOME_CHARACTERS]
-            break
-    return [text for texts in found.values() for text in texts]
 
 
 def quotas(sizes: Mapping[str, int], budget: int, balance: float) -> dict[str, float]:

@@ -2,6 +2,8 @@
 
     tokenizer   count     unit by unit: how much text there is
                 train     on a stream of sampled documents, every source with its part        tokenizer.json
+                          (with `tokenizer.files` instead: read the vocabulary that these have)
+                check     which encoder gives its ids                                         encoder.json
                 measure   unit by unit, on another sample: fertility of each language         fertility.json
     shards      place     unit by unit: is there a document for validation?
                 encode    unit by unit                                    {train,validation}/UNIT.arrow
@@ -14,20 +16,18 @@ last part, as large a share of its characters, is for validation.
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..core.documents import extracted_units, ledger_stages
 from ..core.errors import StageError
 from ..core.files import atomic_path, write_json
 from ..core.log import log
 from ..core.manifest import file_entry
+from ..core.recipe import Recipe
+from ..core.settings_tokenizer import Tokenizer as Settings
 from ..core.stage import Stage, StageContext, StageResult, sections
 from ..core.unit_map import map_units
 from ..core.units import Unit, UnitReport, commit, finished, source_of, total
-
-if TYPE_CHECKING:
-    from .bpe import Tokenizer
 
 FERTILITY_FILE = "fertility.json"
 FERTILITY_BYTES = 64 << 20  # of text, to measure on
@@ -35,6 +35,7 @@ _MORE = "keep more documents (language.threshold, filters.*, dedup.*), or add so
 
 
 def _train(ctx: StageContext) -> StageResult:
+    from .encoder_check import checked_tokenizer
     from .fertility import rates
     from .sample_work import count_unit, fertility_unit
 
@@ -47,8 +48,8 @@ def _train(ctx: StageContext) -> StageResult:
         raise StageError(f"no text is left to train a tokenizer on: {_funnel(ctx)}", _MORE)
     report = _trained(ctx, config | {"cuts": _cuts(counted, settings.train_bytes, settings.balance)}, units)
     path = ctx.folder / "tokenizer.json"
-    tokenizer = _checked(path, units, config)
-    if tokenizer.vocab_size < settings.vocab_size:
+    tokenizer = checked_tokenizer(path, units, config)
+    if settings.files is None and tokenizer.vocab_size < settings.vocab_size:
         log.warning(
             "tokenizer.vocab_size is %d, but the %d bytes of text gave only %d tokens: the run goes on with these",
             *(settings.vocab_size, report.counters["bytes"], tokenizer.vocab_size),
@@ -59,50 +60,43 @@ def _train(ctx: StageContext) -> StageResult:
     write_json(ctx.folder / FERTILITY_FILE, rates(counts))
     facts = {"vocab_size": tokenizer.vocab_size, "end_of_text": tokenizer.end_of_text, "digest": tokenizer.digest}
     files = [*report.files, file_entry(ctx.folder, ctx.folder / FERTILITY_FILE, 0)]
-    counters = {**report.counters, "vocab_size": tokenizer.vocab_size}
+    counters: dict[str, float | int] = {**report.counters, "vocab_size": tokenizer.vocab_size}
     return StageResult(files, counters, facts, notes={"encoder": tokenizer.verdict})
 
 
 def _trained(ctx: StageContext, config: dict[str, Any], units: list[Unit]) -> UnitReport:
-    """Train tokenizer.json, unless it is there already."""
+    """Train tokenizer.json, or make it of the recipe's files, unless it is there already."""
     from .bpe import Tokenizer
-    from .sampling_stage import Sample
-    from .train import train_tokenizer
+    from .gpt2_files import given
 
     settings = ctx.recipe.tokenizer
     unit, made_from = Unit(name="tokenizer"), {**config, **settings.model_dump(), "units": [one.name for one in units]}
     if unit.name in (done := finished(ctx.folder, [unit], made_from)):
         return done[unit.name]
     ctx.progress.start(1, done=0, counting="documents")
-    sample = Sample(made_from["units"], config)
+    data, counters = given(settings) if settings.files else _learned(made_from["units"], config, settings)
+    path = ctx.folder / "tokenizer.json"
+    with atomic_path(path) as partial:
+        partial.write_bytes(data)
+    files = [file_entry(ctx.folder, path, Tokenizer(data).vocab_size)]
+    report = UnitReport(name=unit.name, files=files, counters=counters)
+    commit(ctx.folder, unit, made_from, report)
+    ctx.progress.advance(1, counters["documents"])
+    return report
+
+
+def _learned(units: list[str], config: dict[str, Any], settings: Settings) -> tuple[bytes, dict[str, int]]:
+    """A tokenizer.json trained on the sample, and how much text this was, by source too."""
+    from .sampling_stage import Sample
+    from .train import train_tokenizer
+
+    sample = Sample(units, config)
     data = train_tokenizer(sample, settings.vocab_size, settings)
     if not sample.counters["bytes"]:
         raise StageError(
             f"no document is in the tokenizer's sample of {settings.train_bytes} bytes", "raise tokenizer.train_bytes"
         )
-    path = ctx.folder / "tokenizer.json"
-    with atomic_path(path) as partial:
-        partial.write_bytes(data)
-    report = UnitReport(
-        name=unit.name, files=[file_entry(ctx.folder, path, Tokenizer(data).vocab_size)], counters=sample.counters
-    )
-    commit(ctx.folder, unit, made_from, report)
-    ctx.progress.advance(1, sample.counters["documents"])
-    return report
-
-
-def _checked(path: Path, units: list[Unit], config: dict[str, Any]) -> Tokenizer:
-    """The tokenizer with its verdict: as kept beside it, else by a thorough check, on texts of the run too."""
-    from .bpe import Tokenizer
-    from .sample_work import some_texts
-    from .verdict import keep_verdict
-
-    tokenizer = Tokenizer.load(path)
-    if tokenizer.verdict is None:
-        encoder = tokenizer.check_encoder(some_texts([unit.name for unit in units], config))
-        log.info("token ids by the %s encoder", encoder.name)
-        keep_verdict(path, tokenizer.digest, encoder.name)
-    return tokenizer
+    return data, sample.counters
 
 
 def _cuts(counted: list[UnitReport], budget: int, balance: float) -> dict[str, int]:
@@ -119,12 +113,13 @@ def _cuts(counted: list[UnitReport], budget: int, balance: float) -> dict[str, i
 
 def _encode(ctx: StageContext) -> StageResult:
     from .encode import token_type
+    from .encoder_check import checked_tokenizer
     from .unit_work import place_unit, shard_unit
 
     units = extracted_units(ctx.inputs["extract"])
     config = _kept_from(ctx)
     path = ctx.input_folder("tokenizer") / "tokenizer.json"
-    _checked(path, units, config)  # an output of before may have no verdict
+    checked_tokenizer(path, units, config)  # an output of before may have no verdict
     if ctx.recipe.shards.split == "tail":
         split = {"tail": ctx.recipe.shards.validation_share}
     else:
@@ -175,5 +170,22 @@ def _funnel(ctx: StageContext) -> str:
     return f"extract read {read}, " + ", ".join(f"{name} kept {documents}" for name, documents in kept)
 
 
-TOKENIZER = Stage("tokenizer", ("extract", "dedup"), sections("tokenizer"), _train, version=2)
+def _stamps(recipe: Recipe) -> dict[str, str]:
+    """Digests of the recipe's own vocabulary: files that changed are read again."""
+    from .gpt2_files import digests
+
+    return digests(recipe.tokenizer.files) if recipe.tokenizer.files else {}
+
+
+def _check(ctx: StageContext) -> None:
+    """Raise what is wrong with the recipe's own vocabulary before anything starts."""
+    from .gpt2_files import given
+
+    if ctx.recipe.tokenizer.files:
+        given(ctx.recipe.tokenizer)
+
+
+TOKENIZER = Stage(
+    "tokenizer", ("extract", "dedup"), sections("tokenizer"), _train, version=2, external=_stamps, check=_check
+)
 SHARDS = Stage("shards", ("extract", "dedup", "tokenizer"), sections("shards"), _encode)

@@ -106,12 +106,14 @@ def extracted(tmp_path: Path) -> Callable[..., Run]:
     def make(
         name: str,
         documents: list[tuple[str, ...]],
-        units: int = 2,
+        units: int | dict[str, int] = 2,
         source: str | list[str] = "web",
         rows: list[dict[str, Any]] | None = None,
         **sections: Any,
     ) -> Run:
         """documents: (key, text), of several sources (source, key, text); the key makes the doc_id.
+
+        units: of all documents, with names as if of one source; or of each source's.
 
         rows: other columns of the documents; sections: of the recipe.
         """
@@ -126,9 +128,15 @@ def extracted(tmp_path: Path) -> Callable[..., Run]:
         run = Run(Recipe.model_validate(recipe))
         folder = run.stage("extract")
         entries = []
-        for number in range(units):
-            unit_rows = made[number::units]
-            path = folder / "documents" / f"web-{number:05d}.parquet"
+        by_source = (
+            {"web": made}
+            if isinstance(units, int)
+            else {one: [row for row in made if row["source"] == one] for one in units}
+        )
+        counts = {"web": units} if isinstance(units, int) else units
+        for one, number in [(one, number) for one, count in counts.items() for number in range(count)]:
+            unit_rows = by_source[one][number :: counts[one]]
+            path = folder / "documents" / f"{one}-{number:05d}.parquet"
             path.parent.mkdir(parents=True, exist_ok=True)
             pq.write_table(pa.Table.from_pylist(unit_rows, schema=DOCUMENT), path)
             entries.append(file_entry(folder, path, len(unit_rows)))

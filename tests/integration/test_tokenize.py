@@ -10,13 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from crawl2chat.core.errors import StageError
+from crawl2chat.core.errors import InputError, StageError
 from crawl2chat.core.manifest import FILE_NAME, Manifest
 from crawl2chat.core.run import Run
 from crawl2chat.core.schema import doc_id
+from crawl2chat.core.settings_tokenizer import Tokenizer as Settings
 from crawl2chat.core.stage import bring_up_to_date
 from crawl2chat.dedup.dedup_stage import DEDUP
 from crawl2chat.tokenize.bpe import Tokenizer
+from crawl2chat.tokenize.sample import TOKENIZER as SAMPLED
+from crawl2chat.tokenize.sample import cut_at, places
 from crawl2chat.tokenize.shards import check_tokenizer, read_shard
 from crawl2chat.tokenize.tokenize_stage import SHARDS, TOKENIZER
 
@@ -46,7 +49,8 @@ def texts_in(run: Run, split: str) -> dict[str, str]:
         assert shard.metadata["split"] == split
         for number, one in enumerate(shard.doc_ids.to_pylist()):
             ids = shard.tokens[shard.offsets[number] : shard.offsets[number + 1]]
-            assert ids[-1] == tokenizer.end_of_text and ids[:-1].min() > 3
+            assert ids[-1] == tokenizer.end_of_text
+            assert not np.isin(ids[:-1], list(tokenizer.special_tokens.values())).any()
             found[one] = tokenizer.decode(ids.tolist())
     return found
 
@@ -92,12 +96,48 @@ def test_killed_and_continued_gives_the_same_bytes(local_ray: None, extracted: M
             assert made[name].counters == expected[name].counters
 
 
-def test_the_tokenizer_sees_its_share_of_bytes(local_ray: None, extracted: Make, pages: Documents) -> None:
-    total = sum(len(text.encode()) for _, text in pages[:300])
-    run = extracted("share", pages[:300], tokenizer={"vocab_size": 600, "train_bytes": total // 3})
-    counters = run_stages(run)["tokenizer"].counters
-    assert 0.2 < counters["bytes"] / total < 0.5  # the texts are few and of very different lengths
-    assert 60 < counters["documents"] < 140
+def test_each_source_has_its_part_of_the_sample(local_ray: None, extracted: Make) -> None:
+    """Of 7,200 and 1,800 texts of one length; by size ** 0.5 the sources' parts of 120 kB are 80 kB and 40 kB."""
+    drawn = np.random.default_rng(3).integers(10**7, 10**8, (9000, 5))  # no two texts are alike
+    texts = [" ".join(map(str, numbers)) for numbers in drawn]
+    documents = [("wiki" if number % 5 == 4 else "web", f"p{number}", text) for number, text in enumerate(texts)]
+    settings = {"vocab_size": 300, "train_bytes": 120_000, "balance": 0.5}
+    units = {"web": 2, "wiki": 1}
+    run = extracted("shares", documents, units=units, source=["web", "wiki"], tokenizer=settings)
+    made = run_stages(run)
+    assert made["dedup"].counters["documents"] == 9000
+    counters = made["tokenizer"].counters
+    size, cuts = len(texts[0]), {"web": cut_at(80_000 / (7200 * 44)), "wiki": cut_at(40_000 / (1800 * 44))}
+    for source, part in (("web", 80_000), ("wiki", 40_000)):
+        ids = [doc_id(source, key) for one, key, _ in documents if one == source]
+        inside = places(ids, SAMPLED) < cuts[source]
+        assert counters[f"bytes.{source}"] == size * inside.sum()  # those, and no others
+        assert counters[f"bytes.{source}"] == pytest.approx(part, rel=0.04)
+    assert counters["bytes"] == counters["bytes.web"] + counters["bytes.wiki"] == counters["documents"] * size
+    assert counters["bytes.web"] / counters["bytes.wiki"] == pytest.approx(2, rel=0.06)
+
+
+def test_gpt2s_vocabulary_by_its_files(
+    local_ray: None, extracted: Make, pages: Documents, shared_data: Path, tmp_path: Path
+) -> None:
+    names = {"vocab": "encoder.json.gz", "merges": "vocab.bpe.gz"}
+    files = {key: str(shared_data / "gpt2-bpe" / name) for key, name in names.items()}
+    documents = [("hello", "Hello world"), *pages[:40]]
+    run = extracted("gpt2", documents, tokenizer={"files": files}, shards={"validation_share": 0.2})
+    made = run_stages(run)
+    assert made["tokenizer"].notes == {"encoder": "compiled"}
+    assert made["tokenizer"].facts["vocab_size"] == made["shards"].facts["vocab_size"] == 50260
+    assert (made["shards"].facts["end_of_text"], made["shards"].facts["dtype"]) == (50256, "uint16")
+    assert texts_in(run, "train") | texts_in(run, "validation") == {doc_id("web", key): text for key, text in documents}
+    tokens = np.concatenate([read_shard(path).tokens for path in run.stage("shards").glob("*/*.arrow")])
+    hello = np.flatnonzero((tokens[:-2] == 15496) & (tokens[1:-1] == 995) & (tokens[2:] == 50256))
+    assert len(hello) == 1  # the ids of "Hello world" that everybody has
+    (tmp_path / "vocab.json").write_text("{}")
+    for vocab, says in (("absent.json", "absent.json: No such file"), ("vocab.json", "no token for 256 of the 256")):
+        other = Settings.model_validate({"files": files | {"vocab": str(tmp_path / vocab)}})
+        with pytest.raises(InputError, match=says):
+            run_stages(Run(run.recipe.model_copy(update={"tokenizer": other})))
+    assert made == run_stages(run)  # nothing was lost by the attempts
 
 
 def test_a_few_documents_still_validate(local_ray: None, extracted: Make) -> None:

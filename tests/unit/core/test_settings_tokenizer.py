@@ -7,6 +7,8 @@ from crawl2chat.core.settings_tokenizer import Tokenizer
 from crawl2chat.tokenize.bpe import SPECIAL_TOKENS
 from pydantic import ValidationError
 
+FILES = {"vocab": "vocab.json", "merges": "merges.txt"}
+
 
 @pytest.mark.parametrize(
     "values",
@@ -16,6 +18,7 @@ from pydantic import ValidationError
         {"pattern": r"\p{L}+|\p{N}|\s+(?!\S)|\s+|[^\s\p{L}\p{N}]+"},
         {"alphabet": "characters", "character_coverage": 1.0},
         {"special_tokens": ["<|tool|>", "<|system|>"], "vocab_size": 300},
+        {"files": FILES, "special_tokens": ["<|tool|>"]},
     ],
 )
 def test_fine(values: dict) -> None:
@@ -35,6 +38,12 @@ def test_fine(values: dict) -> None:
         ({"special_tokens": [" "]}, "twice or empty"),
         ({"special_tokens": ["<|end|>"]}, r"has <\|end\|>, which is there anyway; leave it out"),
         ({"special_tokens": [f"<|{n}|>" for n in range(60)], "vocab_size": 310}, "310, less than.*; give at least 320"),
+        (
+            {"files": FILES, "pattern": "gpt4"},
+            r"pattern is 'gpt4', but .*tokenizer\.files.*; leave pattern out, or files",
+        ),
+        ({"files": FILES, "vocab_size": 50257}, "vocab_size is 50257, but .*; leave vocab_size out, or files"),
+        ({"files": {"vocab": "vocab.json"}}, "merges"),
     ],
 )
 def test_what_is_wrong_and_the_fix(values: dict, says: str) -> None:
@@ -46,3 +55,10 @@ def test_the_four_special_tokens_are_those_of_the_chat_template() -> None:
     for taken in SPECIAL_TOKENS:
         with pytest.raises(ValidationError, match="which is there anyway"):
             Tokenizer(special_tokens=[taken])
+
+
+def test_files_are_rooted_and_come_back_from_a_dump() -> None:
+    rooted = Tokenizer.model_validate({"files": FILES}).rooted(lambda path: f"/data/{path}")
+    assert rooted.files is not None and rooted.files.vocab == "/data/vocab.json"
+    assert Tokenizer.model_validate(rooted.model_dump()) == rooted
+    assert Tokenizer().rooted(str) == Tokenizer()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,17 @@ def test_equal_output_stops_the_wave(tmp_path: Path) -> None:
     execute(make_run(tmp_path), FIRST, SECOND)
     # 2048 and 2050 give the same bytes: the second stage's input did not change
     assert execute(make_run(tmp_path, "tokenizer.vocab_size=2050"), FIRST, SECOND) == ["first"]
+
+
+def test_how_it_was_made_stands_in_the_manifest_and_stops_no_wave(tmp_path: Path) -> None:
+    def work(ctx: StageContext) -> StageResult:
+        result = writes("first", lambda c: "the same")(ctx)
+        return replace(result, notes={"encoder": f"as of {ctx.recipe.tokenizer.vocab_size}"})
+
+    noted = replace(FIRST, work=work)
+    execute(make_run(tmp_path), noted, SECOND)
+    assert execute(make_run(tmp_path, "tokenizer.vocab_size=5000"), noted, SECOND) == ["first"]
+    assert make_run(tmp_path).need("first").notes == {"encoder": "as of 5000"}
 
 
 def test_plan_says_why_without_doing_anything(tmp_path: Path) -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from crawl2chat.core.errors import InputError
+from crawl2chat.core.settings_tokenizer import VocabularyFiles
 from crawl2chat.tokenize.bpe import ASSISTANT, END, END_OF_TEXT, USER, Tokenizer
 from crawl2chat.tokenize.encode import encode_documents
-from crawl2chat.tokenize.gpt2_files import load_gpt2_files
+from crawl2chat.tokenize.gpt2_files import digests, load_gpt2_files
 from crawl2chat.tokenize.probes import probes
 
 
@@ -67,6 +68,28 @@ def test_ids_are_those_of_transformers_and_tiktoken(
     assert fast([text for text, _ in plain])["input_ids"] == [ids for _, ids in plain]
 
 
+def test_own_special_tokens_come_behind_the_chat_templates(files: tuple[Path, Path]) -> None:
+    tokenizer = load_gpt2_files(*files, special_tokens=["<|tool|>"])
+    assert tokenizer.special("<|tool|>") == 50260 and tokenizer.vocab_size == 50261
+    assert max(tokenizer.encode("<|tool|>")) < 50256
+    with pytest.raises(InputError, match=r"'the' is what .*merges\.txt makes of ordinary text[\s\S]*special_tokens"):
+        load_gpt2_files(*files, special_tokens=["the"])
+
+
+def test_a_changed_file_has_another_digest(files: tuple[Path, Path], tmp_path: Path) -> None:
+    named = VocabularyFiles(vocab=str(files[0]), merges=str(tmp_path / "merges.txt"))
+    with pytest.raises(
+        InputError, match=r"tokenizer\.files\.merges: .*merges\.txt: No such file[\s\S]*correct the path"
+    ):
+        digests(named)
+    found = []
+    for text in (files[1].read_bytes(), files[1].read_bytes()[:-40]):
+        (tmp_path / "merges.txt").write_bytes(text)
+        found.append(digests(named))
+    assert set(found[0]) == {named.vocab, named.merges}
+    assert found[0][named.vocab] == found[1][named.vocab] and found[0][named.merges] != found[1][named.merges]
+
+
 def test_every_text_comes_back(gpt2: Tokenizer) -> None:
     texts = probes()
     assert [gpt2.decode(gpt2.encode(text)) for text in texts] == texts
@@ -91,6 +114,9 @@ def test_gzipped_files_and_broken_ones(files: tuple[Path, Path], shared_data: Pa
     (tmp_path / "no_bytes.json").write_text(json.dumps({"a": 0}))
     with pytest.raises(InputError, match="no token for 255 of the 256 bytes"):
         load_gpt2_files(tmp_path / "no_bytes.json", files[1])
+    (tmp_path / "gap.json").write_text(json.dumps({token: one + (one > 300) for token, one in vocab.items()}))
+    with pytest.raises(InputError, match="gap.json does not give its 50257 tokens the ids 0 to 50256, each once"):
+        load_gpt2_files(tmp_path / "gap.json", files[1])
     (tmp_path / "triple.txt").write_text("#version: 0.2\na b\na b c\n")
     with pytest.raises(InputError, match="merge 2 is 'a b c', not a pair"):
         load_gpt2_files(files[0], tmp_path / "triple.txt")

@@ -20,9 +20,9 @@ from crawl2chat.core.schema import DOCUMENT, doc_id
 from crawl2chat.core.settings_tokenizer import Tokenizer as Settings
 from crawl2chat.core.units import Unit
 from crawl2chat.tokenize.bpe import Tokenizer
-from crawl2chat.tokenize.sample_work import SOME, SOME_CHARACTERS, fertility_unit, some_texts
+from crawl2chat.tokenize.encoder_check import SOME, SOME_CHARACTERS, checked_tokenizer, some_texts
+from crawl2chat.tokenize.sample_work import fertility_unit
 from crawl2chat.tokenize.shards import read_shard
-from crawl2chat.tokenize.tokenize_stage import _checked
 from crawl2chat.tokenize.train import train_tokenizer
 from crawl2chat.tokenize.unit_work import shard_unit
 
@@ -65,7 +65,7 @@ def test_workers_use_no_encoder_that_was_turned_down(
     right = [*Tokenizer.load(path).encode(TEXT), 0]
     assert Tokenizer.load(path).encoder.name == "tiktoken"
     assert tokens_of(tmp_path / "before", config) != right  # as a worker chooses when no verdict is there
-    assert _checked(path, units, config).verdict == "library"
+    assert checked_tokenizer(path, units, config).verdict == "library"
     assert Tokenizer.load(path).encoder.name == "library"
     assert tokens_of(tmp_path / "after", config) == right
     report = fertility_unit(UNITS[-1], tmp_path, config | {"cuts": {"wiki": 1 << 53}})
@@ -78,7 +78,7 @@ def test_a_kept_verdict_is_not_made_again_and_holds_for_its_tokenizer_only(confi
     assert first.verdict is None
     kept = path.with_name("encoder.json")
     kept.write_text(json.dumps({"encoder": "library", "tokenizer_digest": first.digest}))
-    tokenizer = _checked(path, [], config)
+    tokenizer = checked_tokenizer(path, [], config)
     assert tokenizer.encoder.name == pickle.loads(pickle.dumps(tokenizer)).encoder.name == "library"
     kept.write_text(json.dumps({"encoder": "compiled", "tokenizer_digest": first.digest}))
     assert (
