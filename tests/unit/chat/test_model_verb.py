@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from crawl2chat.cli import main
@@ -38,3 +39,11 @@ def test_the_table_fits_a_terminal(capsys: pytest.CaptureFixture[str], monkeypat
 
 def test_wrong_ranks_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["model", "tiny", "--ranks", "0"]) == 2
+
+
+def test_a_vocabulary_of_files_has_their_size(capsys: pytest.CaptureFixture[str], shared_data: Path) -> None:
+    folder = shared_data / "gpt2-bpe"
+    sets = [f"tokenizer.files.vocab={folder / 'encoder.json.gz'}", f"tokenizer.files.merges={folder / 'vocab.bpe.gz'}"]
+    assert main(["model", "tiny", "--json", "--set", sets[0], "--set", sets[1]]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["parameters"] == ModelConfig.from_settings(load_recipe("tiny").model, 50260).parameters()

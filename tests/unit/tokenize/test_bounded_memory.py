@@ -22,7 +22,7 @@ from crawl2chat.tokenize.train import train_tokenizer
 from crawl2chat.tokenize.unit_work import shard_unit
 
 ROWS, TOKENS = 100, 500  # of a batch, of a document
-DOCUMENT_BYTES = 100  # that may stay in memory for each; its tokens are 1,000
+DOCUMENT_BYTES = 50  # that may stay in memory for each; its tokens are 1,000
 
 
 @pytest.fixture(scope="module")
