@@ -47,6 +47,10 @@ def check_inputs(recipe: Recipe) -> None:
     check_sets(recipe)
     check_language(recipe.language)
     check_refinement(recipe)
+    if recipe.tokenizer.files is not None:
+        from ..tokenize.gpt2_files import check_files  # here: few recipes have such files
+
+        check_files(recipe.tokenizer.files)
 
 
 def dry_run(run: Run, stages: Sequence[Stage]) -> None:

@@ -70,6 +70,12 @@ def given(settings: Settings) -> tuple[bytes, dict[str, int]]:
     return data, {"documents": 0, "bytes": 0}
 
 
+def check_files(files: VocabularyFiles) -> None:
+    """Raise InputError when the files that a recipe names are absent, broken, or do not belong together."""
+    digests(files)
+    read_gpt2_files(files.vocab, files.merges)
+
+
 def digests(files: VocabularyFiles) -> dict[str, str]:
     """SHA-256 of each file, by path. Raises InputError naming the key and the file."""
     found = {}

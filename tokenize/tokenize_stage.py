@@ -177,15 +177,5 @@ def _stamps(recipe: Recipe) -> dict[str, str]:
     return digests(recipe.tokenizer.files) if recipe.tokenizer.files else {}
 
 
-def _check(ctx: StageContext) -> None:
-    """Raise what is wrong with the recipe's own vocabulary before anything starts."""
-    from .gpt2_files import given
-
-    if ctx.recipe.tokenizer.files:
-        given(ctx.recipe.tokenizer)
-
-
-TOKENIZER = Stage(
-    "tokenizer", ("extract", "dedup"), sections("tokenizer"), _train, version=2, external=_stamps, check=_check
-)
+TOKENIZER = Stage("tokenizer", ("extract", "dedup"), sections("tokenizer"), _train, version=2, external=_stamps)
 SHARDS = Stage("shards", ("extract", "dedup", "tokenizer"), sections("shards"), _encode)

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from crawl2chat.core.errors import InputError
+from crawl2chat.core.recipe import Recipe
 from crawl2chat.core.settings_tokenizer import VocabularyFiles
+from crawl2chat.pipelines.execute import check_inputs
 from crawl2chat.tokenize.bpe import ASSISTANT, END, END_OF_TEXT, USER, Tokenizer
 from crawl2chat.tokenize.encode import encode_documents
 from crawl2chat.tokenize.gpt2_files import digests, load_gpt2_files
@@ -88,6 +90,16 @@ def test_a_changed_file_has_another_digest(files: tuple[Path, Path], tmp_path: P
         found.append(digests(named))
     assert set(found[0]) == {named.vocab, named.merges}
     assert found[0][named.vocab] == found[1][named.vocab] and found[0][named.merges] != found[1][named.merges]
+
+
+def test_wrong_files_stop_a_run_before_its_first_stage(files: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "pages.jsonl").write_text('{"text": "one"}\n')
+    (tmp_path / "vocab.json").write_text("{}")
+    source = {"kind": "jsonl", "name": "web", "paths": [str(tmp_path / "pages.jsonl")]}
+    for vocab, says in (("absent.json", r"tokenizer\.files\.vocab: .*absent"), ("vocab.json", "no token for 256 of")):
+        tokenizer = {"files": {"vocab": str(tmp_path / vocab), "merges": str(files[1])}}
+        with pytest.raises(InputError, match=says):
+            check_inputs(Recipe.model_validate({"name": "r", "sources": [source], "tokenizer": tokenizer}))
 
 
 def test_every_text_comes_back(gpt2: Tokenizer) -> None:
