@@ -67,11 +67,23 @@ def spread(
     """What the loop works on: model and optimizer as built and loaded, in the strategy's wrapping."""
     strategy = (parallel or Parallel()).strategy
     if strategy == "ddp" and world.distributed:
-        return DistributedDataParallel(model), optimizer
+        return _with_settled_buckets(DistributedDataParallel(model)), optimizer
     if strategy == "deepspeed" and world.distributed:
         zero = Zero(model, optimizer, parallel.zero_stage if parallel else 3, precision, clip_norm, world)
         return zero, zero.optimizer
     return model, optimizer
+
+
+def _with_settled_buckets(model: DistributedDataParallel) -> DistributedDataParallel:
+    """DDP sums gradients in buckets, which it fills anew in the order of their arrival after its first backward pass.
+
+    From three ranks on, a number's place in its bucket decides the order in which its sum is made: the first step after
+    each start would round otherwise than the same step of a run that goes on. So a pass of one token comes before it.
+    """
+    with torch.compiler.set_stance("force_eager"):
+        model(torch.zeros((1, 1), dtype=torch.long, device=model.device)).sum().backward()
+    model.zero_grad(set_to_none=True)
+    return model
 
 
 def sync_gradients(model: nn.Module, now: bool) -> None:
