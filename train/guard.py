@@ -1,8 +1,8 @@
 """The spike guard: is this update like those before it?
 
 A pure function of the run's own history: the loss and the gradient norm of the newest updates that were applied, which
-checkpoints keep. So a run that resumes judges as an undisturbed one would have. All ranks hold the same numbers, the
-sums over all of them, and judge alike.
+checkpoints keep. So a run that resumes judges as an undisturbed one would have. All ranks hold the same numbers, made
+by one all-reduce, and judge alike.
 
 Median and MAD (median absolute deviation; 1.4826 · MAD is a normal distribution's standard deviation, Hampel 1974) do
 not move when a few of the values are wild. Norms are compared by their logarithms, as they vary by factors. A floor

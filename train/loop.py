@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.distributed.tensor import DTensor
+from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import get_total_norm
 
 from ..core.errors import StageError
@@ -178,7 +179,7 @@ def clip_gradients(model: nn.Module, limit: float, world: World) -> torch.Tensor
     """Scale the gradient down to an L2 norm of `limit` (Pascanu et al. 2013), and return the norm it had.
 
     One all-reduce of one number over the local shards, instead of a DTensor operation for each parameter. DeepSpeed
-    clips in its step.
+    clips in its step. Under DDP rank 0's norm counts: unlike processors would round differently.
     """
     if isinstance(model, Zero):
         return model.gradient_norm()
@@ -189,6 +190,8 @@ def clip_gradients(model: nn.Module, limit: float, world: World) -> torch.Tensor
         mesh = gradients[0].device_mesh
         copies = mesh.size(0) if mesh.ndim == 2 else 1  # of hybrid sharding: each has the whole sum
         square = world.sum(square) / copies
+    elif isinstance(model, DistributedDataParallel):
+        square = world.sum(square if world.rank == 0 else torch.zeros_like(square))
     norm = square.sqrt()
     scale = torch.clamp(limit / (norm + 1e-6), max=1.0)
     for gradient in local:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -14,26 +12,31 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing
 from crawl2chat.core.errors import StageError
 from crawl2chat.core.settings_guard import SpikeGuard
+from crawl2chat.core.settings_optimizer import Optimizer
+from crawl2chat.core.settings_parallel import Parallel
+from crawl2chat.model.config import ModelConfig
 from crawl2chat.train import checkpoints, loop
 from crawl2chat.train.batch_trace import batch_doc_ids
 from crawl2chat.train.events import read_events
 from crawl2chat.train.guard import Guard, History, Rewind, after_rewind, find_spike
 from crawl2chat.train.loader import TokenDataset
-from crawl2chat.train.loop import batch_indices
+from crawl2chat.train.loop import batch_indices, clip_gradients
 from crawl2chat.train.metrics import read_metrics
+from crawl2chat.train.optimizer import make_optimizer
+from crawl2chat.train.strategies import build, spread
 from crawl2chat.train.worker import Job, run_training
-from crawl2chat.train.world import Distributed, World
+from crawl2chat.train.world import World
 
 from .conftest import write
+from .ranks import on_ranks
 
 SETTINGS = SpikeGuard(window=16, warmup=8)
 QUIET = [[2.0 + 0.01 * (n % 5), 1.0 + 0.1 * (n % 3)] for n in range(16)]
 STEPS = 160
 BAD_STEPS = range(141, 146)
+NAN_STEP = 70
 
 
 @pytest.mark.parametrize(
@@ -181,31 +184,58 @@ class Infinite:
         return nats * factor, objective * factor
 
 
-def one_rank(rank: int, size: int, port: int, job: Job) -> None:
-    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-    dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
-    loop.losses = Infinite(rank, 12, loop.losses)
-    run_training(job, Distributed())
-    dist.destroy_process_group()
+def one_rank(world: World, job: Job) -> None:
+    loop.losses, then = Infinite(world.rank, NAN_STEP, loop.losses), loop.losses
+    try:
+        run_training(job, world)
+    finally:
+        loop.losses = then
 
 
-def test_not_a_number_on_one_rank_is_skipped_by_all(clean: Job, tmp_path: Path) -> None:
-    short = replace(clean, plan=replace(clean.plan, steps=30))
-    run_training(short, World())
-    two = replace(short, folder=tmp_path / "two")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    torch.multiprocessing.spawn(one_rank, (2, port, two), nprocs=2)
-    [event] = read_events(two.folder)
-    assert (event["step"], event["loss"], event["action"]) == (12, "nan", "skip")
-    assert 12 not in [row["step"] for row in read_metrics(two.folder)]
-    assert final_loss(two) == pytest.approx(final_loss(short), rel=0.05)  # one update of 30 less
+def unlike_processors(world: World, config: ModelConfig) -> None:
+    """Ranks whose own norms differ in the last bits clip alike, and judge alike."""
+    parallel = Parallel(strategy="ddp")
+    whole = build(config, 1, "fp32", world, parallel)
+    model, _ = spread(whole, make_optimizer(whole, Optimizer()), "fp32", 1.0, world, parallel)
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, 1 + 1e-6 * world.rank)
+    first, second = world.gather(float(clip_gradients(model, 0.5, world)))
+    assert first == second
+
+
+def test_two_workers_get_over_poison_and_not_a_number_as_one_does(
+    clean: Job, shards: list[Path], tmp_path: Path
+) -> None:
+    run_training(clean, World())
+    clean = replace(clean, plan=replace(clean.plan, checkpoint_every=23))  # one right before each of the two spikes
+    jobs = {
+        (policy, strategy): replace(
+            poisoned(clean, shards, tmp_path / f"{policy}-{strategy}", policy), parallel=Parallel(strategy=strategy)
+        )
+        for policy, strategy in (("skip", "fsdp"), ("rewind", "fsdp"), ("rewind", "ddp"))
+    }
+    on_ranks((2, unlike_processors, (clean.model,)), *((2, one_rank, (job,)) for job in jobs.values()))
+    for policy in ("skip", "rewind"):
+        alone = poisoned(clean, shards, tmp_path / policy, policy)
+        one_rank(World(), alone)
+        assert final_loss(alone) == pytest.approx(final_loss(clean), rel=0.01)
+        events = read_events(alone.folder)
+        assert (events[0]["step"], events[0]["loss"], events[0]["action"]) == (NAN_STEP, "nan", policy)
+        assert len(events) > 1 and all("deviations" in one["reason"] for one in events[1:])
+        assert (NAN_STEP in [row["step"] for row in read_metrics(alone.folder)]) == (policy == "rewind")
+        for two in (job for (its, _), job in jobs.items() if its == policy):
+            assert final_loss(two) == pytest.approx(final_loss(alone), rel=1e-5), two.folder.name
+            assert [what_stays(one) for one in read_events(two.folder)] == [what_stays(one) for one in events]
+
+
+def what_stays(event: dict[str, Any]) -> dict[str, Any]:
+    """Of an event, on any number of ranks."""
+    return {key: event[key] for key in ("step", "action", "rows", "doc_ids")}
 
 
 def test_without_the_guard_not_a_number_ends_the_run(clean: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "losses", Infinite(0, 12, loop.losses))
-    with pytest.raises(StageError, match="step 12: the loss is nan"):
+    monkeypatch.setattr(loop, "losses", Infinite(0, NAN_STEP, loop.losses))
+    with pytest.raises(StageError, match=f"step {NAN_STEP}: the loss is nan"):
         run_training(replace(clean, plan=replace(clean.plan, guard=None)), World())
 
 
