@@ -1,7 +1,7 @@
 """The recipe's section `resources.parallel`: how a model is spread over the training workers, and what it saves there.
 
-None of it changes what is computed but for the order of sums, so it is in no fingerprint, and a run may go on from a
-checkpoint under other settings.
+In float32 none of it changes what is computed but for the order of sums, so it is in no fingerprint, and a run may go
+on from a checkpoint under other settings. What bf16 rounds depends on the strategy: then `Parallel.bf16` is in it.
 """
 
 from __future__ import annotations
@@ -51,6 +51,11 @@ class Parallel(Section):
                 f"inside of blocks, which computing them again would upset; set checkpointing=none, or strategy=fsdp"
             )
         return self
+
+    @property
+    def bf16(self) -> str:
+        """What is rounded to bfloat16: by operator (autocast), or weights and activations, in two ways."""
+        return "autocast" if self.strategy in ("single", "ddp") else self.strategy
 
     def check(self, workers: int, elastic: bool, muon: bool) -> None:
         """Raises ValueError when it does not fit the number of workers, or that it may change, or the optimizer."""

@@ -16,7 +16,7 @@ from ..core.errors import ContractError, InputError
 from ..core.files import sha256_file
 from ..core.recipe import Recipe
 from ..core.stage import Stage, StageContext, StageResult, sections
-from .pretrain_stage import result_settings
+from .pretrain_stage import result_settings, rounding
 
 if TYPE_CHECKING:
     from ..tokenize.bpe import Tokenizer
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def config_of(recipe: Recipe) -> dict[str, Any]:
     """What the weights depend on."""
-    return {"finetune": result_settings(recipe.finetune), **sections("seed")(recipe)}
+    return {"finetune": result_settings(recipe.finetune), **sections("seed")(recipe), **rounding(recipe)}
 
 
 def check(ctx: StageContext) -> None:

@@ -11,10 +11,11 @@ bits_per_byte, baseline_unigram_bpb, baseline_gzip_bpb. facts: checkpoint, model
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import InputError
-from ..core.files import digest
+from ..core.files import digest, sha256_file
 from ..core.manifest import Manifest
 from ..core.recipe import Recipe
 from ..core.settings_training import Finetune, Mixture, Train
@@ -28,12 +29,27 @@ if TYPE_CHECKING:
 def config_of(recipe: Recipe) -> dict[str, Any]:
     """What the weights depend on; how often a run is logged, validated and saved is not among it."""
     mixed = ("mixture",) if recipe.mixture is not None else ()
-    return {"train": result_settings(recipe.train), **sections("seed", "model", *mixed)(recipe)}
+    return {"train": result_settings(recipe.train), **sections("seed", "model", *mixed)(recipe), **rounding(recipe)}
 
 
 def result_settings(section: Train | Finetune) -> dict[str, Any]:
     pace = {"log_every", "validate_every", "checkpoint_every", "keep_checkpoints", "keep_every"}
+    if section.guard.policy == "rewind":  # it goes back to a checkpoint: then the weights depend on where they lie
+        pace.remove("checkpoint_every")
     return section.model_dump(mode="json", exclude=pace)
+
+
+def rounding(recipe: Recipe) -> dict[str, Any]:
+    """What is rounded to bfloat16: the strategy says. In float32 strategies differ by the order of sums alone."""
+    return {"bf16": recipe.resources.parallel.bf16} if recipe.train.precision == "bf16" else {}
+
+
+def branched_from(recipe: Recipe) -> dict[str, str]:
+    """Identity of the checkpoint that a branch goes on from: meta.json lists its files' digests."""
+    if recipe.train.branch_from is None:
+        return {}
+    path = Path(recipe.train.branch_from) / "meta.json"
+    return {str(path): sha256_file(path) if path.is_file() else "absent"}
 
 
 def check(ctx: StageContext) -> None:
@@ -87,7 +103,7 @@ def pretrain_job(ctx: StageContext, tokenizer: Tokenizer) -> Job:
     return Job(
         folder=ctx.folder,
         model=model,
-        branch=open_branch(settings, recipe.seed, model.to_dict(), tokenizer.digest),
+        branch=open_branch(settings, recipe.seed, model.to_dict(), tokenizer.digest, rounding(recipe)),
         plan=Plan.of(settings, recipe.seed, settings.precision, settings.micro_batch),
         optimizer=settings.optimizer,
         keep=settings.keep_checkpoints,
@@ -113,4 +129,4 @@ def data_digest(shards: Manifest, mixture: Mixture | None) -> str:
     return digest([*files, *([mixture.model_dump(mode="json")] if mixture else [])])
 
 
-PRETRAIN = Stage("pretrain", ("tokenizer", "shards"), config_of, work, check=check)
+PRETRAIN = Stage("pretrain", ("tokenizer", "shards"), config_of, work, external=branched_from, check=check)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from crawl2chat.core.errors import ContractError, InputError
+from crawl2chat.core.settings_guard import SpikeGuard
 from crawl2chat.core.settings_optimizer import Muon, Optimizer
 from crawl2chat.core.settings_training import Train
 from crawl2chat.train import checkpoints
@@ -72,9 +74,14 @@ def test_it_is_the_run_of_that_schedule_to_the_bit(stable: Job, tmp_path: Path) 
         ({"optimizer": Optimizer(**WSD | {"learning_rate": 2e-2})}, ["optimizer.learning_rate 0.01", "0.02"]),
         (
             {"optimizer": Optimizer(**WSD | {"muon": None})},
-            ["optimizer.muon {'iterations': 5", "has None"],
+            ["optimizer.muon {'learning_rate': 0.01", "has None"],
         ),
         ({"batch": 4}, ["train.batch 8", "has 4"]),
+        ({"z_loss": 1e-4}, ["train.z_loss 0.0", "has 0.0001"]),
+        ({"document_mask": True}, ["train.document_mask False", "has True"]),
+        ({"precision": "bf16"}, ["train.precision fp32", "has bf16"]),
+        ({"guard": SpikeGuard(threshold=6.0)}, ["train.guard.threshold 8.0", "has 6.0"]),
+        ({"guard": SpikeGuard(policy="rewind")}, ["train.guard.policy skip", "has rewind"]),
         ({"batch_warmup": [{"steps": 1, "batch": 4}]}, ["train.batch_warmup []", "'batch': 4"]),
         ({"seed": 4}, ["seed 3", "has 4"]),
         ({"tokenizer": "u" * 64}, ["the tokenizer ttt", "uuu"]),
@@ -96,12 +103,48 @@ def test_the_decay_itself_may_differ(stable: Job) -> None:
     assert opened(stable, settings(stable, branch_from=None)) is None
 
 
+def edited(stable: Job, edit: Callable[[dict[str, Any]], Any]) -> None:
+    path = stable.checkpoints / "step_000016" / "meta.json"
+    meta = json.loads(path.read_text())
+    edit(meta)
+    path.write_text(json.dumps(meta))
+
+
+def test_how_often_it_is_saved_may_differ_and_what_was_not_written_yet_has_the_value_that_it_meant(
+    stable: Job,
+) -> None:
+    def older(meta: dict[str, Any]) -> None:
+        for name in ("z_loss", "document_mask", "guard"):
+            del meta["recipe"]["train"][name]
+        del meta["model"]["positions"]
+
+    edited(stable, older)
+    assert opened(stable, settings(stable, log_every=1, checkpoint_every=3, keep_checkpoints=7)).meta.step == 16
+
+
+def test_what_bfloat16_rounds_may_not_differ(stable: Job) -> None:
+    def half(meta: dict[str, Any]) -> None:
+        meta["recipe"]["train"]["precision"] = "bf16"
+        meta["recipe"]["bf16"] = "fsdp"
+
+    edited(stable, half)
+    branch = settings(stable, precision="bf16")
+    model, digest = stable.model.to_dict(), "t" * 64
+    opening = open_branch(branch, 3, model, digest, {"bf16": "fsdp"})
+    assert opening is not None and opening.meta.step == 16
+    with pytest.raises(ContractError, match=r"bf16 by fsdp.*has autocast"):
+        open_branch(branch, 3, model, digest, {"bf16": "autocast"})
+
+
+def test_a_checkpoint_of_fine_tuning_is_refused(stable: Job) -> None:
+    edited(stable, lambda meta: meta["recipe"].pop("train"))
+    with pytest.raises(ContractError, match=r"step_000016 does not say how it was pretrained"):
+        opened(stable, settings(stable))
+
+
 def test_no_checkpoint_and_a_decays_checkpoint_are_refused(stable: Job) -> None:
     with pytest.raises(InputError, match="train.branch_from: checkpoint .*step_000007"):
         opened(stable, settings(stable, step=7))
-    path = stable.checkpoints / "step_000016" / "meta.json"
-    meta = json.loads(path.read_text())
-    meta["recipe"]["train"]["branch_from"] = "elsewhere"
-    path.write_text(json.dumps(meta))
+    edited(stable, lambda meta: meta["recipe"]["train"].update(branch_from="elsewhere"))
     with pytest.raises(ContractError, match="a decay that branched off itself"):
         opened(stable, settings(stable))
