@@ -69,13 +69,14 @@ class ChatDataset:
     """Rows of at most `context` inputs and targets; targets outside the answers, and the padding, are not counted.
 
     The rows of one call are padded to the longest of them, rounded up: padding changes no loss, and costs time.
+    `whole`: to `context`, for compiled models, which are compiled again for each width, and after some widths no more.
     """
 
-    def __init__(self, path: Path, context: int) -> None:
+    def __init__(self, path: Path, context: int, whole: bool = False) -> None:
         batch = pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
         tokens = cast(pa.LargeListArray, batch.column("tokens"))
         answer = cast(pa.LargeListArray, batch.column("answer"))
-        self.context = context
+        self.context, self.pad_to = context, context if whole else PAD_TO
         self.file = path.name
         self.doc_ids = batch.column("doc_id")
         self._offsets = tokens.offsets.to_numpy()
@@ -88,7 +89,7 @@ class ChatDataset:
     def batch(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         indices = np.asarray(indices)
         longest = int((self._offsets[indices + 1] - self._offsets[indices]).max()) - 1
-        width = min(self.context, -(-longest // PAD_TO) * PAD_TO)
+        width = min(self.context, -(-longest // self.pad_to) * self.pad_to)
         inputs = np.zeros((len(indices), width), dtype=np.int64)  # end-of-text: no token looks at what follows it
         targets = np.full((len(indices), width), IGNORED, dtype=np.int64)
         for row, index in enumerate(indices.tolist()):

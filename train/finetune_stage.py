@@ -81,7 +81,8 @@ def finetune_job(ctx: StageContext, tokenizer: Tokenizer, validated: bool) -> Jo
 
     base, settings = ctx.inputs["pretrain"], ctx.recipe.finetune
     model = ModelConfig.from_dict(base.facts["model"])
-    examples = ctx.folder / "examples"
+    examples, parallel = ctx.folder / "examples", ctx.recipe.resources.parallel
+    open_examples = partial(ChatDataset, context=model.context, whole=parallel.compile)
     return Job(
         folder=ctx.folder,
         model=model,
@@ -91,8 +92,8 @@ def finetune_job(ctx: StageContext, tokenizer: Tokenizer, validated: bool) -> Jo
         keep_every=settings.keep_every,
         watching=ctx.recipe.watching,
         name=f"{ctx.recipe.name}/{ctx.folder.name}",
-        open_data=partial(ChatDataset, examples / "train.arrow", model.context),
-        open_validation=partial(ChatDataset, examples / "validation.arrow", model.context) if validated else None,
+        open_data=partial(open_examples, examples / "train.arrow"),
+        open_validation=partial(open_examples, examples / "validation.arrow") if validated else None,
         token_bytes=tokenizer.token_bytes(),
         tokenizer_digest=tokenizer.digest,
         data_digest=sha256_file(examples / "train.arrow"),
@@ -100,7 +101,7 @@ def finetune_job(ctx: StageContext, tokenizer: Tokenizer, validated: bool) -> Jo
         initial=ctx.input_folder("pretrain") / base.facts["checkpoint"],
         validate_first=True,
         threads=ctx.recipe.resources.threads_per_worker,
-        parallel=ctx.recipe.resources.parallel,
+        parallel=parallel,
     )
 
 

@@ -119,7 +119,7 @@ class Zero(nn.Module):
         """As DeepSpeed does itself after an overflow: its step would have emptied the buffers."""
         zero = self.engine.optimizer
         zero.zero_grad(set_to_none=True)
-        zero.averaged_gradients = {}
+        zero.averaged_gradients.clear()
         zero.micro_step_id = 0 if self.stage == 3 else -1  # the next backward pass is a step's first
 
     @property

@@ -10,6 +10,7 @@ import pytest
 from crawl2chat.core.recipe import Recipe
 from crawl2chat.core.run import Run
 from crawl2chat.core.stage import bring_up_to_date
+from crawl2chat.train.events import read_events
 from crawl2chat.train.metrics import read_metrics
 from crawl2chat.train.pretrain_stage import PRETRAIN
 from crawl2chat.train.worker import run_training
@@ -23,10 +24,12 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 def test_a_branch_with_its_batches_and_another_strategy_is_the_run_of_that_schedule(
     local_ray: None, shared_data: Path, tmp_path: Path
 ) -> None:
-    """WSD, Muon, batch-size warm-up, micro-batches and z-loss; DDP and activation checkpointing, on two workers."""
+    """WSD, Muon, batch-size warm-up, micro-batches, z-loss and a spike guard that finds something in any run; DDP and
+    activation checkpointing, on two workers."""
     train = {
         "steps": 40, "batch": 16, "batch_warmup": [{"steps": 6, "batch": 8}], "micro_batch": 4, "z_loss": 1e-4,
         "log_every": 2, "validate_every": 40, "checkpoint_every": 10, "keep_checkpoints": 9,
+        "guard": {"policy": "rewind", "threshold": 1.0, "window": 8, "warmup": 8, "patience": 99},
         "optimizer": {"schedule": "wsd", "decay_share": 0.5, "warmup_steps": 4, "muon": {"learning_rate": 0.01}},
     }  # fmt: skip
     whole = play_run(tmp_path / "whole", shared_data, train)
@@ -46,6 +49,11 @@ def test_a_branch_with_its_batches_and_another_strategy_is_the_run_of_that_sched
         for folder in (branch.stage("pretrain"), job.folder)
     )
     assert list(mine) == list(range(22, 41, 2))
+    rewinds = [
+        [(one["step"], one["rows"], one["doc_ids"]) for one in read_events(folder) if one["step"] > 20]
+        for folder in (branch.stage("pretrain"), job.folder)
+    ]
+    assert rewinds[0] == rewinds[1] and len(rewinds[0]) == made.counters["spikes"] > 0
     for step, row in mine.items():
         for key in ("loss", "lr", "grad_norm"):
             assert row[key] == pytest.approx(theirs[step][key], rel=1e-4 if key == "grad_norm" else 1e-5)

@@ -1,16 +1,24 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from crawl2chat.core.errors import InputError
+from crawl2chat.core.settings_parallel import Parallel
+from crawl2chat.model.config import ModelConfig
 from crawl2chat.tokenize.bpe import ASSISTANT, END, SPECIAL_TOKENS, USER, Tokenizer
 from crawl2chat.train.examples import ChatDataset, write_examples
 from crawl2chat.train.loader import IGNORED
+from crawl2chat.train.loss import loss_sum
+from crawl2chat.train.strategies import build
+from crawl2chat.train.world import World
 from tokenizers import Tokenizer as Library
 from tokenizers import decoders, models, pre_tokenizers, trainers
+from torch._dynamo.utils import counters
 
 CONTEXT = 40
 
@@ -58,6 +66,24 @@ def test_only_the_answer_and_its_end_are_targets(tmp_path: Path, tokenizer: Toke
     assert len(targets[1]) == CONTEXT and end not in targets[1].tolist()  # cut: it must not learn to stop there
     assert data.target_count(np.array([0, 1])) == int((targets != IGNORED).sum())
     assert data.target_count(np.array([1])) == int((targets[1] != IGNORED).sum())
+
+
+def test_a_compiled_model_is_compiled_once_for_conversations_of_any_length(
+    tmp_path: Path, tokenizer: Tokenizer, small: ModelConfig
+) -> None:
+    pairs = [("Who?", "x" * length) for length in (1, 10, 20, 30)]
+    write_examples(write(tmp_path / "p.jsonl", pairs), tmp_path / "e.arrow", tokenizer, CONTEXT)
+    padded, whole = (ChatDataset(tmp_path / "e.arrow", CONTEXT, whole) for whole in (False, True))
+    config = replace(small, vocab_size=tokenizer.vocab_size, context=CONTEXT)
+    torch._dynamo.reset()
+    counters.clear()
+    plain, compiled = (build(config, 1, "fp32", World(), Parallel(compile=on)) for on in (False, True))
+    for index in range(len(pairs)):
+        narrow, wide = (data.batch(np.array([index])) for data in (padded, whole))
+        assert wide[0].shape == (1, CONTEXT) and (index == 3 or narrow[0].shape < wide[0].shape)
+        loss = loss_sum(compiled, *wide, "fp32", torch.device("cpu"))
+        torch.testing.assert_close(loss, loss_sum(plain, *narrow, "fp32", torch.device("cpu")))
+    assert counters["stats"]["unique_graphs"] == 1
 
 
 def test_a_bad_line_is_named(tmp_path: Path, tokenizer: Tokenizer) -> None:

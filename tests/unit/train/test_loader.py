@@ -8,6 +8,7 @@ import pytest
 from crawl2chat.core.errors import InputError
 from crawl2chat.train.loader import TokenDataset, TokenStream
 from crawl2chat.train.loop import Plan, batch_indices
+from crawl2chat.train.prefetch import rank_batch
 
 CONTEXT = 16
 
@@ -47,11 +48,12 @@ def test_any_number_of_ranks_sees_the_same_global_batches(shards: list[Path]) ->
     plan = Plan(steps=40, batch=8, seed=3)  # 40 steps pass the end of an epoch
     assert plan.steps * plan.batch > len(data)
     for step in range(1, plan.steps + 1):
-        whole = batch_indices(plan, step, data)
+        indices = batch_indices(plan, step, data)
+        inputs, targets = data.batch(indices)
         for size in (1, 2, 4):
-            share = plan.batch // size
-            parts = [data.batch(whole[rank * share : (rank + 1) * share])[0] for rank in range(size)]
-            assert np.array_equal(np.concatenate(parts), data.batch(whole)[0])
+            parts = [part for rank in range(size) for part in rank_batch(data, step, indices, rank, size, 2).parts]
+            assert np.array_equal(np.concatenate([part for part, _ in parts]), inputs)
+            assert np.array_equal(np.concatenate([part for _, part in parts]), targets)
 
 
 def test_memory_is_mapped_not_copied(shards: list[Path]) -> None:

@@ -14,12 +14,14 @@ import torch
 from crawl2chat.core.errors import RecipeError
 from crawl2chat.core.settings_parallel import Parallel
 from crawl2chat.train import checkpoints
+from crawl2chat.train.loss import losses
 from crawl2chat.train.metrics import read_metrics
 from crawl2chat.train.optimizer import make_optimizer
 from crawl2chat.train.strategies import backward, build, spread, sync_gradients
 from crawl2chat.train.worker import Job, run_training
 from crawl2chat.train.world import World
 from crawl2chat.train.zero import ZeroOptimizer
+from torch.distributed.tensor import DTensor
 
 from .ranks import on_ranks
 
@@ -89,6 +91,15 @@ def test_zero_equals_one_process_and_its_checkpoints_are_those_of_the_others(fif
     assert [row["step"] for row in read_metrics(changed[1].folder) if "loss" in row] == list(range(21, STEPS + 1))
 
 
+@needs_deepspeed
+@pytest.mark.slow
+def test_zero_on_four_workers_equals_one_process(fifty: Job) -> None:
+    run_training(fifty, World())
+    four = [under(fifty, f"zero-{stage}", strategy="deepspeed", zero_stage=stage) for stage in (2, 3)]
+    on_ranks(*((4, one_rank, (one,)) for one in four))
+    assert_same_course(fifty, four)
+
+
 def updates(world: World, job: Job, stage: Literal[2, 3] | None) -> dict[str, torch.Tensor]:
     """Weights after four steps of two micro-batches, of which the second's update is left out."""
     parallel = Parallel(strategy="deepspeed", zero_stage=stage) if stage else Parallel(strategy="single")
@@ -139,6 +150,45 @@ def test_bfloat16_follows_float32_and_keeps_float32_weights(fifty: Job) -> None:
         assert all(tensor.dtype == torch.float32 for tensor in weights(kind).values())
         rounded = [(tensor == tensor.bfloat16()).all() for name, tensor in weights(kind).items() if "norm" not in name]
         assert not any(rounded), f"{kind.folder.name}: the weights are those that were rounded"
+
+
+def gradients(world: World, job: Job, parallel: Parallel) -> None:
+    """A part's gradient alone is found by giving the part to all ranks: their mean is then exact in any precision."""
+    whole = build(job.model, 1, "bf16", world, parallel, unit_parameters=1)
+    model, optimizer = spread(whole, make_optimizer(whole, job.optimizer), "bf16", 1e9, world, parallel)
+    rows = torch.randint(job.model.vocab_size, (world.size, 2, 3, 16), generator=torch.Generator().manual_seed(5))
+
+    def reduced(parts: torch.Tensor) -> dict[str, torch.Tensor]:
+        for number, part in enumerate(parts.numpy(), 1):
+            sync_gradients(model, number == len(parts))
+            backward(model, losses(model, part[:, :-1], part[:, 1:], "bf16", world.device)[0])
+        found = {name: whole_gradient(parameter).clone() for name, parameter in whole.named_parameters()}
+        optimizer.zero_grad(set_to_none=True)
+        return found
+
+    alone = [reduced(part[None]) for part in rows.flatten(0, 1)]
+    found = reduced(rows[world.rank])
+    for name, gradient in found.items():
+        expected = torch.stack([one[name].double() for one in alone]).sum(0) / world.size
+        assert gradient.dtype == torch.float32 and expected.norm() > 0
+        error = (gradient.double() - expected).norm() / expected.norm()
+        rounded = (expected.bfloat16().double() - expected).norm() / expected.norm()
+        assert error < 1e-6 < 1e-4 < rounded, (parallel, name, error, rounded)
+
+
+def whole_gradient(parameter: Any) -> torch.Tensor:
+    if hasattr(parameter, "_hp_mapping"):  # ZeRO-2
+        return parameter.get_full_hp_grad()
+    if hasattr(parameter, "ds_id"):
+        return importlib.import_module("deepspeed.utils").safe_get_full_grad(parameter)
+    return parameter.grad.full_tensor() if isinstance(parameter.grad, DTensor) else parameter.grad
+
+
+def test_in_bfloat16_gradients_of_ranks_and_micro_batches_are_added_up_in_float32(job: Job) -> None:
+    kinds = [Parallel(), Parallel(shard_over=1), Parallel(strategy="ddp")]
+    if importlib.util.find_spec("deepspeed") is not None:
+        kinds += [Parallel(strategy="deepspeed", zero_stage=stage) for stage in (2, 3)]
+    on_ranks(*((2, gradients, (job, kind)) for kind in kinds))
 
 
 def refused(world: World, job: Job) -> None:
