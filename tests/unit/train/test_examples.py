@@ -8,10 +8,16 @@ import numpy as np
 import pytest
 import torch
 from crawl2chat.core.errors import InputError
+from crawl2chat.core.manifest import Manifest
+from crawl2chat.core.progress import Progress
+from crawl2chat.core.recipe import Recipe
+from crawl2chat.core.run import Run
 from crawl2chat.core.settings_parallel import Parallel
+from crawl2chat.core.stage import StageContext
 from crawl2chat.model.config import ModelConfig
 from crawl2chat.tokenize.bpe import ASSISTANT, END, SPECIAL_TOKENS, USER, Tokenizer
 from crawl2chat.train.examples import ChatDataset, write_examples
+from crawl2chat.train.finetune_stage import finetune_job
 from crawl2chat.train.loader import IGNORED
 from crawl2chat.train.loss import loss_sum
 from crawl2chat.train.strategies import build
@@ -84,6 +90,36 @@ def test_a_compiled_model_is_compiled_once_for_conversations_of_any_length(
         loss = loss_sum(compiled, *wide, "fp32", torch.device("cpu"))
         torch.testing.assert_close(loss, loss_sum(plain, *narrow, "fp32", torch.device("cpu")))
     assert counters["stats"]["unique_graphs"] == 1
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_stage_pads_to_the_context_where_the_model_is_compiled(
+    tmp_path: Path, tokenizer: Tokenizer, small: ModelConfig, compiled: bool
+) -> None:
+    recipe = Recipe.model_validate(
+        {
+            "name": "tuned",
+            "storage": str(tmp_path),
+            "sources": [{"name": "play", "kind": "jsonl", "paths": ["unused.jsonl"]}],
+            "resources": {"parallel": {"compile": compiled}},
+        }
+    )
+    run, model = Run(recipe), replace(small, vocab_size=tokenizer.vocab_size, context=CONTEXT)
+    facts = {"model": model.to_dict(), "checkpoint": "checkpoints/step_000001"}
+    base = Manifest(
+        stage="pretrain", version=1, config={"train": {"precision": "fp32"}}, fingerprint="f", inputs={}, files=[],
+        counters={}, facts=facts, code_version="test", seconds=0.0,
+    )  # fmt: skip
+    (run.stage("finetune") / "examples").mkdir(parents=True)
+    pairs = write(tmp_path / "p.jsonl", [("Who?", "x")])
+    for name in ("train", "validation"):
+        write_examples(pairs, run.stage("finetune") / "examples" / f"{name}.arrow", tokenizer, CONTEXT)
+    ctx = StageContext(run, run.stage("finetune"), {"pretrain": base}, Progress("test"))
+    job = finetune_job(ctx, tokenizer, validated=True)
+    assert job.open_validation is not None
+    for data in (job.open_data(), job.open_validation()):
+        assert isinstance(data, ChatDataset)
+        assert data.batch(np.array([0]))[0].shape[1] == (CONTEXT if compiled else 16)
 
 
 def test_a_bad_line_is_named(tmp_path: Path, tokenizer: Tokenizer) -> None:
