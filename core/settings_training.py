@@ -135,7 +135,7 @@ class Tune(Section):
 
 
 class Resources(Section):
-    """The machine. In no fingerprint: the same bytes come out of any number of data workers."""
+    """The machine. In no fingerprint (but the strategy, in bf16): data come out with the same bytes on any machine."""
 
     address: str | None = Field(default=None, description="of a running Ray; null starts a local one")
     cpus: int | None = Field(default=None, ge=1, description="of a local Ray; null: all")
