@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from crawl2chat.core.settings_parallel import Parallel
+from crawl2chat.core.settings_watching import Watching
 from crawl2chat.train import checkpoints
 from crawl2chat.train.metrics import read_metrics
 from crawl2chat.train.watch import without_figures
@@ -55,8 +56,8 @@ def test_resuming_is_bit_identical_under_every_strategy(job: Job, size: int) -> 
     names = [name for name in STRATEGIES if name != "hybrid" or size > 2]
     if importlib.util.find_spec("deepspeed") is None:
         names.remove("zero-3")
-    plan = replace(job.plan, steps=6, micro_batch=1, batch=2 * size, log_every=1, validate_every=6, checkpoint_every=3)
-    job = replace(job, plan=plan, unit_parameters=1)
+    plan = replace(job.plan, steps=6, micro_batch=1, batch=2 * size, log_every=1, checkpoint_every=3)
+    job = replace(job, plan=plan, unit_parameters=1, open_validation=None, watching=Watching(tensorboard=False))
     pairs = {
         name: [
             replace(job, folder=job.folder.parent / f"{name}-{kind}", parallel=Parallel(**STRATEGIES[name]))
