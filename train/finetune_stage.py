@@ -20,7 +20,7 @@ from .pretrain_stage import result_settings, rounding
 
 if TYPE_CHECKING:
     from ..tokenize.bpe import Tokenizer
-    from .worker import Job
+    from .job import Job
 
 
 def config_of(recipe: Recipe) -> dict[str, Any]:
@@ -76,8 +76,8 @@ def finetune_job(ctx: StageContext, tokenizer: Tokenizer, validated: bool) -> Jo
     """What the workers are to do. Shape and precision are those of the pretrained model."""
     from ..model.config import ModelConfig
     from .examples import ChatDataset
+    from .job import Job
     from .loop import Plan
-    from .worker import Job
 
     base, settings = ctx.inputs["pretrain"], ctx.recipe.finetune
     model = ModelConfig.from_dict(base.facts["model"])

@@ -30,10 +30,11 @@ from ..core.log import log
 from ..core.progress import Progress
 from ..core.settings_training import Resources
 from .events import read_events
+from .job import Job
 from .metrics import last_row
 from .trackers import check_trackers
 from .trainer import LeanTrainer
-from .worker import Job, run_training
+from .worker import run_training
 from .world import Distributed
 
 SNAPSHOT = "checkpoint_manager_snapshot.json"  # Ray's record of reported checkpoints, of which we prune some

@@ -13,7 +13,7 @@ from ..core.manifest import file_entry
 from ..core.stage import StageResult
 from . import metrics
 from .checkpoints import newest, read_meta
-from .worker import Job
+from .job import Job
 
 
 def result(job: Job, counters: Mapping[str, float | int]) -> StageResult:

@@ -23,7 +23,7 @@ from ..core.stage import Stage, StageContext, StageResult, sections
 
 if TYPE_CHECKING:
     from ..tokenize.bpe import Tokenizer
-    from .worker import Job
+    from .job import Job
 
 
 def config_of(recipe: Recipe) -> dict[str, Any]:
@@ -91,10 +91,10 @@ def pretrain_job(ctx: StageContext, tokenizer: Tokenizer) -> Job:
     """What the workers are to do."""
     from ..model.config import ModelConfig
     from .branch import open_branch
+    from .job import Job
     from .loop import Plan
     from .mixture import open_rows
     from .validation import validation_by_source
-    from .worker import Job
 
     recipe, shards, folder = ctx.recipe, ctx.inputs["shards"], ctx.input_folder("shards")
     context, settings = recipe.model.context, recipe.train

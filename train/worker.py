@@ -6,8 +6,6 @@ It knows nothing of Ray: the launcher calls it in Ray's workers, tests call it i
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,90 +13,24 @@ import numpy as np
 import torch
 
 from ..core.log import log
-from ..core.settings_optimizer import Optimizer
-from ..core.settings_parallel import Parallel
-from ..core.settings_watching import Watching
-from ..model.config import ModelConfig
 from . import checkpoints
 from .allocator import keep_freed_memory
 from .batch_trace import batch_doc_ids
-from .branch import Branch
 from .events import add_event, cut_events
 from .guard import History, Rewind, after_rewind
-from .loader import TrainData
-from .loop import Hooks, Plan, train
+from .job import Job, Report
+from .loop import Hooks, train
 from .metrics import Metrics
 from .optimizer import make_optimizer
 from .peak import peak_flops
 from .saving import Saver
 from .schedule import learning_rates
-from .sharding import UNIT_PARAMETERS
 from .strategies import build, spread
 from .trackers import open_trackers
 from .validation import validate
 from .verify import Verifier
 from .watch import Watch
 from .world import World
-
-
-@dataclass(frozen=True)
-class Job:
-    """One training run, as its workers get it. It travels by pickle: the data are opened where they are read."""
-
-    folder: Path  # of the stage, on storage that all workers share
-    model: ModelConfig
-    plan: Plan
-    optimizer: Optimizer
-    keep: int  # newest checkpoints
-    open_data: Callable[[], TrainData]
-    open_validation: Callable[[], TrainData | Mapping[str, TrainData]] | None  # of sources, by name
-    token_bytes: np.ndarray  # int32 [vocab_size]: bytes of UTF-8 a token stands for
-    tokenizer_digest: str
-    data_digest: str
-    recipe: dict[str, Any]
-    shards: Mapping[Path, str] = field(default_factory=dict)  # SHA-256 of the training files (train/verify.py)
-    initial: Path | None = None  # a checkpoint whose weights to start from
-    branch: Branch | None = None  # a checkpoint to go on from, to the end of its decay
-    validate_first: bool = False
-    document_begin: int | None = None  # the token that begins a document; given: attention stays within documents
-    threads: int = 1
-    parallel: Parallel = field(default_factory=Parallel)
-    keep_every: int | None = None  # steps: checkpoints at multiples of it stay as well
-    watching: Watching = field(default_factory=Watching)
-    name: str = "run"  # for people, where several runs are shown
-    save_beside: bool = True  # write checkpoints on a thread (train/saving.py)
-    unit_parameters: int = UNIT_PARAMETERS  # train/sharding.py
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.folder / "checkpoints"
-
-    def meta(self, step: int, tokens_seen: int, history: History | None = None) -> checkpoints.Meta:
-        return checkpoints.Meta(
-            step=step,
-            tokens_seen=tokens_seen,
-            model=self.model.to_dict(),
-            tokenizer_digest=self.tokenizer_digest,
-            data_digest=self.data_digest,
-            recipe=self.recipe,
-            files={},
-            guard=(history or History()).to_dict(),
-        )
-
-    def resume_from(self) -> tuple[Path | None, checkpoints.Meta]:
-        """The newest complete checkpoint and its description; else the branch's; (None, that of step 0) without one.
-
-        Raises ContractError when the checkpoint belongs to another model, tokenizer or data.
-        """
-        path = checkpoints.newest(self.checkpoints)
-        if path is None:
-            return (self.branch.checkpoint, self.branch.meta) if self.branch else (None, self.meta(0, 0))
-        found = checkpoints.read_meta(path)
-        found.check(path, self.meta(0, 0))
-        return path, found
-
-
-Report = Callable[[Path, dict[str, Any]], None]
 
 
 def run_training(job: Job, world: World, report: Report | None = None) -> int:

@@ -20,9 +20,10 @@ import pytest
 from crawl2chat.core.errors import StageError
 from crawl2chat.core.run import Run
 from crawl2chat.train import checkpoints
+from crawl2chat.train.job import Job
 from crawl2chat.train.metrics import last_row, read_metrics
 from crawl2chat.train.watch import without_figures
-from crawl2chat.train.worker import Job, run_training
+from crawl2chat.train.worker import run_training
 from crawl2chat.train.world import World
 
 from .training_run import job_of, play_run

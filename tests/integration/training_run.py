@@ -15,8 +15,8 @@ from crawl2chat.core.run import Run
 from crawl2chat.core.stage import StageContext
 from crawl2chat.tokenize.bpe import SPECIAL_TOKENS, Tokenizer
 from crawl2chat.tokenize.shards import write_shard
+from crawl2chat.train.job import Job
 from crawl2chat.train.pretrain_stage import PRETRAIN, pretrain_job
-from crawl2chat.train.worker import Job
 from tokenizers import Tokenizer as Library
 from tokenizers import decoders, models, pre_tokenizers, trainers
 

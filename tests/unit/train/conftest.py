@@ -12,10 +12,10 @@ import pytest
 import torch
 from crawl2chat.core.settings_optimizer import Optimizer
 from crawl2chat.model.config import ModelConfig
+from crawl2chat.train.job import Job
 from crawl2chat.train.loader import TokenDataset
 from crawl2chat.train.loop import Plan
 from crawl2chat.train.validation import ValidationTokens
-from crawl2chat.train.worker import Job
 
 VOCABULARY = 97
 

@@ -11,11 +11,12 @@ import pytest
 from crawl2chat.core.settings_training import Train
 from crawl2chat.train import checkpoints
 from crawl2chat.train.batch_sizes import begins
+from crawl2chat.train.job import Job
 from crawl2chat.train.loader import TokenDataset
 from crawl2chat.train.loop import Plan, batch_indices
 from crawl2chat.train.metrics import read_metrics
 from crawl2chat.train.order import sample_index
-from crawl2chat.train.worker import Job, run_training
+from crawl2chat.train.worker import run_training
 from crawl2chat.train.world import World
 
 from .ranks import on_ranks

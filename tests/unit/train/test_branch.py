@@ -16,8 +16,9 @@ from crawl2chat.core.settings_optimizer import Muon, Optimizer
 from crawl2chat.core.settings_training import Train
 from crawl2chat.train import checkpoints
 from crawl2chat.train.branch import open_branch
+from crawl2chat.train.job import Job
 from crawl2chat.train.metrics import read_metrics
-from crawl2chat.train.worker import Job, run_training
+from crawl2chat.train.worker import run_training
 from crawl2chat.train.world import World
 
 WSD: dict[str, Any] = {"learning_rate": 1e-2, "warmup_steps": 3, "schedule": "wsd", "muon": Muon(learning_rate=0.01)}

@@ -11,7 +11,8 @@ from crawl2chat.core.errors import ContractError, InputError
 from crawl2chat.core.log import log
 from crawl2chat.model.config import ModelConfig
 from crawl2chat.train import checkpoints
-from crawl2chat.train.worker import Job, run_training
+from crawl2chat.train.job import Job
+from crawl2chat.train.worker import run_training
 from crawl2chat.train.world import World
 
 

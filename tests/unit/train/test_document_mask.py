@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import torch
 from crawl2chat.model.config import ModelConfig
+from crawl2chat.train.job import Job
 from crawl2chat.train.loader import IGNORED, TokenDataset
 from crawl2chat.train.loop import batch_indices
 from crawl2chat.train.loss import loss_sum
 from crawl2chat.train.metrics import read_metrics
 from crawl2chat.train.strategies import build
-from crawl2chat.train.worker import Job, run_training
+from crawl2chat.train.worker import run_training
 from crawl2chat.train.world import World
 
 from .ranks import on_ranks

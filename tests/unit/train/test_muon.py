@@ -13,10 +13,11 @@ from crawl2chat.core.settings_parallel import Parallel
 from crawl2chat.model.config import ModelConfig
 from crawl2chat.model.transformer import Transformer
 from crawl2chat.train import checkpoints
+from crawl2chat.train.job import Job
 from crawl2chat.train.metrics import read_metrics
 from crawl2chat.train.muon import COEFFICIENTS, MuonAdamW, orthogonalize, owners
 from crawl2chat.train.optimizer import make_optimizer
-from crawl2chat.train.worker import Job, run_training
+from crawl2chat.train.worker import run_training
 from crawl2chat.train.world import World
 
 from .ranks import on_ranks

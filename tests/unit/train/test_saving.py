@@ -16,9 +16,10 @@ from crawl2chat.core.settings_optimizer import Optimizer
 from crawl2chat.model.config import ModelConfig
 from crawl2chat.model.transformer import Transformer
 from crawl2chat.train import checkpoints
+from crawl2chat.train.job import Job
 from crawl2chat.train.optimizer import make_optimizer
 from crawl2chat.train.saving import Saver
-from crawl2chat.train.worker import Job, run_training
+from crawl2chat.train.worker import run_training
 from crawl2chat.train.world import World
 
 from .ranks import on_ranks

@@ -11,10 +11,11 @@ import torch
 import torch.nn.functional as F
 from crawl2chat.core.settings_parallel import Parallel
 from crawl2chat.model.config import ModelConfig
+from crawl2chat.train.job import Job
 from crawl2chat.train.metrics import read_metrics
 from crawl2chat.train.savings import KEPT
 from crawl2chat.train.strategies import build
-from crawl2chat.train.worker import Job, run_training
+from crawl2chat.train.worker import run_training
 from crawl2chat.train.world import World
 from torch._dynamo.utils import counters
 from torch.utils._python_dispatch import TorchDispatchMode

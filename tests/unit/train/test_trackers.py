@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from crawl2chat.core.errors import RecipeError
 from crawl2chat.core.settings_watching import Watching
+from crawl2chat.train.job import Job
 from crawl2chat.train.metrics import Metrics, read_metrics
 from crawl2chat.train.trackers import check_trackers, open_trackers
-from crawl2chat.train.worker import Job, run_training
+from crawl2chat.train.worker import run_training
 from crawl2chat.train.world import World
 
 ROWS = [{"step": 1, "loss": 3.0}, {"step": 2, "loss": 2.0}, {"step": 2, "bits_per_byte/web": 1.5}]

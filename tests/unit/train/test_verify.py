@@ -7,8 +7,9 @@ import pyarrow as pa
 import pytest
 from crawl2chat.core.errors import ContractError
 from crawl2chat.core.files import sha256_file
+from crawl2chat.train.job import Job
 from crawl2chat.train.verify import FOLDER, Verifier
-from crawl2chat.train.worker import Job, run_training
+from crawl2chat.train.worker import run_training
 from crawl2chat.train.world import World
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 from crawl2chat.train import peak
+from crawl2chat.train.job import Job
 from crawl2chat.train.metrics import read_metrics
 from crawl2chat.train.watch import FIGURES, Watch, without_figures
-from crawl2chat.train.worker import Job, run_training
+from crawl2chat.train.worker import run_training
 from crawl2chat.train.world import World
 
 

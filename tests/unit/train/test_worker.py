@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import torch
 from crawl2chat.train import checkpoints
+from crawl2chat.train.job import Job
 from crawl2chat.train.metrics import read_metrics
 from crawl2chat.train.watch import without_figures
-from crawl2chat.train.worker import Job, run_training
+from crawl2chat.train.worker import run_training
 from crawl2chat.train.world import World
 
 from .ranks import on_ranks
