@@ -161,12 +161,15 @@ def load_for_inference(checkpoint: Path) -> tuple[Transformer, dict[str, Any]]:
     return model.eval(), asdict(meta)
 
 
-def prune(folder: Path, keep: int, keep_every: int | None = None) -> None:
+def prune(folder: Path, keep: int, keep_every: int | None = None, *, newest: Path) -> None:
     """Remove all but the newest `keep` complete checkpoints and those at multiples of `keep_every` steps.
 
-    Broken ones go with those that are older than the newest, and so do unfinished ones.
+    `newest` is the one just written. What has a later step was passed over when the run went on from an earlier one,
+    though its sizes may be right: it goes. So do broken ones, and unfinished ones.
     """
-    complete = [path for path in _found(folder) if broken(path, read=False) is None]
+    found = _found(folder)
+    found = found[: found.index(newest) + 1]
+    complete = [path for path in found if broken(path, read=False) is None]
     kept = {path for path in complete if keep_every and int(path.name.removeprefix("step_")) % keep_every == 0}
     for path in _found(folder):
         if path not in kept.union(complete[-keep:]):

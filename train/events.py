@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,13 @@ def add_event(folder: Path, event: dict[str, Any]) -> None:
     plain = {key: str(v) if isinstance(v, float) and not math.isfinite(v) else v for key, v in event.items()}
     with (folder / FILE_NAME).open("a", encoding="utf-8") as file:
         file.write(json.dumps(plain) + "\n")
+
+
+def sync_events(folder: Path) -> None:
+    """Make what was added last through a crash of the machine."""
+    if (folder / FILE_NAME).exists():
+        with (folder / FILE_NAME).open("rb") as file:
+            os.fsync(file.fileno())
 
 
 def read_events(folder: Path) -> list[dict[str, Any]]:

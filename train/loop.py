@@ -84,11 +84,14 @@ class Plan:
 
 @dataclass
 class Hooks:
-    """What the loop calls, on every rank, in this order within a step. An exception in a hook ends the loop."""
+    """What the loop calls, on every rank, in this order within a step. An exception in a hook ends the loop.
+
+    `on_checkpoint` says whether the checkpoint is put off: then it is due again after the next step.
+    """
 
     on_log: Callable[[Row], None] = lambda row: None
     on_validate: Callable[[int], None] = lambda step: None
-    on_checkpoint: Callable[[int, int], None] = lambda step, tokens_seen: None
+    on_checkpoint: Callable[[int, int], bool] = lambda step, tokens_seen: False
     on_spike: Callable[[Row, np.ndarray], None] = lambda event, indices: None  # before the others
 
 
@@ -112,14 +115,14 @@ def train(
     gradient norm is not finite and no guard is on; StageError or Rewind as the guard says (train/guard.py).
     """
     world, hooks = world or World(), hooks or Hooks()
-    watch = watch or Watch(plan.steps, done)
-    history = history or History()
+    watch, history = watch or Watch(plan.steps, done), history or History()
     guard = Guard(plan.guard, history) if plan.guard else None
 
     def fetch(step: int) -> Batch:
         indices = batch_indices(plan, step, data, history.shift(step))
         return rank_batch(data, step, indices, world.rank, world.size, plan.micro_batch)
 
+    put_off = False
     for batch in prefetch(fetch, done + 1, plan.steps):
         step, counted = batch.step, batch.counted
         model.train()
@@ -151,9 +154,9 @@ def train(
         if plan.due(step, plan.validate_every):
             with watch.validating():
                 hooks.on_validate(step)
-        if plan.due(step, plan.checkpoint_every):
+        if put_off or plan.due(step, plan.checkpoint_every):
             with watch.saving():
-                hooks.on_checkpoint(step, tokens_seen)
+                put_off = hooks.on_checkpoint(step, tokens_seen)
     return tokens_seen
 
 

@@ -7,8 +7,6 @@ they have to say never stands between two words of the training. A checkpoint be
 
 from __future__ import annotations
 
-import errno
-import os
 import shutil
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,6 +23,7 @@ from ..core.errors import StageError
 from ..core.files import sha256_file, write_json
 from ..core.log import log
 from .checkpoints import META, Meta, prune, quiet, state_of, step_name
+from .storage import cannot_write, is_full, sync_folder
 from .world import World
 from .zero import ZeroOptimizer
 
@@ -94,6 +93,7 @@ class Saver:
     def close(self) -> None:
         self._thread.shutdown(wait=True)
         self._copies.close()
+        self._side.close()
 
     def _write(self, state: dict[str, Any], meta: Meta) -> Path:
         """On the thread: write, rename, prune. Raises the same StageError on every rank."""
@@ -135,8 +135,8 @@ class Saver:
         if target.exists():  # a broken one: complete ones are resumed from, not written again
             shutil.rmtree(target)
         partial.rename(target)
-        _sync(self._folder)
-        prune(self._folder, self._keep, self._keep_every)
+        sync_folder(self._folder)
+        prune(self._folder, self._keep, self._keep_every, newest=target)
 
 
 def _describe(partial: Path, rank: int) -> dict[str, dict[str, Any]]:
@@ -153,21 +153,6 @@ def _explain(failure: BaseException, folder: Path) -> StageError:
     if isinstance(failure, CheckpointException):
         causes = [cause for cause, _ in failure.failures.values()]
     log.warning("a checkpoint could not be written to %s", folder, exc_info=failure)
-    text = "; ".join(dict.fromkeys(f"{type(one).__name__}: {one}" for one in causes))
-    full = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}.intersection(getattr(one, "errno", None) for one in causes)
-    full = full or "inline_container" in text  # torch's word for a file that took less than it was given
-    free = shutil.disk_usage(folder).free
-    return StageError(
-        f"no checkpoint could be written to {folder}, which has {free >> 20} MiB free: {text}",
-        ("free some space" if full else "see to the folder")
-        + ", and give the same command: it continues from the newest checkpoint",
-    )
-
-
-def _sync(folder: Path) -> None:
-    """Make the rename last through a crash of the machine."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    # inline_container is torch's word for a file that took less than it was given
+    full = any(is_full(one) or "inline_container" in str(one) for one in causes)
+    return cannot_write("no checkpoint", folder, causes, full)

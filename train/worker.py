@@ -16,17 +16,15 @@ from ..core.log import log
 from . import checkpoints
 from .allocator import keep_freed_memory
 from .batch_trace import batch_doc_ids
-from .events import add_event, cut_events
 from .guard import History, Rewind, after_rewind
 from .job import Job, Report
 from .loop import Hooks, train
-from .metrics import Metrics
 from .optimizer import make_optimizer
 from .peak import peak_flops
+from .record import Record
 from .saving import Saver
 from .schedule import learning_rates
 from .strategies import build, spread
-from .trackers import open_trackers
 from .validation import validate
 from .verify import Verifier
 from .watch import Watch
@@ -52,7 +50,7 @@ def run_training(job: Job, world: World, report: Report | None = None) -> int:
             _go_on(job, world, report, attempt, verifier, path, start, history)
             return first
         except IndexError as error:  # a token outside the vocabulary: most likely of a shard that is corrupt
-            raise verifier.error(wait=True) or error from error
+            raise verifier.search() or error from error
         except Rewind as rewind:
             path, start = world.broadcast(job.resume_from() if world.rank == 0 else None)
             assert job.plan.guard is not None
@@ -85,40 +83,39 @@ def _go_on(
     elif job.initial is not None:
         checkpoints.load_weights(job.initial, model, world)
     model, optimizer = spread(model, optimizer, precision, job.plan.clip_norm, world, parallel)
-    metrics = None
-    if world.rank == 0:
-        metrics = Metrics(job.folder, start.step, open_trackers(job.folder, job.name, start.step, job.watching))
-        cut_events(job.folder, history.events)
+    record = Record(job, world, start.step, history.events)
     saver = Saver(job.checkpoints, world, attempt, job.keep, job.keep_every, job.save_beside)
     newest: dict[str, Any] = {}
+    punctual = job.plan.guard is not None and job.plan.guard.policy == "rewind"  # what follows depends on where to
 
     def spike(event: dict[str, Any], indices: np.ndarray) -> None:
         if world.rank == 0:
             log.warning("step %d: %s: %s", event["step"], event["reason"], event["action"])
-            add_event(job.folder, event | {"rows": indices.tolist(), "doc_ids": batch_doc_ids(data, indices)})
+        record.add_event(lambda: event | {"rows": indices.tolist(), "doc_ids": batch_doc_ids(data, indices)})
 
     def tell(checkpoint: Path | None) -> None:
         if report is not None and checkpoint is not None:
             report(checkpoint, newest)
 
     def note(row: dict[str, Any]) -> None:
-        world.agree(verifier.error())
+        verifier.all_right()
         tell(saver.poll())
         newest.update(row)
-        if metrics is not None:
-            metrics.write(row)
+        record.write(row)
 
     def check(step: int) -> None:
         if validation is not None:
             rows = job.plan.micro_batch or max(1, job.plan.batch // world.size)
             note({"step": step} | validate(model, validation, job.token_bytes, rows, precision, world))
 
-    def save(step: int, tokens_seen: int) -> None:
-        world.agree(verifier.error(wait=True))  # nothing that a corrupt shard has taught is kept
-        if metrics is not None:
-            metrics.sync()  # a checkpoint must not outlive the lines before it
+    def save(step: int, tokens_seen: int) -> bool:
+        """Nothing that a corrupt shard has taught is kept: put off until all shards are found right."""
+        if not verifier.all_right(wait=step == job.plan.steps or punctual):
+            return True
+        record.sync()
         tell(saver.wait())
         saver.save(model, optimizer, job.meta(step, tokens_seen, history))
+        return False
 
     peak = sum(world.gather(peak_flops(world.device, precision)))
     watch = Watch(job.plan.steps, start.step, job.model.flops_per_token(), peak)
@@ -134,5 +131,4 @@ def _go_on(
         raise
     finally:
         saver.close()
-        if metrics is not None:
-            metrics.close()
+        record.close()

@@ -32,8 +32,11 @@ class World:
         return [value]
 
     def side_channel(self) -> World:
-        """The same ranks, for a thread that must not get in between the collectives of this one."""
+        """The same ranks, for a thread that must not get in between the collectives of this one; to be closed."""
         return self
+
+    def close(self) -> None:
+        """Give up a group of one's own; no rank may be waiting for another in it."""
 
     def agree(self, error: BaseException | None) -> None:
         """Raise, on every rank, the error of the first rank that has one; it costs one number when none has."""
@@ -69,3 +72,7 @@ class Distributed(World):
         group = dist.new_group(backend="gloo")
         assert isinstance(group, dist.ProcessGroup), "every rank belongs to it"
         return Distributed("cpu", group)
+
+    def close(self) -> None:
+        if self.group is not None:
+            dist.destroy_process_group(self.group)
