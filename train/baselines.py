@@ -13,12 +13,22 @@ from .loader import TokenStream
 CHUNK = 1 << 20
 
 
-def unigram_bits_per_byte(train: Sequence[Path], validation: Sequence[Path], token_bytes: np.ndarray) -> float:
-    """Cost of the validation tokens under their frequencies in the training tokens, each count plus one (Laplace)."""
-    counts = _counts(TokenStream(train), len(token_bytes)) + 1
-    seen = _counts(TokenStream(validation), len(token_bytes))
-    bits = -(seen * np.log2(counts / counts.sum())).sum()
-    return float(bits / (seen * token_bytes).sum())
+def token_counts(paths: Sequence[Path], vocabulary: int) -> np.ndarray:
+    """How often each token stands in these shards, int64 [vocabulary]."""
+    counts = np.zeros(vocabulary, dtype=np.int64)
+    for tokens in _chunks(TokenStream(paths)):
+        counts += np.bincount(tokens, minlength=vocabulary)
+    return counts
+
+
+def unigram_bits_per_byte(train: np.ndarray, validation: np.ndarray, token_bytes: np.ndarray) -> float:
+    """Cost of the validation tokens under their frequencies in the training tokens, each count plus one (Laplace).
+
+    Both as `token_counts` gives them.
+    """
+    counts = train + 1
+    bits = -(validation * np.log2(counts / counts.sum())).sum()
+    return float(bits / (validation * token_bytes).sum())
 
 
 def gzip_bits_per_byte(validation: Sequence[Path], decode_bytes: Callable[[Sequence[int]], bytes]) -> float:
@@ -30,13 +40,6 @@ def gzip_bits_per_byte(validation: Sequence[Path], decode_bytes: Callable[[Seque
         plain += len(text)
         packed += len(squeeze.compress(text))
     return 8 * (packed + len(squeeze.flush())) / plain
-
-
-def _counts(stream: TokenStream, vocabulary: int) -> np.ndarray:
-    counts = np.zeros(vocabulary, dtype=np.int64)
-    for tokens in _chunks(stream):
-        counts += np.bincount(tokens, minlength=vocabulary)
-    return counts
 
 
 def _chunks(stream: TokenStream) -> Iterator[np.ndarray]:

@@ -26,12 +26,11 @@ from ray.util import placement_group_table
 from ray.util.placement_group import PlacementGroup, remove_placement_group
 
 from ..core.errors import Crawl2ChatError, RecipeError, StageError
-from ..core.log import log
 from ..core.progress import Progress
 from ..core.settings_training import Resources
-from .events import read_events
+from .fault import take_fault, tell_fault, told_fault
+from .follow import follow
 from .job import Job
-from .metrics import last_row
 from .trackers import check_trackers
 from .trainer import LeanTrainer
 from .worker import run_training
@@ -60,11 +59,12 @@ def launch(job: Job, resources: Resources, progress: Progress) -> None:
     check_trackers(job.watching)
     _check_size(resources)
     (job.folder / SNAPSHOT).unlink(missing_ok=True)
+    take_fault(job.folder)  # of a driver that was killed
     local = resources.address is None and "RAY_ADDRESS" not in os.environ
     elastic = ELASTIC if resources.min_train_workers else {}
     for name, value in (ENVIRONMENT | elastic | (LOCAL if local else {})).items():
         os.environ.setdefault(name, value)
-    with _follow(job.folder, start.step, start.tokens_seen, progress), _placement_groups(), _own_interrupt():
+    with follow(job.folder, start.step, start.tokens_seen, progress), _placement_groups(), _own_interrupt():
         _fit(job, resources)
 
 
@@ -83,7 +83,10 @@ def _check_size(resources: Resources) -> None:
 
 
 def train_in_ray(config: dict[str, Job]) -> Crawl2ChatError | None:
-    """What each of Ray's workers runs. An error of ours is handed back, not raised: repeating would not mend it."""
+    """What each of Ray's workers runs. An error of ours is handed back, not raised: repeating would not mend it.
+
+    A worker whose neighbour met one sees a connection that closes; it hands back the neighbour's.
+    """
 
     def report(checkpoint: Path, row: dict[str, Any]) -> None:
         ray.train.report(
@@ -93,11 +96,19 @@ def train_in_ray(config: dict[str, Job]) -> Crawl2ChatError | None:
             checkpoint_upload_mode=CheckpointUploadMode.NO_UPLOAD,
         )
 
+    job = config["job"]
+    if (before := told_fault(job.folder)) is not None:  # Ray starts again what it cannot know to be in vain
+        return before
     try:
-        run_training(config["job"], Distributed(get_device()), report)
+        run_training(job, Distributed(get_device()), report)
     except Crawl2ChatError as error:
+        tell_fault(job.folder, error)
         dist.destroy_process_group()  # ends the wait of ranks that met no error
         return error
+    except Exception:
+        if (fault := told_fault(job.folder)) is not None:
+            return fault
+        raise
     return None
 
 
@@ -125,9 +136,11 @@ def _fit(job: Job, resources: Resources) -> None:
     try:
         error = trainer.fit().return_value
     except RayWorkerGroupError as failure:
-        raise StageError(_explain(failure), FIX) from failure
+        raise take_fault(job.folder) or StageError(_explain(failure), FIX) from failure
     except (ray.train.TrainingFailedError, RayError) as failure:
-        raise StageError(f"the training controller failed: {type(failure).__name__}: {failure}", FIX) from failure
+        told = f"the training controller failed: {type(failure).__name__}: {failure}"
+        raise take_fault(job.folder) or StageError(told, FIX) from failure
+    error = take_fault(job.folder) or error
     if error is not None:
         raise error
 
@@ -139,38 +152,6 @@ def _explain(failure: RayWorkerGroupError) -> str:
     rank, error = (told or failures)[0]
     last_line = str(error).strip().splitlines()[-1]
     return f"training worker {rank} failed: {last_line}"
-
-
-@contextmanager
-def _follow(folder: Path, step: int, tokens: int, progress: Progress) -> Iterator[None]:
-    """Move the progress line along with metrics.jsonl, which rank 0 writes, and log what events.jsonl tells."""
-    stop = threading.Event()
-    known = len(read_events(folder))
-
-    def look() -> None:
-        nonlocal step, tokens, known
-        events = read_events(folder)
-        for event in events[known:]:
-            log.warning("step %d: %s: %s", event["step"], event["reason"], event["action"])
-        known = max(known, len(events))
-        row = last_row(folder)
-        if row is not None and row["step"] > step:
-            note = f"loss {row['loss']:.3f}"
-            progress.advance(row["step"] - step, row["tokens_seen"] - tokens, note)
-            step, tokens = row["step"], row["tokens_seen"]
-
-    def watch() -> None:
-        while not stop.wait(0.5):
-            look()
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-        look()
 
 
 @contextmanager

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import resource
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +19,7 @@ from crawl2chat.train.saving import Saver
 from crawl2chat.train.worker import run_training
 from crawl2chat.train.world import World
 
+from .limits import file_size_limit
 from .ranks import on_ranks
 
 
@@ -68,19 +66,6 @@ def test_a_disk_that_is_full_is_named_and_what_was_there_stays(job: Job) -> None
     assert names(folder) == ["step_000024", "step_000030"]
 
 
-@contextmanager
-def file_size_limit(size: int) -> Iterator[None]:
-    """No file of this process grows beyond it: the system's answer is an error, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, handler)
-
-
 def full_on_one(world: World, job: Job) -> None:
     limit = 20_000 if world.rank == 1 else resource.RLIM_INFINITY
     with file_size_limit(limit), pytest.raises(StageError, match="free some space"):
@@ -92,3 +77,17 @@ def test_a_rank_that_cannot_write_ends_all_with_its_error(job: Job) -> None:
     on_ranks((2, full_on_one, (job,)))
     assert names(job.checkpoints) == []
     assert run_training(job, World()) == 0
+
+
+def open_files(world: World, folder: Path) -> None:
+    """A run that goes back makes a new saver each time."""
+    found = []
+    for _ in range(4):
+        Saver(folder, world, "a", keep=1).close()
+        world.gather(None)
+        found.append(len(list(Path("/proc/self/fd").iterdir())))
+    assert found[1:] == found[:1] * 3
+
+
+def test_a_saver_that_is_closed_leaves_no_group_open(tmp_path: Path) -> None:
+    on_ranks((2, open_files, (tmp_path,)))

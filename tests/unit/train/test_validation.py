@@ -9,7 +9,7 @@ import pytest
 import torch
 from crawl2chat.model.config import ModelConfig
 from crawl2chat.model.transformer import Transformer
-from crawl2chat.train.baselines import gzip_bits_per_byte, unigram_bits_per_byte
+from crawl2chat.train.baselines import gzip_bits_per_byte, token_counts, unigram_bits_per_byte
 from crawl2chat.train.loader import IGNORED, TokenStream
 from crawl2chat.train.validation import ValidationTokens, validate, validation_by_source
 from crawl2chat.train.world import World
@@ -63,7 +63,8 @@ def test_unigram_baseline_against_a_plain_sum(
     held_out = TokenStream(validation).tokens(0, len(TokenStream(validation))).tolist()
     bits = -sum(math.log2((train.count(token) + 1) / (len(train) + 97)) for token in held_out)
     expected = bits / sum(int(token_bytes[token]) for token in held_out)
-    assert unigram_bits_per_byte(shards, validation, token_bytes) == pytest.approx(expected)
+    counts = sum(token_counts([path], 97) for path in shards), token_counts(validation, 97)
+    assert unigram_bits_per_byte(*counts, token_bytes) == pytest.approx(expected)
 
 
 def test_gzip_baseline_is_what_gzip_writes(validation: list[Path]) -> None:
