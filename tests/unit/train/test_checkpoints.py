@@ -4,6 +4,7 @@ import json
 import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -27,6 +28,14 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+def flip(checkpoint: Path) -> None:
+    """Change a bit: the sizes stay right."""
+    data = checkpoint / "__0_0.distcp"
+    content = bytearray(data.read_bytes())
+    content[len(content) // 2] ^= 1
+    data.write_bytes(content)
+
+
 def test_the_newest_are_kept_and_complete(folder: Path) -> None:
     assert names(folder) == ["step_000016", "step_000020"]
     assert checkpoints.newest(folder) == folder / "step_000020"
@@ -44,9 +53,7 @@ def test_a_broken_newest_falls_back_to_the_one_before_and_is_named(
     if damage == "cut":
         data.write_bytes(data.read_bytes()[:-1])
     elif damage == "other bytes":
-        content = bytearray(data.read_bytes())
-        content[len(content) // 2] ^= 1
-        data.write_bytes(content)
+        flip(last)
     elif damage == "missing":
         data.unlink()
     elif damage == "no meta":
@@ -68,6 +75,21 @@ def test_training_goes_on_from_the_one_before_to_the_same_weights(job: Job, fold
     again, _ = checkpoints.load_for_inference(folder / "step_000020")
     for one, other in zip(whole.parameters(), again.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("keep", [1, 2])
+def test_what_was_passed_over_goes_when_a_checkpoint_is_written_which_stays(job: Job, folder: Path, keep: int) -> None:
+    """The run begins anew, and is killed right after its first checkpoint."""
+    for checkpoint in folder.iterdir():
+        flip(checkpoint)
+
+    def die(checkpoint: Path, row: dict[str, Any]) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_training(replace(job, keep=keep), World(), die)
+    assert names(folder) == ["step_000008"]
+    assert run_training(job, World()) == 8
 
 
 def test_a_checkpoint_from_before_digests_is_complete_by_its_sizes(folder: Path) -> None:
