@@ -1,10 +1,11 @@
-"""An error of ours that met one worker alone, told to the driver and to the workers that only see its connection close.
+"""Errors of ours that workers met: told to the driver, and to the workers that are started after them.
 
-error.json    in the stage's folder, while its driver has not yet seen it
+error-RANK.json    in the stage's folder, until the driver has seen it
 """
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from ..core.errors import Crawl2ChatError
@@ -12,25 +13,38 @@ from ..core.files import write_text
 from ..core.log import log
 from ..core.unit_map import pack_error, unpack_error
 
-FILE_NAME = "error.json"
+PATTERN = "error-*.json"
+PATIENCE = 5.0  # seconds in which ranks that met the same error say so
 
 
-def tell_fault(folder: Path, error: Crawl2ChatError) -> None:
-    """To be called before anything that other workers notice."""
+def tell_fault(folder: Path, error: Crawl2ChatError, rank: int) -> bool:
+    """Whether it could be written; where the disk is full it cannot."""
+    path = folder / PATTERN.replace("*", str(rank))
     try:
-        write_text(folder / FILE_NAME, pack_error(error))
-    except OSError as failure:  # a full disk; such errors meet all workers alike
-        log.warning("%s cannot be written: %s", folder / FILE_NAME, failure)
+        write_text(path, pack_error(error))
+    except OSError as failure:
+        log.warning("%s cannot be written: %s", path, failure)
+        return False
+    return True
+
+
+def told_by_all(folder: Path, ranks: int, seconds: float = PATIENCE) -> bool:
+    """Whether all ranks tell of an error before so many seconds have passed."""
+    end = time.monotonic() + seconds
+    while (number := len(list(folder.glob(PATTERN)))) < ranks and time.monotonic() < end:
+        time.sleep(0.05)
+    return number >= ranks
 
 
 def told_fault(folder: Path) -> Crawl2ChatError | None:
-    """What a worker of this start, or of one before it, has told."""
-    path = folder / FILE_NAME
-    return unpack_error(path.read_text(encoding="utf-8")) if path.exists() else None
+    """What a worker of this start, or of one before it, has told: the first rank's."""
+    found = sorted(folder.glob(PATTERN))
+    return unpack_error(found[0].read_text(encoding="utf-8")) if found else None
 
 
 def take_fault(folder: Path) -> Crawl2ChatError | None:
     """The same, and forget it."""
     fault = told_fault(folder)
-    (folder / FILE_NAME).unlink(missing_ok=True)
+    for path in folder.glob(PATTERN):
+        path.unlink()
     return fault

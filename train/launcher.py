@@ -7,6 +7,7 @@ Each checkpoint is also reported to Ray Train, where Ray's own tools see it; Ray
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import threading
@@ -17,7 +18,6 @@ from typing import Any
 
 import ray
 import ray.train
-import torch.distributed as dist
 from ray.exceptions import RayError
 from ray.train import Checkpoint, CheckpointUploadMode, FailureConfig, RunConfig, ScalingConfig
 from ray.train import WorkerGroupError as RayWorkerGroupError
@@ -28,7 +28,7 @@ from ray.util.placement_group import PlacementGroup, remove_placement_group
 from ..core.errors import Crawl2ChatError, RecipeError, StageError
 from ..core.progress import Progress
 from ..core.settings_training import Resources
-from .fault import take_fault, tell_fault, told_fault
+from .fault import take_fault, tell_fault, told_by_all, told_fault
 from .follow import follow
 from .job import Job
 from .trackers import check_trackers
@@ -43,6 +43,7 @@ ENVIRONMENT = {  # the controller and the workers inherit these from the driver
 }
 ELASTIC = {"RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "20"}  # then it is tried with as many as there are
 LOCAL = {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}  # one process less to start: nobody drains a local Ray
+FULL = "free some space; the same command continues from the newest checkpoint"
 FIX = "see the Ray logs of the run; the same command continues from the newest checkpoint"
 
 
@@ -83,9 +84,11 @@ def _check_size(resources: Resources) -> None:
 
 
 def train_in_ray(config: dict[str, Job]) -> Crawl2ChatError | None:
-    """What each of Ray's workers runs. An error of ours is handed back, not raised: repeating would not mend it.
+    """What each of Ray's workers runs. An error of ours that all of them met is handed back, not raised: for Ray the
+    run is over, as repeating would not mend it.
 
-    A worker whose neighbour met one sees a connection that closes; it hands back the neighbour's.
+    One that met a worker alone leaves the others in the middle of a collective, out of which only their end brings
+    them: it is raised, Ray ends all workers and starts them again, and these hand it back before they train.
     """
 
     def report(checkpoint: Path, row: dict[str, Any]) -> None:
@@ -96,19 +99,15 @@ def train_in_ray(config: dict[str, Job]) -> Crawl2ChatError | None:
             checkpoint_upload_mode=CheckpointUploadMode.NO_UPLOAD,
         )
 
-    job = config["job"]
-    if (before := told_fault(job.folder)) is not None:  # Ray starts again what it cannot know to be in vain
+    job, world = config["job"], Distributed(get_device())
+    if (before := told_fault(job.folder)) is not None:
         return before
     try:
-        run_training(job, Distributed(get_device()), report)
+        run_training(job, world, report)
     except Crawl2ChatError as error:
-        tell_fault(job.folder, error)
-        dist.destroy_process_group()  # ends the wait of ranks that met no error
+        if tell_fault(job.folder, error, world.rank) and not told_by_all(job.folder, world.size):
+            raise
         return error
-    except Exception:
-        if (fault := told_fault(job.folder)) is not None:
-            return fault
-        raise
     return None
 
 
@@ -139,7 +138,8 @@ def _fit(job: Job, resources: Resources) -> None:
         raise take_fault(job.folder) or StageError(_explain(failure), FIX) from failure
     except (ray.train.TrainingFailedError, RayError) as failure:
         told = f"the training controller failed: {type(failure).__name__}: {failure}"
-        raise take_fault(job.folder) or StageError(told, FIX) from failure
+        fix = FULL if os.strerror(errno.ENOSPC) in told else FIX  # it writes what was reported to the stage's folder
+        raise take_fault(job.folder) or StageError(told, fix) from failure
     error = take_fault(job.folder) or error
     if error is not None:
         raise error

@@ -5,10 +5,12 @@ kill: the second node's raylet. add: another node. hurry: batches come at once, 
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import threading
 import time
+import uuid
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,13 +28,19 @@ SECONDS = 0.15
 
 
 class Slow(TokenDataset):
-    """Rows that take their time until a file is there: so a run lasts as long as what is to happen to it."""
+    """Rows that take their time until a file is there: so a run lasts as long as what is to happen to it.
 
-    def __init__(self, paths: list[Path], context: int, hurry: Path) -> None:
+    Each start of a worker notes in a file below read/ which rows it was asked for: a line a batch.
+    """
+
+    def __init__(self, paths: list[Path], context: int, folder: Path) -> None:
         super().__init__(paths, context)
-        self.hurry = hurry
+        self.hurry, self.notes = folder / "hurry", folder / "read" / uuid.uuid4().hex
+        self.notes.parent.mkdir(exist_ok=True)
 
     def batch(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        with self.notes.open("a") as file:
+            file.write(json.dumps(indices.tolist()) + "\n")
         if not self.hurry.exists():
             time.sleep(SECONDS)
         return super().batch(indices)
@@ -40,9 +48,9 @@ class Slow(TokenDataset):
 
 def main(folder: str) -> None:
     run = Run.open(folder)
-    job, hurry = job_of(run), run.folder / "hurry"
+    job = job_of(run)
     paths = run.need("shards").paths(run.stage("shards"), "train/")
-    job = replace(job, open_data=lambda: Slow(paths, job.model.context, hurry))
+    job = replace(job, open_data=lambda: Slow(paths, job.model.context, run.folder))
     resources = Resources(train_workers=2, min_train_workers=1, elastic_seconds=2, max_failures=5)
     cluster = Cluster(
         initialize_head=True,
@@ -67,7 +75,7 @@ def main(folder: str) -> None:
         elif order.strip() == "add":
             cluster.add_node(num_cpus=1, object_store_memory=100_000_000)
         else:
-            hurry.touch()
+            (run.folder / "hurry").touch()
             break
     thread.join()
     ray.shutdown()
