@@ -86,7 +86,8 @@ def _go_on(
     record = Record(job, world, start.step, history.events)
     saver = Saver(job.checkpoints, world, attempt, job.keep, job.keep_every, job.save_beside)
     newest: dict[str, Any] = {}
-    punctual = job.plan.guard is not None and job.plan.guard.policy == "rewind"  # what follows depends on where to
+    # a run that may go back to a checkpoint must find it where every run of the recipe does
+    punctual = job.plan.guard is not None and job.plan.guard.policy == "rewind"
 
     def spike(event: dict[str, Any], indices: np.ndarray) -> None:
         if world.rank == 0:
