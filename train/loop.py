@@ -84,14 +84,11 @@ class Plan:
 
 @dataclass
 class Hooks:
-    """What the loop calls, on every rank, in this order within a step. An exception in a hook ends the loop.
-
-    `on_checkpoint` says whether the checkpoint is put off: then it is due again after the next step.
-    """
+    """What the loop calls, on every rank, in this order within a step. An exception in a hook ends the loop."""
 
     on_log: Callable[[Row], None] = lambda row: None
     on_validate: Callable[[int], None] = lambda step: None
-    on_checkpoint: Callable[[int, int], bool] = lambda step, tokens_seen: False
+    on_checkpoint: Callable[[int, int], bool] = lambda step, tokens_seen: False  # True: put off to the next step
     on_spike: Callable[[Row, np.ndarray], None] = lambda event, indices: None  # before the others
 
 
