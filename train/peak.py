@@ -24,7 +24,7 @@ SIZE = {"cpu": 1024, "cuda": 8192}
 TRIES = 8
 
 
-def peak_flops(device: torch.device, precision: str, ranks: int = 1) -> float:
+def peak_flops(device: torch.device, precision: str, ranks: int) -> float:
     """FLOPs a second of this process's threads or device; a product of n × n matrices counts 2 n³."""
     kind = torch.bfloat16 if precision == "bf16" and device.type != "cpu" else torch.float32
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()

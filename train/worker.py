@@ -40,6 +40,7 @@ def run_training(job: Job, world: World, report: Report | None = None) -> int:
     keep_freed_memory()
     job.checkpoints.mkdir(parents=True, exist_ok=True)
     attempt = world.broadcast(uuid.uuid4().hex[:8])
+    peak = sum(world.gather(peak_flops(world.device, job.plan.precision, world.size)))  # before others take the cores
     verifier = Verifier(job.folder, job.shards, world, job.threads)
     path, start = world.broadcast(job.resume_from() if world.rank == 0 else None)
     history, first = History(**start.guard), start.step
@@ -47,7 +48,7 @@ def run_training(job: Job, world: World, report: Report | None = None) -> int:
         history.events = 0  # the other run's stand in its folder
     while True:
         try:
-            _go_on(job, world, report, attempt, verifier, path, start, history)
+            _go_on(job, world, report, attempt, peak, verifier, path, start, history)
             return first
         except IndexError as error:  # a token outside the vocabulary: most likely of a shard that is corrupt
             raise verifier.search() or error from error
@@ -66,6 +67,7 @@ def _go_on(
     world: World,
     report: Report | None,
     attempt: str,
+    peak: float,
     verifier: Verifier,
     path: Path | None,
     start: checkpoints.Meta,
@@ -118,7 +120,6 @@ def _go_on(
         saver.save(model, optimizer, job.meta(step, tokens_seen, history))
         return False
 
-    peak = sum(world.gather(peak_flops(world.device, precision)))
     watch = Watch(job.plan.steps, start.step, job.model.flops_per_token(), peak)
     if job.validate_first and start.step == 0:
         check(0)

@@ -57,20 +57,20 @@ def test_a_run_logs_all_figures(job: Job) -> None:
 
 def test_the_peak_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    first = peak.peak_flops(torch.device("cpu"), "fp32")
+    first = peak.peak_flops(torch.device("cpu"), "fp32", ranks=1)
     assert first > 1e8
 
     def fail(*_: object) -> float:
         raise AssertionError("measured again")
 
     monkeypatch.setattr(peak, "measure", fail)
-    assert peak.peak_flops(torch.device("cpu"), "fp32") == first
+    assert peak.peak_flops(torch.device("cpu"), "fp32", ranks=1) == first
     monkeypatch.setattr(torch, "get_num_threads", lambda: 99)  # another setting is another peak
     with pytest.raises(AssertionError, match="measured again"):
-        peak.peak_flops(torch.device("cpu"), "fp32")
+        peak.peak_flops(torch.device("cpu"), "fp32", ranks=1)
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "crawl2chat").write_text("no folder")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert peak.peak_flops(torch.device("cpu"), "fp32") > 1e8
+    assert peak.peak_flops(torch.device("cpu"), "fp32", ranks=1) > 1e8
