@@ -49,10 +49,9 @@ def row_for_flops(flops: float, laws: Laws, vocab_size: int | None = None, conte
 
 def row_of(shape: Shape, vocab_size: int, laws: Laws, tokens: float | None = None) -> Row:
     """A shape with what the laws say. `tokens` of None: those that make its size the best one for its compute."""
-    parameters, blocks = shape.config(vocab_size).parameters(), shape.parameters_without_embedding()
+    parameters = shape.config(vocab_size).parameters()
     length = tokens or laws.loss.tokens_for(parameters)
-    measures = {"parameters": float(parameters), "block_parameters": float(blocks), "tokens": length}
-    measures["flops"] = FLOPS_PER_PARAMETER * parameters * length
+    measures = measures_of(shape, vocab_size, length)
     batch = laws.batch_tokens.value(**measures)
     rows = max(1, round(batch / shape.context))
     return Row(
@@ -65,11 +64,7 @@ def row_of(shape: Shape, vocab_size: int, laws: Laws, tokens: float | None = Non
         warmup_tokens=rounded(min(parameters, length / 10)),
         source=_sources(laws),
         derived=DERIVED,
-        beyond=[
-            f"{name.replace('_', ' ')}: {words}"
-            for name in Laws.model_fields
-            for words in getattr(laws, name).beyond(**measures)
-        ],
+        beyond=beyond(laws, measures),
     )
 
 
@@ -78,6 +73,20 @@ def _sources(laws: Laws) -> str:
     for name in Laws.model_fields:
         named.setdefault(getattr(laws, name).source, []).append(name.replace("_", " "))
     return "; ".join(["shape: tune/shapes.py", *(f"{', '.join(what)}: {source}" for source, what in named.items())])
+
+
+def measures_of(shape: Shape, vocab_size: int, tokens: float) -> dict[str, float]:
+    """What laws may be powers of."""
+    parameters = float(shape.config(vocab_size).parameters())
+    blocks = float(shape.parameters_without_embedding())
+    flops = FLOPS_PER_PARAMETER * parameters * tokens
+    return {"parameters": parameters, "block_parameters": blocks, "tokens": tokens, "flops": flops}
+
+
+def beyond(laws: Laws, measures: dict[str, float]) -> list[str]:
+    """Which laws are read outside the points that they were fitted to, and by how much."""
+    found = ((name, getattr(laws, name).beyond(**measures)) for name in Laws.model_fields)
+    return [f"{name.replace('_', ' ')}: {words}" for name, listed in found for words in listed]
 
 
 def rounded(value: float, digits: int = 3) -> float:

@@ -102,15 +102,15 @@ def _print_optima(optima: list[dict[str, Any]], law: LossLaw) -> None:
     if not optima:
         return
     cells = []
+    keys = ("parameters", "tokens")
     for one in optima:
-        sizes = [short(one[key]) + _between(one.get(f"{key}_interval"), short) for key in ("parameters", "tokens")]
-        loss = f"{one['loss']:.4f}" + _between(one.get("loss_interval"), lambda value: f"{value:.4f}")
-        cells.append((f"{one['flops']:.3g}", *sizes, f"{one['tokens'] / one['parameters']:.1f}", loss))
-    print_table("best for 6 N D of", ("FLOPs", "parameters", "tokens", "D/N", "loss"), cells)
+        sizes = [short(one[key]) for key in keys]
+        cells.append((f"{one['flops']:.3g}", *sizes, f"{one['loss']:.4f}", f"{one['tokens'] / one['parameters']:.1f}"))
+        if "loss_interval" in one:
+            spans = [f"{short(low)} … {short(high)}" for low, high in (one[f"{key}_interval"] for key in keys)]
+            low, high = one["loss_interval"]
+            cells.append(("  95 %", *spans, f"{low:.4f} … {high:.4f}", ""))
+    print_table("best for 6 N D of", ("FLOPs", "parameters", "tokens", "loss", "D/N"), cells)
     for one in optima:
         for words in law.beyond(parameters=one["parameters"], tokens=one["tokens"]):
             console.print(f"{one['flops']:.3g}: beyond what was measured: {words}", soft_wrap=True)
-
-
-def _between(span: tuple[float, float] | None, shown: Any) -> str:
-    return f" ({shown(span[0])} … {shown(span[1])})" if span else ""

@@ -13,13 +13,14 @@ import yaml
 from ..core.errors import InputError
 from ..core.progress import console
 from .costs import Cost, Plan, cost
-from .derive import row_for_flops, row_for_parameters
+from .derive import beyond, measures_of, row_for_flops, row_for_parameters
 from .gpus import find_gpu, flops_of, hours_of
 from .laws import PUBLISHED, read_laws
 from .show import print_table, short
 from .table import Row, load_table
 
 DERIVED_NAME = "derived"
+MOST_WARNINGS = 4  # rows of which each is told what it is about
 _MARKS = {"published": "", "measured": "*", "derived": "~"}
 
 
@@ -53,7 +54,14 @@ def _chosen(options: argparse.Namespace) -> dict[str, Row]:
     for name in options.rows:
         if name not in table:
             raise InputError(f"the scaling table has no row {name!r}", f"its rows are: {', '.join(table)}")
-    return {name: table[name] for name in options.rows} if options.rows else table
+    return {name: _warned(table[name]) for name in options.rows or table}
+
+
+def _warned(row: Row) -> Row:
+    """The row with what is to be known of its derived values, which are from the published laws."""
+    if not row.derived:
+        return row
+    return row.model_copy(update={"beyond": beyond(PUBLISHED, measures_of(row, row.vocab_size, row.tokens))})
 
 
 def _target(options: argparse.Namespace) -> Row | None:
@@ -116,7 +124,8 @@ def _print_settings(rows: Mapping[str, Row]) -> None:
 def _print_costs(costs: Mapping[str, Cost], plan: Plan, options: argparse.Namespace) -> None:
     gpu, room = options.gpu, find_gpu(options.gpu).memory
     on = f"FSDP on {plan.gpus} × {gpu}" if plan.gpus > 1 else f"one {gpu}"
-    title = f"costs; {on}, {plan.rows} × context at a time, {plan.precision}, checkpointing {plan.checkpointing}; {options.mfu:.0%} of the peak"
+    title = f"costs; {on}, {options.mfu:.0%} of the peak; {plan.rows} × context at a time, {plan.precision}, "
+    title += f"checkpointing {plan.checkpointing}"
     heads = ("row", "parameters", "no embedding", "FLOPs/token", "FLOPs", "GB/GPU", "hours")
 
     def cells(name: str, one: Cost) -> tuple[str, ...]:
@@ -140,6 +149,10 @@ def _print_notes(rows: Mapping[str, Row]) -> None:
     for source, names in by_source.items():
         named = ", ".join(names) if len(names) < 5 else f"{names[0]} … {names[-1]}"
         console.print(f"{named}: {source}", soft_wrap=True)
-    for name, row in rows.items():
-        for words in row.beyond:
-            console.print(f"{name}: beyond what was measured: {words}", style="yellow", soft_wrap=True)
+    far = {name: row.beyond for name, row in rows.items() if row.beyond}
+    if len(far) > MOST_WARNINGS:
+        console.print(f"~ from laws beyond the points that they were fitted to: {', '.join(far)}", soft_wrap=True)
+        return
+    for name, row in far.items():
+        for words in row:
+            console.print(f"~ {name}: a law beyond its points: {words}", soft_wrap=True)
