@@ -93,9 +93,8 @@ def _print_power(name: str, fit: PowerFit) -> None:
     words = " · ".join(f"{key}^{power:.3f}" for key, power in fit.law.exponents.items())
     spans = fit.intervals or {}
     between = "; ".join(f"{key} {low:.3g} … {high:.3g}" for key, (low, high) in spans.items() if key != "factor")
-    console.print(
-        f"{name} = {fit.law.factor:.4g} · {words} (95 %: {between or 'as many points as constants, no interval'})"
-    )
+    shown = f"95 %: {between}" if between else "as many points as constants: no interval"
+    console.print(f"{name} = {fit.law.factor:.4g} · {words} ({shown})", soft_wrap=True)
 
 
 def _print_optima(optima: list[dict[str, Any]], law: LossLaw) -> None:

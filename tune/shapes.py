@@ -15,6 +15,7 @@ from ..core.errors import InputError
 from .table import Shape
 
 MOST_LAYERS = 200
+MOST_OFF = 0.05  # of the parameters asked for
 
 
 def shape_for(parameters: float, vocab_size: int, context: int | None = None) -> Shape:
@@ -23,13 +24,15 @@ def shape_for(parameters: float, vocab_size: int, context: int | None = None) ->
     Raises InputError when the embedding alone takes up what there is.
     """
     length = context or context_for(parameters)
-    found = [shape for layers in range(1, MOST_LAYERS + 1) for shape in _widths(layers, parameters, vocab_size, length)]
-    if not found or min(found, key=lambda one: one[0])[0] > 1:
+    layers = range(1, MOST_LAYERS + 1)
+    found = [one for number in layers for one in _widths(number, parameters, vocab_size, length)]
+    _, off, shape = min(found, key=lambda one: one[0], default=(0.0, 1.0, None))
+    if shape is None or off > MOST_OFF:
         raise InputError(
             f"no shape of {parameters:.3g} parameters with a vocabulary of {vocab_size}",
             "ask for more parameters, or for fewer tokens with --vocab",
         )
-    return min(found, key=lambda one: one[0])[1]
+    return shape
 
 
 def context_for(parameters: float) -> int:
@@ -58,8 +61,8 @@ def _kv_heads(heads: int) -> int:
     return heads // next(share for share in range(most, 0, -1) if heads % share == 0)
 
 
-def _widths(layers: int, parameters: float, vocab_size: int, context: int) -> Iterator[tuple[float, Shape]]:
-    """Shapes of so many layers, and how far each is from what was asked for and from the proportions."""
+def _widths(layers: int, parameters: float, vocab_size: int, context: int) -> Iterator[tuple[float, float, Shape]]:
+    """Shapes of so many layers: how far each is from all that is wanted, how far from the parameters, the shape."""
     wanted = layers * aspect_for(parameters)
     size = _head_size(wanted)
     unit = 8 if wanted / size >= 32 else 4 if wanted / size >= 16 else 1  # heads that divide well
@@ -77,5 +80,5 @@ def _widths(layers: int, parameters: float, vocab_size: int, context: int) -> It
             context=context,
         )  # fmt: skip
         counted = layers * (attention + 3 * width * inner) + vocab_size * width
-        off = 20 * abs(math.log(counted / parameters))
-        yield off + abs(math.log(width / wanted)) + abs(math.log(inner / (8 / 3 * width))), shape
+        off = abs(math.log(counted / parameters))
+        yield 20 * off + abs(math.log(width / wanted)) + abs(math.log(inner / (8 / 3 * width))), off, shape

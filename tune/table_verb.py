@@ -21,6 +21,7 @@ from .table import Row, load_table
 
 DERIVED_NAME = "derived"
 MOST_WARNINGS = 4  # rows of which each is told what it is about
+_LAWS = {"tokens": "loss", "learning_rate": "learning rate", "batch_tokens": "batch tokens"}  # what a value is from
 _MARKS = {"published": "", "measured": "*", "derived": "~"}
 
 
@@ -59,9 +60,9 @@ def _chosen(options: argparse.Namespace) -> dict[str, Row]:
 
 def _warned(row: Row) -> Row:
     """The row with what is to be known of its derived values, which are from the published laws."""
-    if not row.derived:
-        return row
-    return row.model_copy(update={"beyond": beyond(PUBLISHED, measures_of(row, row.vocab_size, row.tokens))})
+    laws = tuple(law for key, law in _LAWS.items() if key in row.derived)
+    found = beyond(PUBLISHED, measures_of(row, row.vocab_size, row.tokens))
+    return row.model_copy(update={"beyond": [words for words in found if words.startswith(laws)]})
 
 
 def _target(options: argparse.Namespace) -> Row | None:
@@ -126,7 +127,7 @@ def _print_costs(costs: Mapping[str, Cost], plan: Plan, options: argparse.Namesp
     on = f"FSDP on {plan.gpus} × {gpu}" if plan.gpus > 1 else f"one {gpu}"
     title = f"costs; {on}, {options.mfu:.0%} of the peak; {plan.rows} × context at a time, {plan.precision}, "
     title += f"checkpointing {plan.checkpointing}"
-    heads = ("row", "parameters", "no embedding", "FLOPs/token", "FLOPs", "GB/GPU", "hours")
+    heads = ("row", "params", "blocks", "FLOPs/token", "FLOPs", "GB/GPU", "hours")
 
     def cells(name: str, one: Cost) -> tuple[str, ...]:
         counts = (one.parameters, one.parameters_without_embedding, one.flops_per_token)

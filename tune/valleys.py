@@ -66,11 +66,12 @@ def fit_valley(settings: ArrayLike, losses: ArrayLike) -> Valley:
     at = int(lowest.argmin())
     if at in (0, len(grid) - 1):
         return Valley(float(grid[at]), float(lowest[at]), "low" if at == 0 else "high")
-    return _parabola(np.log(grid), lowest, at)
+    return _parabola(grid, lowest, at)
 
 
-def _parabola(x: Array, y: Array, at: int) -> Valley:
+def _parabola(grid: Array, y: Array, at: int) -> Valley:
     """Through the points about the lowest; exactly through three when that of more has its minimum elsewhere."""
+    x = np.log(grid)
     for reach in (NEIGHBOURS, 1) if np.isfinite(y[at - 1 : at + 2]).all() else ():
         around = slice(max(0, at - reach), at + reach + 1)
         finite = np.isfinite(y[around])
@@ -81,7 +82,7 @@ def _parabola(x: Array, y: Array, at: int) -> Valley:
             return Valley(
                 float(np.exp(vertex + x[at])), float(level - slope**2 / (4 * square)), None, float(2 * square)
             )
-    return Valley(float(np.exp(x[at])), float(y[at]))  # a run beside it diverged, or its neighbours lie as low
+    return Valley(float(grid[at]), float(y[at]))  # a run beside it diverged, or its neighbours lie as low
 
 
 def fit_power(measures: Mapping[str, ArrayLike], values: ArrayLike, source: str, level: float = 0.95) -> PowerFit:
