@@ -102,7 +102,7 @@ def _record(name: str, row: Row, found: Cost, plan: Plan, options: argparse.Name
 
 def _print_shapes(rows: Mapping[str, Row]) -> None:
     keys = ("layers", "width", "heads", "kv_heads", "head_size", "feed_forward", "vocab_size", "context")
-    heads = ("row", "family", "layers", "width", "heads", "kv", "head", "inner", "vocab", "context")
+    heads = ("row", "family", "layers", "width", "heads", "kv", "head", "inner", "vocab", "ctx")
     cells = (
         (name + ("°" if row.corrected else ""), row.family, *(str(getattr(row, key)) for key in keys))
         for name, row in rows.items()
