@@ -15,6 +15,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
 
 from ..core.errors import InputError
 from .laws import LossLaw
@@ -67,6 +68,11 @@ def fit_loss(
     three different N or D, which leave an exponent open.
     """
     points = _checked(parameters, tokens, losses)
+    with threadpool_limits(1, user_api="blas"):  # of its five numbers L-BFGS would make work for two cores
+        return _fit(points, draws, seed, source)
+
+
+def _fit(points: Array, draws: int, seed: int, source: str) -> LossFit:
     n, d, loss = np.log(points)
     centre = np.array([n.mean(), d.mean()])
     x, y = n - centre[0], d - centre[1]
@@ -136,12 +142,14 @@ def _descend(start: Array, x: Array, y: Array, loss: Array) -> tuple[Array, floa
         log_loss, shares = _log_loss(theta[None], x, y)
         residuals, shares = log_loss[0] - loss, shares[0]
         slope = np.clip(residuals / DELTA, -1, 1) / DELTA
-        e, a, b = slope @ shares
-        by_x, by_y = -(slope * x) @ shares[:, 1], -(slope * y) @ shares[:, 2]
-        return float(_huber(residuals)), np.array([e, a, b, by_x, by_y])
+        pulls = slope[:, None] * shares
+        e, a, b = pulls.sum(axis=0)
+        return float(_huber(residuals)), np.array([e, a, b, -(x * pulls[:, 1]).sum(), -(y * pulls[:, 2]).sum()])
 
-    options = {"maxiter": 2000, "maxfun": 4000, "ftol": 1e-11, "gtol": 1e-5, "maxcor": 20}
+    options = {"maxiter": 2000, "maxfun": 4000, "ftol": 1e-11, "gtol": 1e-5, "maxcor": 10}
     found = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=_BOUNDS, options=options)
+    if not found.success:  # a line search that Huber's kinks stopped goes on when its memory is empty
+        found = minimize(objective, found.x, jac=True, method="L-BFGS-B", bounds=_BOUNDS, options=options)
     return found.x, float(found.fun)
 
 
