@@ -39,6 +39,8 @@ def fit_points(points: Points, draws: int = 200, seed: int = 0, source: str = "f
     for key in points.tried:
         try:
             fitted.best[key] = _best(found, key, source)
+            if fitted.best[key].intervals is None:
+                fitted.marks.append(f"the law of the best {key.replace('_', ' ')} has no interval: too few minima")
         except InputError as error:
             fitted.marks.append(f"no law of the best {key.replace('_', ' ')}: {error.message}")
     try:

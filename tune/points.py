@@ -1,7 +1,8 @@
 """Measured runs as arrays: what laws are fitted to.
 
 Reads CSV with a header, a JSON list of objects, or results.json of the stage `tune`. A row needs parameters, tokens and
-loss (or validation_loss), and may have learning_rate and batch_tokens; one without a loss failed or diverged.
+loss (or validation_loss), and may have learning_rate and batch_tokens; one without a loss failed or diverged. Where
+rows have a `state`, only what is finished counts: a run that was stopped early ends at a rate that is still high.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ def read_points(path: Path) -> Points:
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise InputError(f"{path} holds no rows", "give a JSON list of objects, or CSV with a header")
     loss = "loss" if "loss" in rows[0] else "validation_loss"
+    rows = [row if row.get("state", "finished") == "finished" else {**row, loss: None} for row in rows]
     return Points(
         _column(path, rows, "parameters"),
         _column(path, rows, "tokens"),

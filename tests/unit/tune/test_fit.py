@@ -52,13 +52,26 @@ def test_csv_and_the_results_of_a_search(tmp_path: Path) -> None:
     assert [(one.parameters, one.loss, one.valleys) for one in settings(points)] == [(1e6, 3.4, {})]
     results = tmp_path / "results.json"
     rows = [
-        {"row": "50k", "parameters": 149_000, "tokens": 1000, "learning_rate": rate, "validation_loss": loss}
+        {"parameters": 149_000, "tokens": 1000, "learning_rate": rate, "validation_loss": loss, "state": "finished"}
         for rate, loss in ((0.01, 6.3), (0.02, 6.2), (0.04, 6.4), (0.08, None))
     ]
+    rows.append({**rows[0], "tokens": 500, "validation_loss": 6.5, "state": "stopped"})  # no point of 500 tokens
     results.write_text(json.dumps(rows))
     [one] = settings(read_points(results))
     assert one.loss < 6.2
     assert 0.01 < one.valleys["learning_rate"].best < 0.04
+
+
+def test_two_minima_have_a_law_without_interval(tmp_path: Path) -> None:
+    """Rates were varied for two sizes only, and each size has its own length; the others are points of the loss."""
+    rows = json.loads(sweep(tmp_path / "runs.json").read_text())
+    lengths = {1e8: 5e9, 3e9: 8e10}
+    kept = [row for row in rows if lengths.get(row["parameters"]) == row["tokens"]]
+    best = [row for row in rows if row not in kept][2::5]  # the middle rate alone
+    (tmp_path / "runs.json").write_text(json.dumps(kept + best))
+    fitted = fit_points(read_points(tmp_path / "runs.json"), draws=2)
+    assert list(fitted.best["learning_rate"].law.exponents) == ["parameters"]
+    assert any("has no interval" in words for words in fitted.marks)
 
 
 @pytest.mark.parametrize(
