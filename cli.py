@@ -18,6 +18,8 @@ from .pipelines.data_verbs import EXAMPLES as DATA_EXAMPLES
 from .pipelines.data_verbs import add_data_verbs, misspelt, one_word
 from .pipelines.dedup_verbs import add_dedup_verbs
 from .pipelines.tokenizer_verbs import add_tokenizer_verbs
+from .tune.verbs import EXAMPLES as TUNE_EXAMPLES
+from .tune.verbs import add_tune_verbs
 
 ABOUT = "From raw web crawl, Wikipedia dumps and books to a language model that chats."
 EXAMPLES = f"""examples:
@@ -31,6 +33,7 @@ EXAMPLES = f"""examples:
   crawl2chat pretrain --run runs/tiny                      only the pretraining, on the shards that a run has
   crawl2chat finetune --run runs/tiny
   crawl2chat tune recipes/tiny.yaml                        search learning rates over the scaling table's rows
+{TUNE_EXAMPLES}\
   crawl2chat status --run runs/tiny                        what is done, what is out of date
   crawl2chat submit recipes/tiny.yaml --address http://127.0.0.1:8265
   crawl2chat generate --run runs/tiny "The history of"     continue a text
@@ -99,12 +102,12 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     submit.add_argument("--no-follow", dest="follow", action="store_false", help="return when the job is submitted")
     _set_option(submit)
 
-    for add in (add_data_verbs, add_dedup_verbs, add_tokenizer_verbs, add_model_verbs):
+    for add in (add_data_verbs, add_dedup_verbs, add_tokenizer_verbs, add_tune_verbs, add_model_verbs):
         add(lambda name, about, function: _verb(verbs, name, about, function))
     words = sys.argv[1:] if argv is None else argv
     if meant := misspelt(words):
         parser.error(f"data {words[1]}: no such file or verb; did you mean `crawl2chat data {meant}`?")
-    return parser.parse_args(one_word(words))
+    return parser.parse_args(one_word(words, verbs.choices))
 
 
 def _verb(verbs: argparse._SubParsersAction, name: str, about: str, verb: Callable) -> argparse.ArgumentParser:

@@ -53,9 +53,10 @@ def memory(
     with the root (train/sharding.py).
     """
     parts = ranks if strategy == "fsdp" else 1
-    held = {name: _shard(shape, parts) for name, shape in config.shapes().items()}
+    shapes = config.shapes()
+    held = {name: _shard(shape, parts) for name, shape in shapes.items()}
     weights = FLOAT * sum(held.values())
-    optimizer = sum(_states(name, config, muon) * FLOAT * count + FLOAT for name, count in held.items())
+    optimizer = sum(_states(name, shapes[name], muon) * FLOAT * count + FLOAT for name, count in held.items())
     low = 2 if precision == "bf16" else FLOAT
     kept = activations(config, rows, precision, strategy, checkpointing, z_loss)
     tokens = rows * config.context
@@ -153,9 +154,9 @@ def _shard(shape: tuple[int, ...], parts: int) -> int:
     return -(-shape[0] // parts) * prod(shape[1:])
 
 
-def _states(name: str, config: ModelConfig, muon: bool) -> int:
+def _states(name: str, shape: tuple[int, ...], muon: bool) -> int:
     """Numbers that the optimizer keeps for each of a parameter's: AdamW two averages, Muon a momentum."""
-    matrix = name.startswith("blocks.") and len(config.shapes()[name]) == 2
+    matrix = name.startswith("blocks.") and len(shape) == 2
     return 1 if muon and matrix else 2
 
 

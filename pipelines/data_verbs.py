@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from .option_types import at_least, share
@@ -128,14 +128,12 @@ WORDS: dict[str, Callable[[Verb], None]] = {
     "sweep": _sweep,
     "train-classifier": _train_classifier,
 }
-_OTHER_WORDS = (("dedup", "report"), ("dedup", "curve"), ("tokenizer", "report"))
 
 
-def one_word(argv: Sequence[str]) -> list[str]:
-    """`data WORD …`, `dedup WORD …` and `tokenizer WORD …` as one verb, which is how argparse knows them."""
-    if len(argv) > 1 and (argv[0], argv[1]) in {*(("data", word) for word in WORDS), *_OTHER_WORDS}:
-        return [f"{argv[0]} {argv[1]}", *argv[2:]]
-    return list(argv)
+def one_word(argv: Sequence[str], verbs: Collection[str]) -> list[str]:
+    """`data WORD …`, `tune WORD …` and the like as one verb, where `verbs` has it: which is how argparse knows them."""
+    joined = " ".join(argv[:2])
+    return [joined, *argv[2:]] if len(argv) > 1 and joined in verbs else list(argv)
 
 
 def misspelt(argv: Sequence[str]) -> str | None:

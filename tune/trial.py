@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ..core.settings_optimizer import Optimizer
 from ..core.settings_training import Mixture
-from .table import Row
+from .table import Shape
 
 if TYPE_CHECKING:
     from ..train.loader import TrainData
@@ -26,7 +26,7 @@ class Trial(BaseModel):
 
     model_config = ConfigDict(frozen=True)
     row: str
-    shape: Row
+    shape: Shape
     tokenizer: str  # path of tokenizer.json
     train_paths: list[str]
     validation_paths: list[str]

@@ -18,19 +18,21 @@ from ..core.recipe import Recipe
 from ..core.settings_training import Tune
 from ..core.stage import Stage, StageContext, StageResult
 from .results import best_of_rows, write_results
-from .table import Row, choose_rows
+from .table import Row, Shape, choose_rows
 
 if TYPE_CHECKING:
     from .trial import Trial
 
+_READ = {*Shape.model_fields, "learning_rate"}  # of a row
+
 
 def _config(recipe: Recipe) -> dict[str, Any]:
-    """What the results depend on: the section, the rows that it names, the optimizer. `concurrent` changes none."""
+    """What the results depend on: the section, what it reads of the rows, the optimizer. `concurrent` changes none."""
     rows = _rows(recipe.tune)
     return {
         "seed": recipe.seed,
         "tune": recipe.tune.model_dump(mode="json", exclude={"concurrent"}),
-        "rows": {name: row.model_dump(mode="json") for name, row in rows.items()},
+        "rows": {name: row.model_dump(mode="json", include=_READ, exclude_none=True) for name, row in rows.items()},
         "optimizer": recipe.train.optimizer.model_dump(mode="json", exclude={"learning_rate", "warmup_steps"}),
         "precision": recipe.train.precision,
         **({"mixture": recipe.mixture.model_dump(mode="json")} if recipe.mixture else {}),
@@ -63,7 +65,7 @@ def plan_trials(ctx: StageContext) -> list[Trial]:
     return [
         Trial(
             row=name,
-            shape=row,
+            shape=Shape.model_validate(row.model_dump(include=set(Shape.model_fields))),
             tokenizer=str(tokenizer),
             train_paths=[str(path) for path in ctx.inputs["shards"].paths(shards, "train/")],
             validation_paths=[str(path) for path in ctx.inputs["shards"].paths(shards, "validation/")],

@@ -7,12 +7,17 @@ from crawl2chat.core.errors import RecipeError
 from crawl2chat.core.recipe import load_recipe
 from crawl2chat.core.settings_training import Tune
 from crawl2chat.model.transformer import Transformer
-from crawl2chat.tune.table import choose_rows, load_table
+from crawl2chat.tune.derive import row_of
+from crawl2chat.tune.laws import PUBLISHED
+from crawl2chat.tune.shapes import shape_for
+from crawl2chat.tune.table import Row, Shape, choose_rows, load_table
 from crawl2chat.tune.tune_stage import TUNE, learning_rates
 from pydantic import ValidationError
 
-UNITS = {"k": 1_000, "m": 1_000_000}
-ROWS = load_table()
+UNITS = {"k": 1e3, "m": 1e6, "b": 1e9}
+TABLE = load_table()
+ROWS = {name: row for name, row in TABLE.items() if row.published_parameters is None}  # the project's own
+PUBLISHED_ROWS = {name: row for name, row in TABLE.items() if name not in ROWS}
 
 
 def claimed(name: str) -> float:
@@ -43,9 +48,68 @@ def test_the_table_goes_from_small_to_large() -> None:
     sizes = [claimed(name) for name in ROWS]
     assert sizes == sorted(sizes)
     assert sizes[0] == 50_000
-    assert sizes[-1] >= 100_000_000
-    rates = [row.learning_rate for row in ROWS.values()]
-    assert rates == sorted(rates, reverse=True), "larger models take smaller rates"
+    assert sizes[-1] == 175_000_000_000
+    for marked in ("measured", "derived"):
+        rates = [row.learning_rate for row in ROWS.values() if row.mark("learning_rate") == marked]
+        assert len(rates) > 2
+        assert rates == sorted(rates, reverse=True), "larger models take smaller rates"
+
+
+@pytest.mark.parametrize("name", PUBLISHED_ROWS)
+def test_published_rows_have_the_published_size(name: str) -> None:
+    row = PUBLISHED_ROWS[name]
+    counted = row.own_config().parameters()
+    if name == "chinchilla-70b":  # its relative positions have a matrix a layer
+        counted += row.layers * row.width**2
+    assert counted == pytest.approx(row.published_parameters, rel=0.02)
+
+
+def test_the_rows_of_gpt3() -> None:
+    """Brown et al. 2020, table 2.1: layers, width, heads, head size, batch, learning rate; two rows corrected."""
+    rows = {name.removeprefix("gpt3-"): row for name, row in TABLE.items() if name.startswith("gpt3-")}
+    shapes = {name: (row.layers, row.width, row.heads, row.head_size) for name, row in rows.items()}
+    assert shapes == {
+        "125m": (12, 768, 12, 64),
+        "350m": (24, 1024, 16, 64),
+        "760m": (24, 1536, 16, 96),
+        "1.3b": (24, 2048, 16, 128),
+        "2.7b": (32, 2560, 32, 80),
+        "6.7b": (32, 4096, 32, 128),
+        "13b": (40, 5120, 40, 128),
+        "175b": (96, 12288, 96, 128),
+    }
+    assert [row.batch_tokens for row in rows.values()] == [0.5e6, 0.5e6, 0.5e6, 1e6, 1e6, 2e6, 2e6, 3.2e6]
+    assert [row.learning_rate for row in rows.values()] == [6e-4, 3e-4, 2.5e-4, 2e-4, 1.6e-4, 1.2e-4, 1e-4, 6e-5]
+    assert {row.tokens for row in rows.values()} == {300e9}
+    assert all(row.heads * row.head_size == row.width for row in rows.values())
+    assert [name for name, row in rows.items() if row.corrected] == ["1.3b", "13b"]
+    assert "24 heads" in (rows["1.3b"].corrected or "")
+    assert "5140" in (rows["13b"].corrected or "")
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_heads_fill_the_width_and_trainings_are_of_many_steps(name: str) -> None:
+    row = TABLE[name]
+    config = row.own_config()
+    assert config.attention_width == row.width
+    assert (config.heads, config.kv_heads, config.head_size) == (row.heads, row.kv_heads, row.head_size)
+    assert row.warmup_tokens < row.tokens / 5
+    assert row.batch_tokens < row.tokens / 50
+
+
+def test_derived_columns_are_what_the_laws_say() -> None:
+    derived = {name: row for name, row in ROWS.items() if row.derived}
+    assert len(derived) > 15
+    for row in derived.values():
+        fresh = row_of(row, row.vocab_size, PUBLISHED)
+        assert {key: getattr(row, key) for key in row.derived} == {key: getattr(fresh, key) for key in row.derived}
+
+
+def test_shapes_from_500m_on_are_those_of_the_rules() -> None:
+    large = {name: row for name, row in ROWS.items() if claimed(name) >= 5e8}
+    assert len(large) == 9
+    for name, row in large.items():
+        assert Shape.model_validate(row.model_dump(include=set(Shape.model_fields))) == shape_for(claimed(name), 0)
 
 
 def test_the_count_is_that_of_a_real_model() -> None:
@@ -73,6 +137,11 @@ def test_an_unknown_key_in_a_row_is_an_error(tmp_path) -> None:
         load_table(path)
 
 
+def test_a_mark_of_what_is_no_key_is_an_error() -> None:
+    with pytest.raises(ValidationError, match="learningrate"):
+        Row.model_validate({**TABLE["50k"].model_dump(), "measured": ["learningrate"]})
+
+
 def test_rates_lie_around_the_rows_own() -> None:
     row = choose_rows(["250k"])["250k"].model_copy(update={"learning_rate": 8e-3})
     assert learning_rates(row, Tune()) == [8e-3, 2.7e-3, 2.4e-2]
@@ -90,3 +159,6 @@ def test_a_changed_row_reruns_the_search_and_more_workers_do_not(monkeypatch: py
     changed = {name: row.model_copy(update={"layers": row.layers + 1}) for name, row in ROWS.items()}
     monkeypatch.setattr(table, "load_table", lambda: changed)
     assert TUNE.config(recipe) != before
+    unread = {name: row.model_copy(update={"source": "x", "tokens": 1.0}) for name, row in ROWS.items()}
+    monkeypatch.setattr(table, "load_table", lambda: unread)
+    assert TUNE.config(recipe) == before
