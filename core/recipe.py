@@ -25,7 +25,8 @@ from .settings_data import (
 )
 from .settings_model import Model
 from .settings_quality import Classifier, Pii, Toxicity
-from .settings_training import Finetune, Instructions, Mixture, Resources, Sampling, Train, Tune
+from .settings_training import Finetune, Instructions, Mixture, Resources, Sampling, Train
+from .settings_tune import Tune
 from .settings_watching import Watching
 from .training_fit import check_training
 

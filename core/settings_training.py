@@ -1,11 +1,11 @@
-"""The recipe's sections for the model, its training, fine-tuning, the search, sampling, and the machine."""
+"""The recipe's sections for training, fine-tuning, sampling, and the machine."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Literal
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, model_validator
 
 from .section import Section
 from .settings_guard import SpikeGuard
@@ -116,22 +116,6 @@ class Sampling(Section):
     temperature: float = Field(default=0.8, ge=0, description="0 takes the likeliest token")
     top_k: int | None = Field(default=None, ge=1)
     top_p: float | None = Field(default=0.95, gt=0, le=1)
-
-
-class Tune(Section):
-    """A Ray Tune search over rows of tune/scaling_table.yaml."""
-
-    rows: list[str] = Field(default_factory=lambda: ["50k", "100k", "250k"], min_length=1)
-    learning_rates: list[PositiveFloat] | None = Field(
-        default=None, min_length=1, description="null: a row's own in the table, a third of it, and three times it"
-    )
-    warmup_share: float = Field(default=0.1, ge=0, le=1, description="of the steps; the rest is as train.optimizer")
-    steps: int = Field(default=60, ge=1, description="of the longest trials")
-    batch: int = Field(default=8, ge=1)
-    report_every: int = Field(default=20, ge=1, description="steps between two validation losses, ASHA's rungs")
-    reduction_factor: int = Field(default=2, ge=2, description="ASHA: of a rung's trials one in so many goes on")
-    validation_rows: int = Field(default=64, ge=1, description="of the validation split, evenly spread")
-    concurrent: int = Field(default=2, ge=1, description="trials at a time, one CPU each")
 
 
 class Resources(Section):

@@ -1,11 +1,17 @@
-"""What a search found: one `Result` a trial, kept in results.json, and the table of them."""
+"""What a sweep found, as files of its stage:
+
+results.json    a `Result` a trial, and of a ladder one a length: rows as in the recipe, the lowest loss first
+curves.json     {trial: [[tokens, validation loss], …]}
+sweep.json      a `Sweep`: what was chosen, how busy the machine was, what ASHA saved, marks
+"""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import BaseModel
 from rich import box
@@ -16,24 +22,41 @@ from ..core.files import write_json
 from ..core.progress import console
 
 FILE_NAME = "results.json"
+CURVES = "curves.json"
+SWEEP = "sweep.json"
+
+Phase = Literal["search", "finalists", "grid", "asha", "ladder"]
+State = Literal["finished", "stopped", "diverged", "failed", "not started"]
+Curves = dict[str, list[tuple[int, float]]]
 
 
 class Result(BaseModel):
-    """What became of a trial.
+    """What became of a trial, or of one length of a ladder's run.
 
-    state: finished; stopped (by ASHA, at a rung); diverged (a loss was not finite); failed (`error` says why).
-    Losses are the last measured; None when the trial diverged or failed.
+    phase: search; finalists (its best with other seeds); grid and asha (a grid to its end, and under ASHA); ladder.
+    state: finished; stopped (by the scheduler at a rung, or by the budget); diverged (a loss was not finite); failed
+    (`error` says why); not started (the budget was used up). Losses are the last measured, None when the trial
+    diverged or failed. `values` are those of the search space. Seconds count the whole trial, in a ladder up to here.
     """
 
+    name: str
+    phase: Phase = "search"
     row: str
+    transfer: bool = False
+    seed: int = 0
+    values: dict[str, float | str] = {}
     learning_rate: float
+    weight_decay: float = 0.0
+    batch_tokens: int = 0
     parameters: int
+    flops: float = 0.0  # ModelConfig.flops_per_token · tokens
     steps: int
     tokens: int
     validation_loss: float | None
     bits_per_byte: float | None
     seconds: float
-    state: str
+    cpu_seconds: float = 0.0
+    state: State
     error: str | None = None
 
     @property
@@ -42,24 +65,83 @@ class Result(BaseModel):
         return math.inf if self.validation_loss is None else self.validation_loss
 
 
+class Busy(BaseModel):
+    """How much of the machine a phase's trials used, from the first one's start to the last one's end."""
+
+    phase: str
+    trials: int
+    steps: int
+    cores: int
+    wall_seconds: float
+    cpu_seconds: float  # of the trials' processes
+
+    @property
+    def share(self) -> float:
+        return self.cpu_seconds / max(1e-9, self.wall_seconds * self.cores)
+
+
+class AshaSaving(BaseModel):
+    """A grid to its end against the same grid under ASHA."""
+
+    row: str
+    trials: int
+    grid_steps: int
+    asha_steps: int
+    grid_loss: float
+    asha_loss: float
+
+
+class Sweep(BaseModel):
+    """What is to be said of a sweep as a whole.
+
+    learning_rate: of the ladder, at the base row's shape with transfer. drift: grid steps by which the best learning
+    rate differs between the smallest and the largest row, {"transfer": …, "standard": …}. marks: for people.
+    """
+
+    learning_rate: float | None = None
+    grid_factor: float | None = None  # from one learning rate of the grid to the next
+    drift: dict[str, float] = {}
+    busy: list[Busy] = []
+    asha: AshaSaving | None = None
+    extended: dict[str, list[float]] = {}  # learning rates added beyond the grid's end, by row
+    marks: list[str] = []
+
+    @property
+    def busy_share(self) -> float | None:
+        wall = sum(one.wall_seconds * one.cores for one in self.busy)
+        return sum(one.cpu_seconds for one in self.busy) / wall if wall else None
+
+
 def best_of_rows(results: Sequence[Result]) -> dict[str, Result]:
-    """The trial with the lowest loss of each row that has one."""
+    """The trial with the lowest loss of each row that has one, of the search and its finalists."""
     best: dict[str, Result] = {}
     for result in sorted(results, key=lambda result: result.rank):
-        if result.validation_loss is not None:
+        if result.validation_loss is not None and result.phase in ("search", "finalists"):
             best.setdefault(result.row, result)
     return best
 
 
-def write_results(folder: Path, results: Sequence[Result]) -> Path:
-    """Write results.json, and return its path."""
+def write_results(folder: Path, results: Sequence[Result], curves: Mapping[str, Any], sweep: Sweep) -> list[Path]:
+    """Write the three files, and return their paths."""
     write_json(folder / FILE_NAME, [result.model_dump(mode="json") for result in results])
-    return folder / FILE_NAME
+    write_json(folder / CURVES, dict(curves))
+    write_json(folder / SWEEP, sweep.model_dump(mode="json"))
+    return [folder / name for name in (FILE_NAME, CURVES, SWEEP)]
 
 
 def read_results(folder: Path) -> list[Result]:
     """The results of a finished search, from the stage's folder."""
     return [Result.model_validate(raw) for raw in json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))]
+
+
+def read_curves(folder: Path) -> Curves:
+    """Tokens and validation loss of each trial, by its name."""
+    raw = json.loads((folder / CURVES).read_text(encoding="utf-8"))
+    return {name: [(int(tokens), float(loss)) for tokens, loss in curve] for name, curve in raw.items()}
+
+
+def read_sweep(folder: Path) -> Sweep:
+    return Sweep.model_validate_json((folder / SWEEP).read_text(encoding="utf-8"))
 
 
 def print_table(results: Sequence[Result]) -> None:

@@ -23,7 +23,7 @@ from ray.tune.schedulers import ASHAScheduler
 
 from ..core.files import digest
 from ..core.log import log
-from ..core.settings_training import Tune
+from ..core.settings_tune import Tune
 from .asha import AshaPerRow
 from .results import Result
 from .trial import Trial, run_trial

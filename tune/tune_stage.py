@@ -15,7 +15,7 @@ from ..core.errors import RecipeError, StageError
 from ..core.log import log
 from ..core.manifest import file_entry
 from ..core.recipe import Recipe
-from ..core.settings_training import Tune
+from ..core.settings_tune import Tune
 from ..core.stage import Stage, StageContext, StageResult
 from .results import best_of_rows, write_results
 from .table import Row, Shape, choose_rows

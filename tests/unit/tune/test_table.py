@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from crawl2chat.core.errors import RecipeError
 from crawl2chat.core.recipe import load_recipe
-from crawl2chat.core.settings_training import Tune
+from crawl2chat.core.settings_tune import Tune
 from crawl2chat.model.transformer import Transformer
 from crawl2chat.tune.derive import row_of
 from crawl2chat.tune.laws import PUBLISHED

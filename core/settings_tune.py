@@ -1,0 +1,166 @@
+"""The recipe's section for the search over the scaling table, the ladder of runs behind scaling laws, and their target."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from .section import Section
+from .settings_model import Model
+
+# What a search may vary: keys of `train.optimizer`, of this section, and mixture.SOURCE.
+DIMENSIONS = (
+    "learning_rate", "weight_decay", "batch", "warmup_share", "schedule", "decay_share", "min_lr_ratio", "beta1",
+    "beta2", "clip_norm",
+)  # fmt: skip
+MIXED = "mixture."  # mixture.SOURCE: the source's weight among the others'
+
+
+class Range(Section):
+    """Values between two ends, for searchers that draw: random and tpe, and the population."""
+
+    low: float
+    high: float
+    log: bool = Field(default=True, description="drawn evenly by logarithm")
+
+    @model_validator(mode="after")
+    def _rises(self) -> Range:
+        if not self.low < self.high:
+            raise ValueError(f"a range from {self.low:g} to {self.high:g} is empty; put the smaller end first")
+        if self.log and self.low <= 0:
+            raise ValueError(f"a range from {self.low:g} has no logarithm; set low above 0, or log: false")
+        return self
+
+
+Values = list[float | str] | Range
+Space = dict[str, Values]
+
+
+class TransferFrom(Section):
+    """Rates of all rows are meant for one of them, and carried over (model.transfer, docs/model.md)."""
+
+    base: str = Field(description="the row whose shape the rates are those of")
+    compare: bool = Field(default=False, description="every trial once more without transfer")
+
+
+class Budget(Section):
+    """Where a search ends, whichever comes first; null: no such end."""
+
+    trials: int | None = Field(default=None, ge=1)
+    minutes: float | None = Field(default=None, gt=0, description="of searching, over restarts")
+    tokens: int | None = Field(default=None, ge=1, description="trained on by all trials together")
+
+
+class AshaCheck(Section):
+    """A grid run to its end and once more under ASHA: what ASHA saves, and what it misses."""
+
+    row: str
+    space: Space
+    reduction_factor: int = Field(default=4, ge=2)
+
+
+class Ladder(Section):
+    """Runs that the law of the loss is fitted to: each row once, at the best rate found, its decays branching off at
+    every length (wsd: Hu et al. 2024, Hägele et al. 2024)."""
+
+    rows: list[str] = Field(min_length=1)
+    tokens: list[int] = Field(min_length=1, description="lengths, rising; one run gives them all")
+    learning_rate: float | None = Field(default=None, gt=0, description="null: what the search found")
+    decay_share: float = Field(default=0.2, gt=0, lt=1, description="of each length, its last part")
+
+    @model_validator(mode="after")
+    def _rises(self) -> Ladder:
+        if self.tokens != sorted(set(self.tokens)) or self.tokens[0] < 1:
+            raise ValueError(f"tune.ladder.tokens is {self.tokens}; give rising lengths")
+        return self
+
+
+class Target(Section):
+    """The run that is forecast, and then made: `crawl2chat tune verify`."""
+
+    row: str
+    tokens: int = Field(ge=1)
+
+
+class Tune(Section):
+    """A search on Ray Tune, and the scaling laws that come of it."""
+
+    rows: list[str] = Field(
+        default_factory=lambda: ["50k", "100k", "250k"],
+        min_length=1,
+        description="of the scaling table, or of `shapes`",
+    )
+    shapes: dict[str, Model] = Field(default_factory=dict, description="rows of the recipe's own: keys as in `model`")
+    transfer: TransferFrom | None = None
+    space: Space = Field(
+        default_factory=dict,
+        description="what is searched, a list or {low, high}; without learning_rate: a row's own in the table, a third "
+        "of it, and three times it",
+    )
+    searcher: Literal["grid", "random", "tpe"] = Field(default="grid", description="tpe: Optuna's, a study a row")
+    samples: int = Field(default=16, ge=1, description="random, tpe, and the population of pbt: trials a row")
+    scheduler: Literal["asha", "hyperband", "median", "pbt", "none"] = "asha"
+    reduction_factor: int = Field(default=2, ge=2, description="asha, hyperband: of a rung one in so many goes on")
+    finalists: int = Field(default=0, ge=0, description="the best trials of a row that are run with more seeds")
+    seeds: int = Field(default=3, ge=2, description="of a finalist, its first run's among them")
+    extend: int = Field(default=2, ge=0, description="times that a grid grows where its best rate is at its end")
+    budget: Budget = Budget()
+    steps: int = Field(
+        default=60, ge=1, description="of the longest trials, at `batch`; other batches see as many tokens"
+    )
+    tokens: int | None = Field(default=None, ge=1, description="of the longest trials, instead of steps")
+    batch: int = Field(default=8, ge=1)
+    warmup_share: float = Field(default=0.1, ge=0, le=1, description="of the steps; the rest is as train.optimizer")
+    report_every: int = Field(
+        default=20, ge=1, description="steps at `batch` between two validation losses, ASHA's rungs"
+    )
+    validation_rows: int = Field(default=64, ge=1, description="of the validation split, evenly spread")
+    concurrent: int = Field(default=2, ge=1, description="trials at a time")
+    workers_per_trial: int = Field(
+        default=1, ge=1, description="above 1: each trial is a Ray Train run (FSDP) of its own"
+    )
+    asha_check: AshaCheck | None = None
+    ladder: Ladder | None = None
+    target: Target | None = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Tune:
+        _check_spaces(self)
+        drawn = [key for key, values in self.space.items() if isinstance(values, Range)]
+        if self.searcher == "grid" and self.scheduler != "pbt" and drawn:
+            raise ValueError(
+                f"tune.space.{drawn[0]} is a range, which a grid cannot go through; "
+                "give a list of values, or set tune.searcher to random or tpe"
+            )
+        if self.workers_per_trial > 1 and self.scheduler in ("pbt", "hyperband"):
+            raise ValueError(
+                f"tune.scheduler is {self.scheduler}, which moves checkpoints between trials, and trials of "
+                f"{self.workers_per_trial} workers keep theirs to themselves; set tune.scheduler to asha or median"
+            )
+        if self.target is not None and self.ladder is None:
+            raise ValueError("tune.target is given, but nothing that its loss could be forecast from; add tune.ladder")
+        least = self.report_every * self.batch * 8  # no row has fewer than 8 tokens
+        if self.budget.tokens is not None and self.budget.tokens < least:
+            raise ValueError(
+                f"tune.budget.tokens is {self.budget.tokens}, less than one trial's first rung: raise it, or lower "
+                "tune.report_every"
+            )
+        return self
+
+
+def _check_spaces(tune: Tune) -> None:
+    spaces = {"tune.space": tune.space} | ({"tune.asha_check.space": tune.asha_check.space} if tune.asha_check else {})
+    for name, space in spaces.items():
+        for key, values in space.items():
+            if key not in DIMENSIONS and not (key.startswith(MIXED) and key != MIXED):
+                raise ValueError(
+                    f"{name} has the unknown key {key!r}; it may have {', '.join(DIMENSIONS)}, mixture.SOURCE"
+                )
+            if isinstance(values, Range):
+                continue
+            if not values or len(set(values)) < len(values):
+                raise ValueError(f"{name}.{key} is {values}; name each value once, and at least one")
+            for value in values:
+                if (key == "schedule") != isinstance(value, str):
+                    raise ValueError(f"{name}.{key} has {value!r}; give {'names' if key == 'schedule' else 'numbers'}")
