@@ -1,4 +1,4 @@
-"""The recipe's section for the search over the scaling table, the ladder of runs behind scaling laws, and their target."""
+"""The recipe's section for the search over the scaling table, and for the ladder and target behind scaling laws."""
 
 from __future__ import annotations
 
