@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 def test_every_trial_has_a_result(local_ray: None, shared_data: Path, tmp_path: Path) -> None:
-    run = make_run(shared_data, tmp_path, rows=["50k", "100k"], learning_rates=[1e-2, 3e-4, 1e9])
+    run = make_run(shared_data, tmp_path, rows=["50k", "100k"], space={"learning_rate": [1e-2, 3e-4, 1e9]})
     manifest = search(run)
     results = read_results(run.stage("tune"))
     assert [(r.row, r.learning_rate) for r in results if r.learning_rate == 1e9] == [("50k", 1e9), ("100k", 1e9)]
@@ -64,7 +64,7 @@ def test_a_trial_repeats_pretraining_exactly(local_ray: None, shared_data: Path,
     from crawl2chat.train.world import World
     from crawl2chat.tune.table import load_table
 
-    run = make_run(shared_data, tmp_path, learning_rates=[1e-2], validation_rows=100_000)
+    run = make_run(shared_data, tmp_path, space={"learning_rate": [1e-2]}, validation_rows=100_000)
     search(run)
     [result] = read_results(run.stage("tune"))
     tokenizer = Tokenizer.load(run.stage("tokenizer") / "tokenizer.json")
@@ -84,7 +84,7 @@ def test_a_trial_repeats_pretraining_exactly(local_ray: None, shared_data: Path,
 
 
 def test_a_trial_that_raises_is_a_result(local_ray: None, shared_data: Path, tmp_path: Path) -> None:
-    run = make_run(shared_data, tmp_path, rows=["50k", "10m"], learning_rates=[1e-2])
+    run = make_run(shared_data, tmp_path, rows=["50k", "10m"], space={"learning_rate": [1e-2]})
     for shard in (run.stage("shards") / "train").iterdir():  # too few tokens for the row with the longer context
         table = pa.ipc.open_file(shard).read_all()
         _write(shard, table["doc_id"].to_pylist()[:12], table["tokens"].to_pylist()[:12])
@@ -97,7 +97,7 @@ def test_a_trial_that_raises_is_a_result(local_ray: None, shared_data: Path, tmp
 
 def test_a_killed_search_goes_on_without_repeating(local_ray: None, shared_data: Path, tmp_path: Path) -> None:
     rates = [1e-3, 2e-3, 3e-3, 5e-3, 8e-3]  # better and better: ASHA stops none early, so that the search goes on
-    run = make_run(shared_data, tmp_path, learning_rates=rates, steps=250, report_every=25, concurrent=1)
+    run = make_run(shared_data, tmp_path, space={"learning_rate": rates}, steps=250, report_every=25, concurrent=1)
     code = (
         "import sys; from crawl2chat.core.run import Run; from crawl2chat.core.stage import bring_up_to_date\n"
         "from crawl2chat.core.session import ray_session; from crawl2chat.tune.tune_stage import TUNE\n"
@@ -157,7 +157,7 @@ def make_run(shared_data: Path, folder: Path, **settings: object) -> Run:
         "name": "plays",
         "storage": str(folder),
         "sources": [{"name": "plays", "kind": "jsonl", "paths": ["unused.jsonl"]}],
-        "tune": {"rows": ["50k"], "steps": 12, "report_every": 4, "batch": 4, "validation_rows": 16} | settings,
+        "tune": {"rows": ["50k"], "steps": 12, "report_every": 4, "batch": 4, "validation_rows": 16, "extend": 0} | settings,
         "resources": {"cpus": 2},
     }
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
