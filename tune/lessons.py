@@ -16,7 +16,8 @@ Group = tuple[str, bool]  # row, transfer
 
 
 def valleys(results: Sequence[Result]) -> dict[Group, Valley]:
-    """Of the loss over the learning rate, for each row with transfer and without that has three rates or more.
+    """Of the loss over the learning rate, at the longest length, for each row with transfer and without that has three
+    rates or more.
 
     Of what else was searched, the best value at each rate counts. A trial that a scheduler stopped stands at the loss
     that it was stopped at: it was among the worse.
@@ -24,13 +25,19 @@ def valleys(results: Sequence[Result]) -> dict[Group, Valley]:
     found: dict[Group, Valley] = {}
     started = [result for result in results if result.state != "not started"]
     for group in dict.fromkeys((result.row, result.transfer) for result in started):
-        here = [result for result in started if (result.row, result.transfer) == group]
+        here = _longest([result for result in started if (result.row, result.transfer) == group])
         losses = [math.nan if result.validation_loss is None else result.validation_loss for result in here]
         try:
             found[group] = fit_valley([result.learning_rate for result in here], losses)
         except InputError:
             continue
     return found
+
+
+def _longest(results: Sequence[Result]) -> list[Result]:
+    """Without the shorter lengths of trials that have several."""
+    longest = max(result.tokens for result in results)
+    return [result for result in results if result.state != "finished" or result.tokens == longest]
 
 
 def beyond_edges(trials: Sequence[Trial], results: Sequence[Result]) -> list[Trial]:

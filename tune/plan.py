@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from ..core.errors import RecipeError
 from ..core.recipe import Recipe
 from ..core.settings_optimizer import Optimizer
-from ..core.settings_tune import MIXED, Range, Space, Tune
+from ..core.settings_tune import MIXED, Range, Space, Tune, draws_as_it_goes
 from ..model.config import ModelConfig
 from .results import Phase
 from .rows import row_model, table_row
@@ -39,7 +39,7 @@ class Trials:
             for row in self._largest_first(settings.rows)
             for transfer in ((True, False) if compare else (True,))
         ]
-        if draws(settings):
+        if draws_as_it_goes(settings):
             return bases
         space = {base.row: self._space(base.row) for base in bases}
         random, grid = np.random.default_rng(self.recipe.seed), settings.searcher == "grid"
@@ -54,6 +54,7 @@ class Trials:
         check = self.settings.asha_check
         assert check is not None
         base = self._base(check.row, phase, transfer=True)
+        base = base.model_copy(update={"lengths": base.lengths[-1:]})
         trials = [_with(base, values, "tune.asha_check.space") for values in _points(check.space)]
         order = np.random.default_rng(self.recipe.seed).permutation(len(trials))
         return [trials[place] for place in order]
@@ -79,7 +80,9 @@ class Trials:
             model=model,
             **self._paths,  # type: ignore[arg-type]
             validation_rows=settings.validation_rows,
-            lengths=[settings.tokens or settings.steps * step],
+            lengths=settings.tokens
+            if isinstance(settings.tokens, list)
+            else [settings.tokens or settings.steps * step],
             report_tokens=settings.report_every * step,
             batch=settings.batch,
             warmup_share=settings.warmup_share,
@@ -110,11 +113,6 @@ class Trials:
         """So that no long trial is left over at the end."""
         sizes = {row: ModelConfig.from_settings(row_model(row, self.settings), 1).parameters() for row in rows}
         return sorted(rows, key=lambda row: -sizes[row])
-
-
-def draws(settings: Tune) -> bool:
-    """Whether Ray Tune draws values while it searches, a row at a time."""
-    return settings.searcher == "tpe" or settings.scheduler == "pbt"
 
 
 def _points(space: Space) -> list[Values]:
@@ -155,6 +153,13 @@ def check_sweep(recipe: Recipe) -> None:
     if len(set(settings.rows)) < len(settings.rows):
         raise RecipeError(f"tune.rows is {settings.rows}: a row stands there twice", "name each once")
     found = trials.search()
+    if several := next(
+        (trial for trial in found if len(trial.lengths) > 1 and trial.optimizer.schedule != "wsd"), None
+    ):
+        raise RecipeError(
+            f"tune.tokens has several lengths, and the schedule is {several.optimizer.schedule}, which has one",
+            "set train.optimizer.schedule to wsd, or give one length",
+        )
     if settings.asha_check:
         found += trials.asha_check("grid")
     if settings.ladder:

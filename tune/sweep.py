@@ -13,9 +13,10 @@ import numpy as np
 
 from ..core.log import log
 from ..core.recipe import Recipe
+from ..core.settings_tune import draws_as_it_goes
 from ..model.config import ModelConfig
 from .lessons import beyond_edges, drift, grid_factor, rates_for, valleys
-from .plan import Trials, draws
+from .plan import Trials
 from .results import AshaSaving, Curves, Finalist, Result, Sweep
 from .rows import row_model
 from .search import Found, Search, run_search
@@ -56,7 +57,7 @@ class SweepRun:
     def _search(self) -> list[Trial]:
         settings = self.settings
         trials = self._allowed(self.trials.search())
-        if draws(settings):
+        if draws_as_it_goes(settings):
             for trial in trials:
                 kind = settings.scheduler
                 name = trial.name
