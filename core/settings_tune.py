@@ -108,7 +108,9 @@ class Tune(Section):
     steps: int = Field(
         default=60, ge=1, description="of the longest trials, at `batch`; other batches see as many tokens"
     )
-    tokens: int | None = Field(default=None, ge=1, description="of the longest trials, instead of steps")
+    tokens: int | list[int] | None = Field(
+        default=None, description="of a trial, instead of steps; several lengths, rising: one run gives all (wsd)"
+    )
     batch: int = Field(default=8, ge=1)
     warmup_share: float = Field(default=0.1, ge=0, le=1, description="of the steps; the rest is as train.optimizer")
     report_every: int = Field(
