@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
@@ -22,8 +23,11 @@ from .trial import Trial, Values
 class Trials:
     """Makes the trials of a recipe's sweep, on these token shards."""
 
-    def __init__(self, recipe: Recipe, tokenizer: Path, train: Sequence[Path], validation: Sequence[Path]) -> None:
-        self.recipe, self.settings = recipe, recipe.tune
+    def __init__(
+        self, recipe: Recipe, tokenizer: Path, train: Sequence[Path], validation: Sequence[Path], folder: Path
+    ) -> None:
+        """`folder`: where trials of several workers keep their checkpoints."""
+        self.recipe, self.settings, self._folder = recipe, recipe.tune, str(folder)
         self._paths = {
             "tokenizer": str(tokenizer),
             "train_paths": [str(path) for path in train],
@@ -92,8 +96,16 @@ class Trials:
             mixture=self.recipe.mixture,
             document_mask=self.recipe.train.document_mask,
             checkpoint_seconds=0.0 if settings.scheduler in ("hyperband", "pbt") else 30.0,
-            workers=settings.workers_per_trial,
+            **self._workers(),
         )
+
+    def _workers(self) -> dict[str, Any]:
+        """Where a trial runs. What does not matter for one worker on a CPU is left at its default."""
+        resources, workers = self.recipe.resources, self.settings.workers_per_trial
+        found: dict[str, Any] = {"gpus": resources.gpus_per_worker, "cpus": resources.cpus_per_worker}
+        if workers > 1:
+            found |= {"workers": workers, "folder": self._folder, "parallel": resources.parallel}
+        return found
 
     def _space(self, row: str) -> Space:
         """The recipe's, and the row's own learning rates in the table where it names none: the likeliest first."""
@@ -149,7 +161,7 @@ def _with(base: Trial, values: Values, where: str) -> Trial:
 def check_sweep(recipe: Recipe) -> None:
     """Raise RecipeError for the first row, value or setting of the sweep that does not work."""
     settings, nowhere = recipe.tune, Path()
-    trials = Trials(recipe, nowhere, [], [])
+    trials = Trials(recipe, nowhere, [], [], nowhere)
     if len(set(settings.rows)) < len(settings.rows):
         raise RecipeError(f"tune.rows is {settings.rows}: a row stands there twice", "name each once")
     found = trials.search()
@@ -168,6 +180,12 @@ def check_sweep(recipe: Recipe) -> None:
     if settings.target:
         row_model(settings.target.row, settings)
     _check_mixture(recipe)
+    if settings.workers_per_trial > 1 and recipe.resources.parallel.strategy in ("single", "deepspeed"):
+        raise RecipeError(
+            f"resources.parallel.strategy is {recipe.resources.parallel.strategy}, and trials have "
+            f"{settings.workers_per_trial} workers",
+            "set resources.parallel.strategy to fsdp or ddp for a sweep",
+        )
     rung = min(trial.report_tokens for trial in found)
     if settings.budget.tokens is not None and settings.budget.tokens < rung:
         raise RecipeError(

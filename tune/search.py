@@ -74,8 +74,8 @@ def run_search(
     _quiet()
     sessions = folder / "phases" / f"{name}.busy.jsonl"
     with heard_by(listener, allowance, sessions):
-        grid = list(tuner.fit())
-    found = _found(search, settings, grid, vocab_size)
+        fitted = tuner.fit()
+    found = _found(search, settings, [fitted[place] for place in range(len(fitted))], vocab_size)
     found.busy.wall_seconds, found.busy.cpu_seconds = seconds_used(sessions)
     write_json(done, found.model_dump(mode="json"))
     return found

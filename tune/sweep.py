@@ -6,6 +6,7 @@ sweep is continued, so that the phases after it come out the same.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from ..core.recipe import Recipe
 from ..core.settings_tune import draws_as_it_goes
 from ..model.config import ModelConfig
 from .lessons import beyond_edges, drift, grid_factor, rates_for, valleys
+from .nested import check_size
 from .plan import Trials
 from .results import AshaSaving, Curves, Finalist, Result, Sweep
 from .rows import row_model
@@ -157,6 +159,8 @@ class SweepRun:
         self._phase(Search("ladder", "", self._allowed(self.trials.ladder(rates))))
 
     def _phase(self, search: Search) -> Found:
+        if self.recipe.resources.address is None and "RAY_ADDRESS" not in os.environ:
+            check_size(search.trials[0], self.settings)
         found = run_search(search, self.settings, self.folder, self.vocab_size, self.allowance, self.listener)
         self.results += found.results
         self.curves |= {f"{search.phase}/{name}": curve for name, curve in found.curves.items()}

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ..core.settings_model import Model
 from ..core.settings_optimizer import Optimizer
+from ..core.settings_parallel import Parallel
 from ..core.settings_training import Mixture
 from ..core.settings_tune import MIXED
 from .results import Phase
@@ -47,7 +48,11 @@ class Trial(BaseModel):
     mixture: Mixture | None = None
     document_mask: bool = False
     checkpoint_seconds: float = 30.0  # at least so long between two; 0: at every report
-    workers: int = 1
+    workers: int = 1  # above 1 a Ray Train run, whose checkpoints are below `folder`
+    folder: str = ""
+    cpus: float = 1.0  # of a worker
+    gpus: float = 0.0
+    parallel: Parallel = Parallel()
     values: Values = {}  # of the search space, set already
 
     @property

@@ -6,33 +6,41 @@ as pretraining does.
 
 from __future__ import annotations
 
-import copy
 import json
 import math
+import shutil
+import tempfile
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.distributed.checkpoint.state_dict import set_state_dict
+from torch.utils._pytree import tree_map
 
 from ..core.errors import Crawl2ChatError, DivergedError
 from ..model.config import ModelConfig
-from ..model.transformer import Transformer
 from ..tokenize.bpe import Tokenizer
 from ..train import checkpoints
 from ..train.allocator import keep_freed_memory
 from ..train.loop import Hooks, Plan, train
 from ..train.mixture import open_rows
 from ..train.optimizer import make_optimizer
+from ..train.saving import save as save_checkpoint
 from ..train.schedule import Schedule, learning_rates, stable_until
+from ..train.strategies import build, spread
 from ..train.validation import ValidationTokens, validate
 from ..train.world import World
 from .trial import EvenSample, Trial
 
 Report = dict[str, Any]
 Tell = Callable[[Report, Callable[[Path], None] | None], None]  # a report, and what writes a checkpoint to a folder
+
+
+def _copied(value: Any) -> Any:
+    return value.detach().clone() if isinstance(value, torch.Tensor) else value
 
 
 class TrialRun:
@@ -45,7 +53,8 @@ class TrialRun:
     which began at `began` and, if `resumed`, from a checkpoint.
     """
 
-    def __init__(self, trial: Trial, tell: Tell, world: World | None = None) -> None:
+    def __init__(self, trial: Trial, tell: Tell, checkpoint: Path | None = None, world: World | None = None) -> None:
+        """From the newest checkpoint in the folder `checkpoint`, if there is one."""
         torch.set_num_threads(1)
         keep_freed_memory()
         self.trial, self.tell, self.world = trial.settled(), tell, world or World()
@@ -55,20 +64,22 @@ class TrialRun:
         self.data = open_rows([Path(path) for path in trial.train_paths], context, trial.mixture)
         held_out = ValidationTokens([Path(path) for path in trial.validation_paths], context, tokenizer.end_of_text)
         self.sample = EvenSample(held_out, trial.validation_rows)
-        self.model = Transformer(ModelConfig.from_settings(trial.model, tokenizer.vocab_size))
-        self.model.init_weights(trial.seed)
-        self.model.document_begin = tokenizer.end_of_text if trial.document_mask else None
-        self.optimizer = make_optimizer(self.model, self.trial.optimizer)
+        self.config = ModelConfig.from_settings(trial.model, tokenizer.vocab_size)
+        model = build(self.config, trial.seed, trial.precision, self.world, trial.parallel)
+        model.document_begin = tokenizer.end_of_text if trial.document_mask else None
+        optimizer = make_optimizer(model, self.trial.optimizer)
         self.done = 0  # steps of the run to the longest length
         self.branched = 0  # steps of branches
         self.measured: list[dict[str, float]] = []  # of each length that has ended
         self._before, self._cpu_before, self._resumed = 0.0, 0.0, 0  # seconds, of earlier starts
         self._began, self._cpu_began, self._saved = time.time(), time.process_time(), time.time()
+        if checkpoint is not None and (newest := checkpoints.newest(checkpoint)) is not None:
+            self._load(newest, model, optimizer)
+        clip = self.trial.optimizer.clip_norm
+        self.model, self.optimizer = spread(model, optimizer, trial.precision, clip, self.world, trial.parallel)
 
-    def run(self, checkpoint: Path | None = None) -> None:
-        """To the end of the longest length. A loss that is not finite, or an error of ours, is a last report."""
-        if checkpoint is not None:
-            self._load(checkpoint)
+    def run(self) -> None:
+        """To the end of the longest length. A loss that is not finite is a last report."""
         try:
             self._train()
         except DivergedError:
@@ -99,7 +110,7 @@ class TrialRun:
     def _branch(self, place: int, stable: int) -> None:
         """The decay of a shorter length, after which model and optimizer are what they were."""
         steps = self.trial.steps[place]
-        kept = copy.deepcopy(checkpoints.state_of(self.model, self.optimizer))
+        kept = tree_map(_copied, checkpoints.state_of(self.model, self.optimizer))
         rates = [group["lr"] for group in self.optimizer.param_groups]
 
         def check(step: int) -> None:
@@ -110,6 +121,7 @@ class TrialRun:
                 self._report(self.done, found, branch=1)
 
         self._steps(learning_rates(self.trial.optimizer, steps), stable, steps, check)
+        assert isinstance(self.optimizer, torch.optim.Optimizer), "DeepSpeed is refused where the trials are planned"
         set_state_dict(self.model, self.optimizer, model_state_dict=kept["model"], optim_state_dict=kept["optimizer"])
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
@@ -159,31 +171,26 @@ class TrialRun:
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint into `folder`."""
-        from ..train.saving import save
-
         meta = checkpoints.Meta(
             step=self.done,
             tokens_seen=self.done * self.trial.tokens_per_step,
-            model=self.model.config.to_dict(),
+            model=self.config.to_dict(),
             tokenizer_digest=self.digest,
             data_digest="",
             recipe={"measured": self.measured, "branched": self.branched, **self._seconds()},
             files={},
         )
-        save(folder, self.model, self.optimizer, meta, self.world, "trial", keep=1)
+        save_checkpoint(folder, self.model, self.optimizer, meta, self.world, "trial", keep=1)
 
-    def _load(self, folder: Path) -> None:
-        path = checkpoints.newest(folder)
-        if path is None:
-            return
+    def _load(self, path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
         meta = checkpoints.read_meta(path)
-        checkpoints.load(path, self.model, self.optimizer, self.world)
+        checkpoints.load(path, model, optimizer, self.world)
         self.done, kept = meta.step, meta.recipe
         self.measured, self.branched = list(kept["measured"]), kept["branched"]
         self._before, self._cpu_before, self._resumed = kept["seconds"], kept["cpu_seconds"], 1
 
 
-def _failed(error: Crawl2ChatError) -> Report:
+def failed(error: Crawl2ChatError) -> Report:
     """The only report of a trial that could not begin."""
     nothing = dict.fromkeys(("step", "tokens", "rung", "branch", "at", "resumed"), 0)
     seconds = dict.fromkeys(("seconds", "cpu_seconds", "own_cpu_seconds"), 0.0)
@@ -194,9 +201,6 @@ def _failed(error: Crawl2ChatError) -> Report:
 
 def run_trial(config: dict[str, Any]) -> None:
     """Ray Tune's trainable: `config["trial"]` with `config["values"]` of the search space, in this process."""
-    import shutil
-    import tempfile
-
     from ray import tune
 
     trial = Trial.model_validate(config["trial"])
@@ -212,14 +216,12 @@ def run_trial(config: dict[str, Any]) -> None:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    try:
-        run = TrialRun(trial.with_values(config.get("values", {})), tell)
-    except Crawl2ChatError as error:  # repeating would not mend it, and a failure of Ray's would be repeated
-        tune.report(_failed(error))
-        return
+    trial = trial.with_values(config.get("values", {}))
     found = tune.get_checkpoint()
-    if found is None:
-        run.run()
+    try:
+        with found.as_directory() if found else nullcontext() as folder:
+            run = TrialRun(trial, tell, Path(folder) if folder else None)
+    except Crawl2ChatError as error:  # repeating would not mend it, and a failure of Ray's would be repeated
+        tune.report(failed(error))
         return
-    with found.as_directory() as folder:
-        run.run(Path(folder))
+    run.run()

@@ -15,6 +15,7 @@ from ..core.errors import StageError
 from ..core.manifest import file_entry
 from ..core.recipe import Recipe
 from ..core.stage import Stage, StageContext, StageResult
+from ..train.pretrain_stage import rounding
 from .results import State, best_of_rows, write_results
 from .rows import named_rows
 
@@ -32,6 +33,7 @@ def _config(recipe: Recipe) -> dict[str, Any]:
         "rows": {name: model.model_dump(mode="json") for name, model in named_rows(recipe.tune).items()},
         "optimizer": recipe.train.optimizer.model_dump(mode="json", exclude={"learning_rate", "warmup_steps"}),
         "precision": recipe.train.precision,
+        **rounding(recipe),
         **({"mixture": recipe.mixture.model_dump(mode="json")} if recipe.mixture else {}),
         **({"document_mask": True} if recipe.train.document_mask else {}),
     }
@@ -43,7 +45,7 @@ def sweep_trials(ctx: StageContext) -> Trials:
 
     shards, tokenizer = ctx.input_folder("shards"), ctx.input_folder("tokenizer") / "tokenizer.json"
     train, validation = (ctx.inputs["shards"].paths(shards, f"{split}/") for split in ("train", "validation"))
-    return Trials(ctx.recipe, tokenizer, train, validation)
+    return Trials(ctx.recipe, tokenizer, train, validation, ctx.folder / "ray")
 
 
 def _check(ctx: StageContext) -> None:
