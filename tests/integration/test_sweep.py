@@ -152,7 +152,8 @@ def test_trials_of_two_workers_find_what_trials_of_one_find(local_ray: None, sha
     for workers in (1, 2):
         (tmp_path / str(workers)).mkdir()
         run = make_run(
-            shared_data, tmp_path / str(workers), WSD, rows=["s"], shapes={"s": SMALL}, space={"learning_rate": [3e-3, 1e-2]},
+            shared_data, tmp_path / str(workers), WSD, rows=["s"], shapes={"s": SMALL},
+            space={"learning_rate": [3e-3, 1e-2]},
             scheduler="none", workers_per_trial=workers, concurrent=1, tokens=[1024, 2048],
         )  # fmt: skip
         results = found(run)
