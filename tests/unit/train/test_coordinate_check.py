@@ -78,7 +78,7 @@ def drift(shapes: Sequence[dict], seeds: int, optimizer: Optimizer | None = None
 
 @pytest.mark.parametrize("family", ["qwen3", "llama"])
 @pytest.mark.parametrize(("shapes", "seeds"), [
-    ([{"width": width} for width in WIDTHS], 2), ([{"layers": layers} for layers in DEPTHS], 3),
+    ([{"width": width} for width in WIDTHS], 1), ([{"layers": layers} for layers in DEPTHS], 2),
 ], ids=["width", "depth"])  # fmt: skip
 def test_sizes_stay_under_transfer_and_drift_without(family: str, shapes: list[dict], seeds: int) -> None:
     found = drift([{"family": family, "transfer": BASE} | shape for shape in shapes], seeds)
@@ -92,9 +92,8 @@ def test_sizes_stay_under_transfer_and_drift_without(family: str, shapes: list[d
 def test_sizes_stay_with_muon(match_adamw: bool) -> None:
     rate = RATE if match_adamw else 5 * RATE
     optimizer = Optimizer(learning_rate=RATE, muon=Muon(learning_rate=rate, match_adamw=match_adamw))
-    shapes = [{"width": width} for width in WIDTHS[:3]]
-    found = drift([{"transfer": BASE} | shape for shape in shapes], 2, optimizer)
-    standard = drift(shapes, 2, optimizer)
-    print(found, standard)
+    shapes = [{"width": width} for width in (64, 256)]
+    found = drift([{"transfer": BASE} | shape for shape in shapes], 1, optimizer)
+    standard = drift(shapes, 1, optimizer)
     assert max(found.values()) < FLAT, found
     assert max(standard.values()) > FLAT, standard
