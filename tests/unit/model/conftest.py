@@ -10,6 +10,7 @@ import pytest
 import torch
 from crawl2chat.core.settings_model import Model
 from crawl2chat.model.config import ModelConfig
+from crawl2chat.model.transfer import Transfer
 from crawl2chat.model.transformer import Transformer
 
 FAMILIES = ("qwen3", "llama", "gpt2", "transformer2017")
@@ -77,6 +78,10 @@ def numpy_logits(model: Transformer, tokens: np.ndarray) -> np.ndarray:
     c = model.config
     w = {name: value.numpy().astype(np.float64) for name, value in model.state_dict().items()}
 
+    base = c.transfer or Transfer(c.width, c.layers)
+    share, base_head = base.base_layers / c.layers, base.base_head_size or c.head_size
+    scale = math.sqrt(base_head) / c.head_size
+
     def norm(x: np.ndarray, name: str) -> np.ndarray:
         if c.norm == "layer":
             x = x - x.mean(-1, keepdims=True)
@@ -106,7 +111,7 @@ def numpy_logits(model: Transformer, tokens: np.ndarray) -> np.ndarray:
                 q, k = (np.stack([turn(vector, at) for at, vector in enumerate(part)]) for part in (q, k))
             rows = []
             for at in range(len(h)):
-                weights = np.exp(k[: at + 1] @ q[at] / math.sqrt(c.head_size))
+                weights = np.exp(k[: at + 1] @ q[at] * scale)
                 rows.append(weights / weights.sum() @ v[: at + 1])
             attended.append(np.stack(rows))
         return linear(np.concatenate(attended, axis=1), name + ".output")
@@ -122,7 +127,7 @@ def numpy_logits(model: Transformer, tokens: np.ndarray) -> np.ndarray:
             up = np.maximum(up, 0)
         return linear(up, name + ".down")
 
-    x = w["embedding.weight"][tokens] * (math.sqrt(c.width) if c.scale_embedding else 1)
+    x = w["embedding.weight"][tokens] * (math.sqrt(base.base_width) if c.scale_embedding else 1)
     if c.positions == "learned":
         x = x + w["position_embedding.weight"][: len(tokens)]
     if c.positions == "sinusoidal":
@@ -131,6 +136,10 @@ def numpy_logits(model: Transformer, tokens: np.ndarray) -> np.ndarray:
     for layer in range(c.layers):
         for half, part in ((attend, "attention"), (feed, "feed_forward")):
             name = f"blocks.{layer}.{part}"
-            x = norm(x + half(x, name), name + "_norm") if c.post_norm else x + half(norm(x, name + "_norm"), name)
-    x = x if c.post_norm else norm(x, "norm")
+            x = (
+                norm(x + half(x, name), name + "_norm")
+                if c.post_norm
+                else x + share * half(norm(x, name + "_norm"), name)
+            )
+    x = (x if c.post_norm else norm(x, "norm")) * (base.base_width / c.width)
     return x @ w["embedding.weight" if c.tied_embeddings else "head.weight"].T

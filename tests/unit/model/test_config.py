@@ -10,7 +10,9 @@ import torch
 from crawl2chat.core.errors import ContractError, RecipeError
 from crawl2chat.core.settings_model import Model
 from crawl2chat.model.config import ModelConfig, RopeScaling
+from crawl2chat.model.transfer import Transfer
 from crawl2chat.model.transformer import Transformer
+from pydantic import ValidationError
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -90,6 +92,39 @@ def test_from_settings_takes_every_field() -> None:
 def test_a_scaling_survives_the_dict() -> None:
     config = dataclasses.replace(BASE, rope_scaling=RopeScaling(8.0, 1.0, 4.0, 8192))
     assert ModelConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_transfer_survives_the_dict_and_has_ratios() -> None:
+    config = dataclasses.replace(BASE, transfer=Transfer(8, 4, 16))
+    assert ModelConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    assert (config.width_ratio, config.depth_ratio, config.score_scale) == (4.0, 0.5, 4 / 8)
+    assert (BASE.width_ratio, BASE.depth_ratio, BASE.score_scale) == (1.0, 1.0, None)
+    assert dataclasses.replace(BASE, transfer=Transfer(8, 4)).score_scale is None
+    assert dataclasses.replace(BASE, transfer=Transfer(8, 4, 8)).score_scale is None  # the base's own head size
+
+
+@pytest.mark.parametrize(
+    ("transfer", "says"),
+    [
+        ({"base_width": 0, "base_layers": 2}, "model.transfer.base_width is 0"),
+        ({"base_width": 64, "base_layers": 0}, "model.transfer.base_layers is 0"),
+        ({"base_width": 64, "base_layers": 2, "base_head_size": 0}, "model.transfer.base_head_size is 0"),
+        ({"base_width": 64.5, "base_layers": 2}, "model.transfer.base_width is 64.5"),
+    ],
+)
+def test_a_base_without_size_is_refused(transfer: dict, says: str) -> None:
+    with pytest.raises(RecipeError, match=says):
+        Transfer(**transfer)
+    with pytest.raises(ValidationError):
+        Model.model_validate({"transfer": transfer})
+
+
+def test_transfer_with_norms_after_the_sums_is_refused() -> None:
+    settings = {"family": "transformer2017", "transfer": {"base_width": 64, "base_layers": 2}}
+    with pytest.raises(RecipeError, match=r"model.transfer is given, but model.post_norm is true") as error:
+        ModelConfig.from_settings(Model.model_validate(settings), 300)
+    assert "model.post_norm=false" in error.value.fix
+    assert ModelConfig.from_settings(Model.model_validate({**settings, "post_norm": False}), 300).transfer
 
 
 def test_configurations_of_older_checkpoints_are_read() -> None:

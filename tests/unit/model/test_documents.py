@@ -49,7 +49,8 @@ def test_gradients_equal_those_of_the_documents_alone(model, tokens_of) -> None:
 
 def test_grouped_queries_and_free_heads(config_of, random_model, tokens_of, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transformer, "SPLIT_FROM", 1)
-    model = random_model(config_of(kv_heads=1, head_size=12))
+    transfer = {"base_width": 16, "base_layers": 2, "base_head_size": 4}
+    model = random_model(config_of(kv_heads=1, head_size=12, transfer=transfer))
     tokens = tokens_of(model.config, batch=3)
     numbers, documents = packed(tokens)
     with torch.no_grad():

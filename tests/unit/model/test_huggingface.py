@@ -26,6 +26,7 @@ MODELS = [
     ("gpt2", {"rope_theta": 10_000.0}),  # which config.json does not carry, and nothing reads
     ("gpt2", {"tied_embeddings": False, "rope_theta": 10_000.0}),
 ]
+BASE = {"base_width": 8, "base_layers": 2, "base_head_size": 2}  # of a model with a width of 32, 3 layers, heads of 8
 IDS = [f"{family}-{'-'.join(settings) or 'plain'}" for family, settings in MODELS]
 
 
@@ -63,6 +64,25 @@ def test_an_exported_model_is_transformers_own(
     again = read_model(folder)
     assert again.config == model.config
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("family", ["qwen3", "llama", "gpt2"])
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_factors_of_transfer_are_exported_in_the_weights(
+    family: str, tied: bool, transformers, config_of, random_model, tokens_of, write
+) -> None:
+    model = random_model(config_of(family, tied_embeddings=tied, transfer=BASE))
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    folder = write(model)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    tokens = tokens_of(model.config)
+    wanted = logits(model, tokens)
+    assert wanted.std() > 0.1
+    torch.testing.assert_close(logits(theirs, tokens), wanted, atol=1e-4, rtol=0)
+    again = read_model(folder)
+    assert again.config.transfer is None and again.config.tied_embeddings == tied
+    torch.testing.assert_close(logits(again, tokens), wanted, atol=1e-4, rtol=0)
 
 
 def their_model(transformers: Any, family: str, **changes: Any) -> Any:

@@ -27,6 +27,18 @@ def test_initialisation_has_the_stated_spread(family: str, config_of) -> None:
         assert abs(parameter.mean().item()) < 5e-4, name
 
 
+def test_under_transfer_matrices_of_blocks_are_narrower_and_the_layers_are_the_bases(config_of) -> None:
+    transfer = {"base_width": 32, "base_layers": 2}
+    settings = {"width": 128, "feed_forward": 384, "layers": 8, "tied_embeddings": False, "transfer": transfer}
+    model = Transformer(config_of("qwen3", **settings))
+    model.init_weights(1)
+    for name, parameter in model.named_parameters():
+        if parameter.dim() == 2:
+            into_residual = name.endswith(("output.weight", "down.weight"))
+            std = 0.02 / 2 / (2 if into_residual else 1) if name.startswith("blocks.") else 0.02
+            assert parameter.std().item() == pytest.approx(std, rel=0.03), name
+
+
 def test_initialisation_depends_on_the_seed_alone(config_of) -> None:
     first, second, other = (Transformer(config_of("gpt2")) for _ in range(3))
     first.init_weights(7)

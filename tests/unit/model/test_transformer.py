@@ -17,6 +17,8 @@ OPTIONS = [
     ("gpt2", {"positions": "rotary", "norm": "rms", "qk_norm": True}),
     ("gpt2", {"qk_norm": True, "kv_heads": 2}),
     ("transformer2017", {"post_norm": False, "activation": "swiglu"}),
+    ("qwen3", {"transfer": {"base_width": 16, "base_layers": 2, "base_head_size": 2}}),
+    ("transformer2017", {"post_norm": False, "transfer": {"base_width": 16, "base_layers": 2}}),
 ]
 
 

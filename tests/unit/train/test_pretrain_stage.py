@@ -9,7 +9,7 @@ import pytest
 from crawl2chat.core.recipe import Recipe
 from crawl2chat.core.stage import Stage, fingerprint
 from crawl2chat.train.finetune_stage import FINETUNE
-from crawl2chat.train.pretrain_stage import PRETRAIN
+from crawl2chat.train.pretrain_stage import PRETRAIN, config_of
 
 
 def mark(stage: Stage, **sections: Any) -> str:
@@ -39,6 +39,18 @@ def test_the_place_of_checkpoints_is_part_of_it_where_the_run_may_go_back_to_the
 
     assert saved("skip", 10) == saved("skip", 20)
     assert saved("rewind", 10) != saved("rewind", 20)
+
+
+def test_the_key_transfer_counts_where_it_is_given() -> None:
+    """Without it a model is what it was before there was the key."""
+    recipe = Recipe.model_validate(
+        {"name": "x", "sources": [{"name": "a", "kind": "jsonl", "paths": ["unused.jsonl"]}]}
+    )
+    assert "transfer" not in config_of(recipe)["model"]
+    marks = {
+        mark(PRETRAIN, model={"transfer": base and {"base_width": base, "base_layers": 2}}) for base in (None, 64, 32)
+    }
+    assert len(marks) == 3
 
 
 def test_a_branch_depends_on_what_the_checkpoint_holds_not_on_its_place_alone(tmp_path: Path) -> None:
