@@ -13,7 +13,7 @@ from ..model.config import ModelConfig
 from .best_settings import best_settings, rate_for, seed_spread
 from .forecast import FAR, Budget, Forecast, IsoFlop, Point, TargetRun
 from .isoflop import best_sizes, isoflop
-from .ladder_fit import LadderFit, Spread, fit_ladder
+from .ladder_fit import PRIOR, LadderFit, Spread, fit_ladder
 from .results import Result, Sweep
 from .rows import row_model, steps_of
 
@@ -48,7 +48,8 @@ def make_forecast(
     cross, without = _isoflop(runs)
     marks = [*fit.fit.marks, *_unfinished(ladder), *marks, *filter(None, (doubt, without))]
     if seeds is None:
-        marks.append("no runs that differ in their seed alone: how far runs scatter is in part assumed, 0.2 %")
+        assumed = f"how far runs scatter is in part assumed, {PRIOR['run']:.1%}; set tune.finalists to measure it"
+        marks.append(f"no runs that differ in their seed alone: {assumed}")
     said = {}
     if target is not None:
         loss, low, high = (float(value) for value in fit.predict(target.parameters, target.tokens, LEVEL))

@@ -91,10 +91,8 @@ def test_flops_are_those_of_the_model(whole: Forecast) -> None:
     assert whole.target is not None and whole.compute_ratio is not None
     assert whole.target.flops == config.flops_per_token() * whole.target.tokens
     assert whole.largest_fit_flops == max(point.flops for point in whole.points)
-    assert (
-        whole.compute_ratio == pytest.approx(whole.target.flops / whole.largest_fit_flops)
+    assert whole.compute_ratio == pytest.approx(whole.target.flops / whole.largest_fit_flops)
     assert whole.compute_ratio > 10
-    )
     assert not any("times the compute" in words for words in whole.marks)
     assert whole.batch_tokens == 4 * 256
 
