@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .chat.verbs import EXAMPLES as MODEL_EXAMPLES
 from .chat.verbs import add_model_verbs
@@ -20,6 +21,9 @@ from .pipelines.dedup_verbs import add_dedup_verbs
 from .pipelines.tokenizer_verbs import add_tokenizer_verbs
 from .tune.verbs import EXAMPLES as TUNE_EXAMPLES
 from .tune.verbs import add_tune_verbs
+
+if TYPE_CHECKING:
+    from .core.stage import Stage
 
 ABOUT = "From raw web crawl, Wikipedia dumps and books to a language model that chats."
 EXAMPLES = f"""examples:
@@ -79,6 +83,10 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     ):
         _stage_verb(verbs, name, about, _group(name))
     _stage_verb(verbs, "tune", "search learning rates over rows of the scaling table", _group("tune", _show_search))
+    _stage_verb(
+        verbs, "tune verify", "train the target of the forecast, and compare", _group("tune verify", _show_verification)
+    )
+    _stage_verb(verbs, "tune sweep", "all of a sweep: data, search, laws, forecast, and its verification", _sweep)
 
     status = _verb(verbs, "status", "what is done in a run", _status)
     _recipe_options(status)
@@ -178,27 +186,53 @@ def _group(name: str, show: Callable[[Run], None] = lambda run: None) -> Callabl
     """The verb that runs a group of stages, prints their table, and shows what else came out."""
 
     def verb(options: argparse.Namespace) -> int:
-        from .pipelines.execute import dry_run, execute
         from .pipelines.stages import group_stages
-        from .pipelines.summary import print_table
 
         run = _open(options)
-        stages = group_stages(run.recipe, name)
-        if options.dry_run:
-            dry_run(run, stages)
-            return 0
-        execute(run, stages)
-        print_table(run, [stage.name for stage in stages])
-        show(run)
-        return 0
+        return _bring(run, group_stages(run.recipe, name), options.dry_run, show)
 
     return verb
 
 
+def _bring(run: Run, stages: Sequence[Stage], dry: bool, show: Callable[[Run], None]) -> int:
+    from .pipelines.execute import dry_run, execute
+    from .pipelines.summary import print_table
+
+    if dry:
+        dry_run(run, stages)
+        return 0
+    execute(run, stages)
+    print_table(run, [stage.name for stage in stages])
+    show(run)
+    return 0
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from .pipelines.stages import sweep_stages
+
+    run = _open(options)
+    return _bring(run, sweep_stages(run.recipe), options.dry_run, _show_sweep)
+
+
 def _show_search(run: Run) -> None:
+    from .tune.forecast import print_forecast, read_forecast
     from .tune.results import print_table, read_results
 
     print_table(read_results(run.stage("tune")))
+    if run.recipe.tune.ladder is not None:
+        print_forecast(read_forecast(run.stage("forecast")))
+
+
+def _show_verification(run: Run) -> None:
+    from .tune.forecast import print_verification, read_verification
+
+    print_verification(read_verification(run.stage("verify")))
+
+
+def _show_sweep(run: Run) -> None:
+    _show_search(run)
+    if run.recipe.tune.target is not None:
+        _show_verification(run)
 
 
 def _status(options: argparse.Namespace) -> int:

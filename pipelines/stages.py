@@ -16,7 +16,9 @@ from ..dedup.spans_stage import SPANS
 from ..tokenize.tokenize_stage import SHARDS, TOKENIZER
 from ..train.finetune_stage import FINETUNE
 from ..train.pretrain_stage import PRETRAIN
+from ..tune.forecast_stage import FORECAST
 from ..tune.tune_stage import TUNE
+from ..tune.verify_stage import VERIFY
 from .decontaminate_stage import DECONTAMINATE
 from .extract_stage import EXTRACT
 from .instructions_stage import INSTRUCTIONS
@@ -28,7 +30,13 @@ GROUPS = {
     "tokenizer": ("tokenizer", "shards"),
     "pretrain": ("pretrain",),
     "finetune": ("instructions", "finetune"),
-    "tune": ("tune",),
+    "tune": ("tune", "forecast"),
+    "tune verify": ("verify",),
+}
+SEARCH = ("tune", "tune verify")  # groups that are no part of `crawl2chat run`
+LEFT_OUT = {  # why a recipe has none of a group's stages, and the fix
+    "finetune": ("instructions: null", "add instructions: {source: NAME}"),
+    "tune verify": ("no tune.target", "add tune.ladder, and tune.target: {row: NAME, tokens: N}"),
 }
 
 
@@ -38,6 +46,8 @@ def all_stages(recipe: Recipe) -> list[Stage]:
     answers = [INSTRUCTIONS, FINETUNE] if instructed else []
     ledgers = [stage for stage in (DEDUP, SPANS, PARAGRAPHS, DECONTAMINATE) if stage.name in ledger_stages(recipe)]
     learning = [TOKENIZER, SHARDS, PRETRAIN, *answers, samples_stage(instructed), TUNE]
+    learning += [FORECAST] if recipe.tune.ladder is not None else []
+    learning += [VERIFY] if recipe.tune.target is not None else []
     return [_behind_ledgers(stage, recipe) for stage in (CRAWL, EXTRACT, *ledgers, *learning)]
 
 
@@ -51,17 +61,23 @@ def _behind_ledgers(stage: Stage, recipe: Recipe) -> Stage:
 
 
 def run_stages(recipe: Recipe) -> list[Stage]:
-    """The stages of `crawl2chat run`: all but the search."""
-    return [stage for stage in all_stages(recipe) if stage.name not in GROUPS["tune"]]
+    """The stages of `crawl2chat run`: all but the search and what comes of it."""
+    left_out = {name for group in SEARCH for name in GROUPS[group]}
+    return [stage for stage in all_stages(recipe) if stage.name not in left_out]
+
+
+def sweep_stages(recipe: Recipe) -> list[Stage]:
+    """The stages of `crawl2chat tune sweep`: from the sources to the verified forecast, without the recipe's model."""
+    chosen = {name for group in ("data", "tokenizer", *SEARCH) for name in GROUPS[group]}
+    return [stage for stage in all_stages(recipe) if stage.name in chosen]
 
 
 def group_stages(recipe: Recipe, group: str) -> list[Stage]:
     """The stages of one command. Raises RecipeError when the recipe leaves them out."""
     chosen = [stage for stage in all_stages(recipe) if stage.name in GROUPS[group]]
     if not chosen:
-        raise RecipeError(
-            f"the recipe has instructions: null, so there is nothing to {group}", "add instructions: {source: NAME}"
-        )
+        why, fix = LEFT_OUT[group]
+        raise RecipeError(f"the recipe has {why}, so there is nothing to {group}", fix)
     return chosen
 
 
@@ -72,8 +88,10 @@ def plan_group(stages: Sequence[Stage], run: Run) -> list[Planned]:
     needed = {name for stage in stages for name in stage.inputs} - chosen
     for item in everything:
         if item.stage.name in needed and item.todo:
+            searched = item.stage.name in GROUPS["tune"]
+            command = run.command.replace(" run", " tune", 1) if searched else run.command
             raise ContractError(
                 f"stage {item.stage.name} in {run.folder} is not up to date: {item.why}",
-                f"bring it up to date first, with the same --set values: {run.command}",
+                f"bring it up to date first, with the same --set values: {command}",
             )
     return [item for item in everything if item.stage.name in chosen]

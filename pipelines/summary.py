@@ -85,7 +85,7 @@ def _line(stage: str, manifest: Manifest) -> Line:
     if stage == "instructions":
         notes = f"{count['pairs']:,} + {count['pairs_validation']:,} question/answer pairs"
         return Line(f"{count['documents']:,}", notes=notes)
-    if stage in ("pretrain", "finetune"):
+    if stage in ("pretrain", "finetune", "verify"):
         before = count.get("validation_loss_before")  # of fine-tuning: its losses count answers only
         bits = f"{count['bits_per_byte']:.3f}" if "bits_per_byte" in count and before is None else ""
         validation = f" / {count['validation_loss']:.3f}" if "validation_loss" in count else ""
@@ -94,6 +94,11 @@ def _line(stage: str, manifest: Manifest) -> Line:
         return Line("", _short(count["tokens_seen"]), f"{count['train_loss']:.3f}{validation}", bits, notes)
     if stage == "tune":
         return Line(loss=f"{count['validation_loss']:.3f}", notes=f"the best of {count['trials']} trials")
+    if stage == "forecast":
+        if "loss" not in count:
+            return Line(notes=f"the law of {count['points']} runs; no target")
+        notes = f"of the target, 95 % {count['low']:.3f} … {count['high']:.3f}, from {count['points']} runs"
+        return Line(loss=f"{count['loss']:.3f}", notes=notes)
     return Line()
 
 

@@ -35,10 +35,10 @@ def fit_points(points: Points, draws: int = 200, seed: int = 0, source: str = "f
         np.array([getattr(one, key) for one in found]) for key in ("parameters", "tokens", "loss")
     )
     fitted = Fitted(fit_loss(sizes, lengths, losses, draws, seed, source))
-    fitted.marks = [*fitted.loss.marks, *(words for key in TRIED for words in _edges(found, key))]
+    fitted.marks = [*fitted.loss.marks, *(words for key in TRIED for words in edges(found, key))]
     for key in points.tried:
         try:
-            fitted.best[key] = _best(found, key, source)
+            fitted.best[key] = best_law(found, key, source)
             if fitted.best[key].intervals is None:
                 fitted.marks.append(f"the law of the best {key.replace('_', ' ')} has no interval: too few minima")
         except InputError as error:
@@ -50,7 +50,7 @@ def fit_points(points: Points, draws: int = 200, seed: int = 0, source: str = "f
     return fitted
 
 
-def _edges(found: list[Setting], key: str) -> list[str]:
+def edges(found: list[Setting], key: str) -> list[str]:
     """Minima that may lie beyond what was tried."""
     valleys = [(one, one.valleys[key]) for one in found if key in one.valleys]
     return [
@@ -61,7 +61,7 @@ def _edges(found: list[Setting], key: str) -> list[str]:
     ]
 
 
-def _best(found: list[Setting], key: str, source: str) -> PowerFit:
+def best_law(found: list[Setting], key: str, source: str) -> PowerFit:
     """Over parameters and tokens where they vary apart, else over one that varies."""
     inside = [one for one in found if key in one.valleys and one.valleys[key].edge is None]
     measures = {name: [getattr(one, name) for one in inside] for name in ("parameters", "tokens")}

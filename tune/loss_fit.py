@@ -72,6 +72,16 @@ def fit_loss(
         return _fit(points, draws, seed, source)
 
 
+def refit(law: LossLaw, parameters: Array, tokens: Array, losses: Array) -> Array:
+    """Constants [draw, 5] of other losses [draw, point] of the same points, found from the law's constants on."""
+    n, d = np.log(parameters), np.log(tokens)
+    e, a, b = np.log([max(law.E, np.exp(LEAST_E)), law.A, law.B])
+    start = np.array([e, a - law.alpha * n.mean(), b - law.beta * d.mean(), law.alpha, law.beta])
+    with threadpool_limits(1, user_api="blas"):
+        found = [_descend(start, n - n.mean(), d - d.mean(), loss)[0] for loss in np.log(losses)]
+    return _constants(np.array(found), np.array([n.mean(), d.mean()]))
+
+
 def _fit(points: Array, draws: int, seed: int, source: str) -> LossFit:
     n, d, loss = np.log(points)
     centre = np.array([n.mean(), d.mean()])

@@ -19,6 +19,8 @@ from .results import Phase
 from .rows import row_model, table_row
 from .trial import Trial, Values
 
+LEAST = 3  # different sizes, and lengths, without which an exponent of the law is open
+
 
 class Trials:
     """Makes the trials of a recipe's sweep, on these token shards."""
@@ -209,12 +211,11 @@ def _check_mixture(recipe: Recipe) -> None:
 def _check_ladder(settings: Tune) -> None:
     ladder = settings.ladder
     assert ladder is not None
-    points, constants = len(ladder.rows) * len(ladder.tokens), 5
-    if points < constants:
+    rows, lengths = set(ladder.rows), ladder.tokens
+    if len(rows) < LEAST or len(lengths) < LEAST:
         raise RecipeError(
-            f"tune.ladder has {len(ladder.rows)} rows and {len(ladder.tokens)} lengths: {points} points for the "
-            f"{constants} constants of the law",
-            "add rows or lengths: three of each or more",
+            f"tune.ladder has {len(rows)} rows and {len(lengths)} lengths; the law of the loss needs {LEAST} of each",
+            "add rows to tune.ladder.rows, or lengths to tune.ladder.tokens",
         )
 
 

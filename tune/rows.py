@@ -34,6 +34,11 @@ def table_row(name: str, settings: Tune) -> Row | None:
     return None if name in settings.shapes else load_table().get(name)
 
 
+def steps_of(tokens: int, settings: Tune, context: int) -> int:
+    """Steps of a run of about so many tokens, at `tune.batch` rows a step."""
+    return max(1, round(tokens / (settings.batch * context)))
+
+
 def _named(name: str, settings: Tune) -> Model:
     if name in settings.shapes:
         model = settings.shapes[name].settled()

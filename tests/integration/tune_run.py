@@ -60,7 +60,7 @@ def make_run(shared_data: Path, folder: Path, sections: dict[str, Any] | None = 
     path = run.stage("tokenizer") / "tokenizer.json"
     write_text(path, library.to_str())
     tokenizer = Tokenizer.load(path)
-    _finish(run, "tokenizer", [path], {"vocab_size": tokenizer.vocab_size})
+    finish(run, "tokenizer", [path], {"vocab_size": tokenizer.vocab_size})
     tokens = [[*ids, tokenizer.end_of_text] for ids in tokenizer.encode_batch(speeches)]
     names = [f"speech-{number}" for number in range(len(tokens))]
     shards = []
@@ -68,7 +68,7 @@ def make_run(shared_data: Path, folder: Path, sections: dict[str, Any] | None = 
         shards.append(run.stage("shards") / split / "plays-00000.arrow")
         shards[-1].parent.mkdir(parents=True)
         write_shard(shards[-1], names[chosen], tokens[chosen])
-    _finish(run, "shards", shards, {})
+    finish(run, "shards", shards, {"tokenizer_digest": tokenizer.digest})
     return run
 
 
@@ -78,7 +78,7 @@ def write_shard(path: Path, names: list[str], tokens: list[list[int]]) -> None:
         writer.write_batch(batch)
 
 
-def _finish(run: Run, stage: str, paths: list[Path], facts: dict[str, Any]) -> None:
+def finish(run: Run, stage: str, paths: list[Path], facts: dict[str, Any]) -> None:
     folder = run.stage(stage)
     files = [file_entry(folder, path, 1) for path in paths]
     values = {

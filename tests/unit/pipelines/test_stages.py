@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,13 @@ from crawl2chat.core.recipe import SHIPPED, load_recipe
 from crawl2chat.core.run import Run
 from crawl2chat.core.stage import plan
 from crawl2chat.pipelines.sources.paths import check_sources
-from crawl2chat.pipelines.stages import GROUPS, all_stages, group_stages, plan_group, run_stages
+from crawl2chat.pipelines.stages import GROUPS, all_stages, group_stages, plan_group, run_stages, sweep_stages
 
 EVERYTHING = ("spans={}", "paragraphs={}", "decontaminate.sets=[{name: a, paths: [a.txt]}]")
+SWEEP = (
+    "tune.ladder={rows: [50k, 100k, 250k], tokens: [100000, 200000, 400000]}",
+    "tune.target={row: 500k, tokens: 2000000}",
+)
 LEDGERS = ("spans", "paragraphs", "decontaminate")
 
 
@@ -53,10 +58,29 @@ def test_what_reads_documents_reads_all_ledgers() -> None:
 
 
 def test_groups_cover_the_run_and_nothing_twice() -> None:
-    recipe = load_recipe("tiny", EVERYTHING)
+    recipe = load_recipe("tiny", (*EVERYTHING, *SWEEP))
     grouped = [name for names in GROUPS.values() for name in names]
     assert sorted(grouped) == sorted({stage.name for stage in all_stages(recipe)} - {"samples"})
-    assert "tune" not in {stage.name for stage in run_stages(recipe)}
+    assert not {"tune", "forecast", "verify"} & {stage.name for stage in run_stages(recipe)}
+
+
+def test_what_a_ladder_and_a_target_add() -> None:
+    without = [stage.name for stage in all_stages(load_recipe("tiny"))]
+    assert without[-1] == "tune"
+    assert [stage.name for stage in all_stages(load_recipe("tiny", SWEEP[:1]))] == [*without, "forecast"]
+    assert [stage.name for stage in all_stages(load_recipe("tiny", SWEEP))] == [*without, "forecast", "verify"]
+    sweep = [stage.name for stage in sweep_stages(load_recipe("tiny", SWEEP))]
+    assert sweep == ["crawl", "extract", "dedup", "tokenizer", "shards", "tune", "forecast", "verify"]
+    with pytest.raises(RecipeError, match=r"no tune\.target[\s\S]*add tune\.ladder"):
+        group_stages(load_recipe("tiny"), "tune verify")
+
+
+def test_a_verification_names_the_search_that_it_waits_for(tmp_path: Path) -> None:
+    run = Run(load_recipe("tiny", [f"storage={tmp_path}", *SWEEP]))
+    waits = [stage for stage in all_stages(run.recipe) if stage.name == "verify"]
+    verify = [replace(waits[0], inputs=("forecast",))]
+    with pytest.raises(ContractError, match=r"stage forecast in .* is not up to date[\s\S]*crawl2chat tune RECIPE"):
+        plan_group(verify, run)
 
 
 def test_a_part_does_not_build_on_what_is_out_of_date(tmp_path: Path) -> None:
