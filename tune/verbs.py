@@ -1,4 +1,4 @@
-"""The verbs below `crawl2chat tune`: the scaling table, and laws. `crawl2chat tune RECIPE` itself is a stage verb."""
+"""The verbs below `crawl2chat tune`: the scaling table, laws, the report of a sweep. `crawl2chat tune RECIPE` itself is a stage verb."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ EXAMPLES = """\
   crawl2chat tune table --target-flops 1e21 --gpus 16
   crawl2chat tune table --target-hours 24 --gpus 8 --gpu h100
   crawl2chat tune laws --flops 5.76e23                     published laws: the best size and tokens for this compute
+  crawl2chat tune report --run runs/tiny                   a sweep as one HTML page, with its figures as PNG
 """
 
 Verb = Callable[[str, str, Callable[[argparse.Namespace], int]], argparse.ArgumentParser]
@@ -43,6 +44,7 @@ def add_tune_verbs(verb: Verb) -> None:
     """`verb(name, about, function)` adds a parser to the command line."""
     _table(verb)
     _laws(verb)
+    _report(verb)
 
 
 def _table(verb: Verb) -> None:
@@ -93,3 +95,16 @@ def _run_laws(options: argparse.Namespace) -> int:
     from .laws_verb import run_laws
 
     return run_laws(options)
+
+
+def _report(verb: Verb) -> None:
+    parser = verb("tune report", "a finished sweep as one HTML page with its figures, or its numbers as JSON", _run_report)
+    parser.add_argument("--run", required=True, metavar="R", help="folder of the run")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="for the page and the PNGs (R/report)")
+    parser.add_argument("--json", action="store_true", help="print the numbers; draw only where --out says")
+
+
+def _run_report(options: argparse.Namespace) -> int:
+    from .report_verb import run_report
+
+    return run_report(options)
