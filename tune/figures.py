@@ -12,8 +12,10 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import matplotlib
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
@@ -45,8 +47,9 @@ MARKERS = "osD^vP"
 _STEPS = 6  # of the ramp of rows, small to large
 _PANEL = (4.6, 3.5)  # inches
 _MOST_COLUMNS = 3  # of a PNG
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
+    "text.parse_math": False,  # a name may hold dollars
     "font.size": 9,
     "axes.titlesize": 9.5,
     "axes.titleweight": "bold",
@@ -112,7 +115,9 @@ def _draw(axes: Axes, panel: Panel, title: str) -> None:
     axes.set_facecolor("none")
     axes.tick_params(length=0)
     panel.draw(axes)
-    axes.set_title(title)
+    legend = axes.get_legend()
+    lines = math.ceil(len(legend.get_texts()) / legend._ncols) if legend else 0  # pyright: ignore
+    axes.set_title(title, pad=6 + 13 * lines)
 
 
 def _svg(panel: Panel, prefix: str) -> str:
@@ -154,6 +159,16 @@ def log_axis(axes: Axes, which: str, low: float, high: float, form: Callable[[fl
     axis.set_major_formatter(FuncFormatter(lambda value, _: form(value)))
     axis.set_minor_locator(NullLocator())
     axis.set_minor_formatter(NullFormatter())
+
+
+def legend(axes: Axes, handles: Sequence[Artist] | None = None, columns: int = 4) -> None:
+    """Above the panel, between title and data, where it covers no point."""
+    shown = axes.get_legend_handles_labels()[0] if handles is None else list(handles)
+    if shown:
+        axes.legend(
+            handles=shown, loc="lower left", bbox_to_anchor=(0, 1), ncols=min(columns, len(shown)), borderpad=0.1,
+            borderaxespad=0.2, columnspacing=1.1, handletextpad=0.5, labelspacing=0.3, handlelength=1.4,
+        )  # fmt: skip
 
 
 def loss_axis(axes: Axes, low: float, high: float, label: str = "validation loss, nats a token") -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from .figures import INK, Figure, Panel, log_axis, loss_axis
+from .figures import INK, Figure, Panel, legend, log_axis, loss_axis
 from .report import Report
 from .results import Result
 
@@ -20,8 +20,8 @@ def asha_figure(report: Report) -> Figure:
         return Figure("asha", title, "", absent="the recipe asks for none (tune.asha_check)")
     share, ratio = asha.asha_steps / max(1, asha.grid_steps), asha.asha_loss / asha.grid_loss - 1
     caption = (
-        f"The same {asha.trials} trials of row {asha.row}: ASHA took {share:.1%} of the grid's steps, and its best loss "
-        f"is {abs(ratio):.2%} {'above' if ratio >= 0 else 'below'} the grid's."
+        f"The same {asha.trials} trials of row {asha.row}: ASHA took {share:.1%} of the grid's steps, its best "
+        f"loss is {abs(ratio):.2%} {'above' if ratio >= 0 else 'below'} the grid's."
     )
 
     def steps(axes: Axes) -> None:
@@ -63,4 +63,4 @@ def _draw_asha(axes: Axes, both: dict[str, list[Result]], measured: Sequence[Res
     log_axis(axes, "x", min(rates), max(rates), lambda value: f"{value:g}")
     loss_axis(axes, best, high)
     axes.set_xlabel("learning rate")
-    axes.legend(loc="upper center", ncols=2)
+    legend(axes)

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from ..core.errors import InputError
-from .figures import INK, MARKERS, Figure, Panel, log_axis, loss_axis, row_colours, scientific
+from .figures import INK, MARKERS, Figure, Panel, legend, log_axis, loss_axis, row_colours, scientific
 from .isoflop import Budget, isoflop
 from .laws import FLOPS_PER_PARAMETER, LossLaw
 from .report import Record, Report
@@ -33,7 +33,7 @@ def isoflop_figure(report: Report) -> Figure:
     """Loss over the size for each compute that three or more sizes share, with the parabolas of tune/isoflop.py."""
     title = "IsoFLOP curves"
     caption = (
-        "Runs of about the same compute 6 N D, their parabolas and the minima of these (rings): a cross-check of the "
+        "Runs of about the same compute 6 N D (above, in FLOPs), their parabolas and the minima of these (rings): a cross-check of the "
         "fitted law that knows no formula for the loss. A budget whose lowest loss is at an end has no ring."
     )
     points = points_of(report)
@@ -56,14 +56,14 @@ def isoflop_figure(report: Report) -> Figure:
         log_axis(axes, "x", n[shown].min(), n[shown].max())
         loss_axis(axes, loss[shown].min(), loss[shown].max())
         axes.set_xlabel("parameters")
-        axes.legend(loc="upper right", title="6 N D", title_fontsize=8, ncols=2)
+        legend(axes)
 
     return Figure("isoflop", title, caption, [Panel("loss over size at equal compute", draw)])
 
 
 def _draw_budget(axes: Axes, budget: Budget, n: np.ndarray, loss: np.ndarray, colour: str, marker: str) -> None:
     valley = budget.valley
-    axes.plot(n, loss, marker, color=colour, mec=INK["surface"], ls="none", label=f"{scientific(budget.flops)} FLOPs")
+    axes.plot(n, loss, marker, color=colour, mec=INK["surface"], ls="none", label=scientific(budget.flops))
     if valley.curvature is None:
         order = np.argsort(n)
         axes.plot(n[order], loss[order], color=colour, lw=0.8, ls=":")
@@ -99,7 +99,7 @@ def fit_figure(report: Report) -> Figure:
         log_axis(axes, "x", min(flops), max(flops), scientific)
         loss_axis(axes, min(losses), max(losses))
         axes.set_xlabel("compute, FLOPs")
-        axes.legend(loc="upper right", ncols=2)
+        legend(axes, columns=5)
 
     def left_over(axes: Axes) -> None:
         _draw_residuals(axes, points, colours)
@@ -108,7 +108,7 @@ def fit_figure(report: Report) -> Figure:
             flops.append(target["flops"])
             low, high = ((end / forecast["loss"] - 1) * 100 for end in forecast["interval"])
             axes.plot([target["flops"]] * 2, [low, high], color=INK["law"], lw=5, alpha=0.35, solid_capstyle="butt")
-            axes.plot(target["flops"], verification["error"] * 100, "*", color=INK["proof"], ms=12)
+            axes.plot(target["flops"], verification["error"] * 100, "*", color=INK["proof"], mec=INK["surface"], ms=13)
         log_axis(axes, "x", min(flops), max(flops), scientific)
         axes.set_xlabel("compute, FLOPs")
         axes.set_ylabel("measured over fitted loss, %")
@@ -144,11 +144,12 @@ def _draw_outcome(axes: Axes, forecast: Record, verification: Record | None) -> 
     flops, loss, (low, high) = target["flops"], forecast["loss"], forecast["interval"]
     axes.errorbar(
         flops, loss, [[loss - low], [high - loss]], fmt="o", mfc=INK["surface"], mec=INK["law"], ecolor=INK["law"],
-        ms=8, capsize=5, elinewidth=1.6, label="forecast",
+        ms=7, capsize=5, elinewidth=1.6, label="forecast",
     )  # fmt: skip
     ends = [(flops, low), (flops, high)]
     if verification:
-        axes.plot(flops, verification["loss"], "*", color=INK["proof"], ms=12, ls="none", label="held-out run")
+        look = {"color": INK["proof"], "mec": INK["surface"], "ms": 13, "ls": "none", "zorder": 5}
+        axes.plot(flops, verification["loss"], "*", label="held-out run", **look)
         ends.append((flops, verification["loss"]))
     return ends
 

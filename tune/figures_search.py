@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from ..core.errors import InputError
-from .figures import INK, MARKERS, Figure, Panel, log_axis, loss_axis, row_colours
+from .figures import INK, MARKERS, Figure, Panel, legend, log_axis, loss_axis, row_colours
 from .report import Report
 from .results import Curves, Result
 from .valleys import Valley, fit_valley
@@ -59,10 +59,8 @@ def _curves_of(row: str, results: Sequence[Result], curves: Curves) -> list[str]
 
 def _draw_curves(axes: Axes, results: Sequence[Result], curves: Curves) -> None:
     searched = [result for result in results if result.phase != "ladder"]
-    best = {
-        kind: min((r for r in searched if r.transfer is kind and r.phase in SEARCHED), key=lambda r: r.rank, default=None)
-        for kind in _KINDS
-    }  # fmt: skip
+    tried = [result for result in searched if result.phase in SEARCHED]
+    best = {kind: min((r for r in tried if r.transfer is kind), key=lambda r: r.rank, default=None) for kind in _KINDS}
     for result in searched:
         curve = curves.get(result.name, [])
         if not curve:
@@ -80,13 +78,13 @@ def _draw_curves(axes: Axes, results: Sequence[Result], curves: Curves) -> None:
     if ends:
         axes.plot(*zip(*ends, strict=True), "s", color=INK["ladder"], mec=INK["surface"], ms=6)
     handles = [
-        Line2D([], [], color=INK[_KINDS[kind]], lw=2.2, label=f"{_KINDS[kind]}, best at {one.learning_rate:g}")
+        Line2D([], [], color=INK[_KINDS[kind]], lw=2.2, label=f"{_KINDS[kind]}, best at {one.learning_rate:.3g}")
         for kind, one in best.items()
         if one is not None and one.validation_loss is not None
     ]
     if ladder:
-        handles.append(Line2D([], [], color=INK["ladder"], marker="s", label="ladder, its branches' ends"))
-    axes.legend(handles=handles, loc="upper right")
+        handles.append(Line2D([], [], color=INK["ladder"], marker="s", label="ladder, branch ends"))
+    legend(axes, handles, columns=2)
 
 
 def valleys_of(results: Sequence[Result], transfer: bool) -> dict[str, tuple[list[float], list[float], Valley | None]]:
@@ -94,14 +92,15 @@ def valleys_of(results: Sequence[Result], transfer: bool) -> dict[str, tuple[lis
 
     Of the search's trials that ran to their end, and of those that diverged; the minimum is None for fewer than three.
     """
+    ended = [one for one in results if one.state in ("finished", "diverged", "failed")]
+    searched = [one for one in ended if one.transfer is transfer and one.phase in SEARCHED]
     found = {}
     for row in by_size(results):
         tried: dict[float, list[float]] = {}
-        for one in results:
-            if one.row == row and one.transfer is transfer and one.phase in SEARCHED:
-                if one.state in ("finished", "diverged", "failed"):
-                    loss = one.validation_loss if one.state == "finished" else None
-                    tried.setdefault(one.learning_rate, []).append(np.inf if loss is None else loss)
+        for one in searched:
+            if one.row == row:
+                loss = one.validation_loss if one.state == "finished" else None
+                tried.setdefault(one.learning_rate, []).append(np.inf if loss is None else loss)
         if not tried:
             continue
         rates = sorted(tried)
@@ -138,7 +137,7 @@ def valleys_figure(report: Report) -> Figure:
             log_axis(axes, "x", min(rates), max(rates), lambda value: f"{value:g}")
             loss_axis(axes, low, high)
             axes.set_xlabel("learning rate" + (" at the base's shape" if kind else ""))
-            axes.legend(loc="upper center", ncols=3)
+            legend(axes)
 
         return Panel(f"{'with' if kind else 'without'} transfer{_drift(report, kind)}", draw)
 
@@ -159,7 +158,8 @@ def _draw_valley(
 ) -> None:
     axes.plot(rates, losses, marker=marker, color=colour, mec=INK["surface"], label=row)
     gone = [rate for rate, loss in zip(rates, losses, strict=True) if not np.isfinite(loss)]
-    axes.plot(gone, [0.985] * len(gone), "x", color=colour, transform=axes.get_xaxis_transform(), clip_on=False)
+    if gone:
+        axes.plot(gone, [0.97] * len(gone), "x", color=colour, mew=1.6, transform=axes.get_xaxis_transform())
     if valley is not None:
         axes.axvline(valley.best, color=colour, lw=0.8, ls=(0, (2, 3)))
         axes.plot(valley.best, valley.loss, "o", mfc="none", mec=colour, mew=1.6, ms=12)

@@ -1,4 +1,4 @@
-"""What the report of a sweep is made from: the files of RUN/tune, RUN/forecast and RUN/verify, and what is wrong with them.
+"""What a sweep's report is made from: the files of RUN/tune, RUN/forecast and RUN/verify, and what is wrong with them.
 
 A run needs a finished sweep. Without a target it has no forecast, before `tune verify` no verification: both are None.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from ..core.errors import Crawl2ChatError, InputError

@@ -1,7 +1,7 @@
 """The report of a sweep as one HTML page that asks for nothing outside itself, beside it the PNGs of its figures.
 
-    FOLDER/index.html    figures as SVG, tables, warnings; light or dark as the reader's system is
-    FOLDER/NAME.png      curves, valleys, isoflop, fit, asha: those that there is something to draw of
+FOLDER/index.html    figures as SVG, tables, warnings; light or dark as the reader's system is
+FOLDER/NAME.png      curves, valleys, isoflop, fit, asha: those that there is something to draw of
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _drawings(figure: Figure) -> list[tuple[str, Markup]]:
     found = []
     for panel, svg in zip(figure.panels, figure.svgs(), strict=True):
         label = escape(f"{figure.title}: {panel.title}")
-        found.append((panel.title, Markup(svg.replace('aria-label=""', f'aria-label="{label}"', 1))))  # noqa: S704
+        found.append((panel.title, Markup(svg.replace('aria-label=""', f'aria-label="{label}"', 1))))
     return found
 
 
@@ -107,7 +107,7 @@ def tiles(report: Report) -> list[tuple[str, str, str]]:
     if found["held_out_loss"] is not None:
         side = "inside" if found["inside"] else "outside"
         made.append(("held-out loss", f"{found['held_out_loss']:.4f}", f"{side} the forecast's interval"))
-        made.append(("error of the forecast", f"{found['forecast_error']:+.2%}", "of the forecast loss"))
+        made.append(("forecast error", f"{found['forecast_error']:+.2%}", "of the forecast loss"))
     drift = found["lr_drift_steps"]
     if drift["transfer"] is not None:
         beside = f"without transfer {drift['standard']:.2g}" if drift["standard"] is not None else ""
@@ -115,7 +115,9 @@ def tiles(report: Report) -> list[tuple[str, str, str]]:
     elif drift["standard"] is not None:
         made.append(("learning-rate drift", f"{drift['standard']:.2g} steps", "without transfer"))
     if law:
-        made.append(("best size", f"N ∝ C^{law['beta'] / (law['alpha'] + law['beta']):.2f}", "by the fitted law"))
+        made.append(
+            ("best size, N ∝ C^a", f"a = {law['beta'] / (law['alpha'] + law['beta']):.2f}", "by the fitted law")
+        )
     if found["busy_share"] is not None:
         made.append(("machine busy", f"{found['busy_share']:.1%}", "CPU time over wall time × cores"))
     if found["asha_step_share"] is not None:

@@ -7,7 +7,7 @@ was made; no mark: set by the recipe.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..core.errors import Crawl2ChatError
@@ -40,14 +40,24 @@ class Table:
     absent: str = ""
     strong: frozenset[int] = frozenset()
 
+    def without_empty(self) -> Table:
+        """Columns in which no row has anything are left out."""
+        kept = [at for at in range(len(self.columns)) if any(row[at] for row in self.rows)]
+        if not self.rows:
+            return self
+        return replace(
+            self, columns=[self.columns[at] for at in kept], rows=[[row[at] for at in kept] for row in self.rows]
+        )
+
 
 def number(value: float | None, form: str = ".4g") -> str:
     return "" if value is None else format(value, form)
 
 
 def results_table(report: Report, best_only: bool) -> Table:
-    """The trials in the file's order, the best of each row bold; or these alone."""
-    best = list(best_of_rows(report.results).values())
+    """The trials in the file's order, the best of each row bold, with and without transfer; or these alone."""
+    kinds = [best_of_rows([one for one in report.results if one.transfer is kind]) for kind in (True, False)]
+    best = sorted((one for kind in kinds for one in kind.values()), key=lambda one: (not one.transfer, one.parameters))
     shown = best if best_only else report.results
     columns: list[tuple[str, Mark]] = [
         ("row", ""), ("phase", ""), ("transfer", ""), ("seed", ""), ("learning rate", ""), ("other values", ""),
@@ -56,14 +66,18 @@ def results_table(report: Report, best_only: bool) -> Table:
     ]  # fmt: skip
     strong = frozenset(at for at, one in enumerate(shown) if not best_only and one in best)
     title = "Best trial of each row" if best_only else f"All {len(shown)} trials"
-    return Table(title, columns, [_result(one) for one in shown], "no trial has a loss", strong)
+    return Table(title, columns, [_result(one) for one in shown], "no trial has a loss", strong).without_empty()
 
 
 def _result(one: Result) -> list[str]:
-    others = {key: value for key, value in one.values.items() if key != "learning_rate"}
+    others = [
+        f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}"
+        for key, value in one.values.items()
+        if key != "learning_rate"
+    ]
     return [
-        one.row, one.phase, "yes" if one.transfer else "no", str(one.seed), f"{one.learning_rate:g}",
-        ", ".join(f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in others.items()),
+        one.row, one.phase, "yes" if one.transfer else "no", str(one.seed), f"{one.learning_rate:.4g}",
+        ", ".join(others),
         f"{one.parameters:,}", f"{one.steps:,}", short(one.tokens), scientific(one.flops) if one.flops else "",
         number(one.validation_loss, ".4f"), number(one.bits_per_byte, ".4f"), f"{one.seconds:.1f}",
         one.state + (f": {one.error}" if one.error else ""),
@@ -147,10 +161,12 @@ def busy_table(report: Report) -> Table:
         ("CPU, s", "measured"), ("busy", "derived"),
     ]  # fmt: skip
     rows = [
-        [b.phase, f"{b.trials:,}", f"{b.steps:,}", str(b.cores), f"{b.wall_seconds:,.1f}", f"{b.cpu_seconds:,.1f}"]
-        + [f"{b.share:.1%}"]
+        [
+            b.phase, f"{b.trials:,}", f"{b.steps:,}", str(b.cores), f"{b.wall_seconds:,.1f}", f"{b.cpu_seconds:,.1f}",
+            f"{b.share:.1%}",
+        ]
         for b in report.sweep.busy
-    ]
+    ]  # fmt: skip
     share = report.sweep.busy_share
     if share is not None and len(rows) > 1:
         sums = [sum(getattr(b, key) for b in report.sweep.busy) for key in ("trials", "steps")]
@@ -166,10 +182,12 @@ def points_table(report: Report) -> Table:
         ("fitted", "derived"), ("forecast", "forecast"),
     ]  # fmt: skip
     rows = [
-        [p["row"], f"{p['parameters']:,.0f}", short(p["tokens"]), scientific(p["flops"]), f"{p['loss']:.4f}"]
-        + [number(p.get("fitted"), ".4f"), ""]
+        [
+            p["row"], f"{p['parameters']:,.0f}", short(p["tokens"]), scientific(p["flops"]), f"{p['loss']:.4f}",
+            number(p.get("fitted"), ".4f"), "",
+        ]
         for p in points_of(report)
-    ]
+    ]  # fmt: skip
     forecast, found = report.forecast or {}, report.verification or {}
     if rows and forecast.get("loss") is not None:
         target = forecast["target"]

@@ -1,4 +1,4 @@
-"""The verbs below `crawl2chat tune`: the scaling table, laws, the report of a sweep. `crawl2chat tune RECIPE` itself is a stage verb."""
+"""The verbs below `crawl2chat tune`: the scaling table, laws, a sweep's report. `tune RECIPE` itself is a stage."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _run_laws(options: argparse.Namespace) -> int:
 
 
 def _report(verb: Verb) -> None:
-    parser = verb("tune report", "a finished sweep as one HTML page with its figures, or its numbers as JSON", _run_report)
+    parser = verb("tune report", "a sweep as one HTML page with its figures, or its numbers as JSON", _run_report)
     parser.add_argument("--run", required=True, metavar="R", help="folder of the run")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="for the page and the PNGs (R/report)")
     parser.add_argument("--json", action="store_true", help="print the numbers; draw only where --out says")
