@@ -33,8 +33,9 @@ def isoflop_figure(report: Report) -> Figure:
     """Loss over the size for each compute that three or more sizes share, with the parabolas of tune/isoflop.py."""
     title = "IsoFLOP curves"
     caption = (
-        "Runs of about the same compute 6 N D (above, in FLOPs), their parabolas and the minima of these (rings): a cross-check of the "
-        "fitted law that knows no formula for the loss. A budget whose lowest loss is at an end has no ring."
+        "Runs of about the same compute 6 N D (above, in FLOPs), their parabolas and the minima of these (rings): a "
+        "cross-check of the fitted law that knows no formula for the loss. A budget whose lowest loss is at an end has "
+        "no ring."
     )
     points = points_of(report)
     if not points:
@@ -143,7 +144,7 @@ def _draw_outcome(axes: Axes, forecast: Record, verification: Record | None) -> 
         return ()
     flops, loss, (low, high) = target["flops"], forecast["loss"], forecast["interval"]
     axes.errorbar(
-        flops, loss, [[loss - low], [high - loss]], fmt="o", mfc=INK["surface"], mec=INK["law"], ecolor=INK["law"],
+        flops, loss, [[loss - low], [high - loss]], fmt="o", color=INK["law"], mfc=INK["surface"],
         ms=7, capsize=5, elinewidth=1.6, label="forecast",
     )  # fmt: skip
     ends = [(flops, low), (flops, high)]

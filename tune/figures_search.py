@@ -54,7 +54,8 @@ def curves_figure(report: Report) -> Figure:
 def _curves_of(row: str, results: Sequence[Result], curves: Curves) -> list[str]:
     """Names of the row's curves; a ladder's result may be named after its run with the length behind it."""
     names = [result.name for result in results if result.row == row]
-    return [curve for curve in curves if any(name == curve or name.startswith(f"{curve}-") for name in names)]
+    exact = [name for name in names if name in curves]
+    return exact or [curve for curve in curves if any(name.startswith(f"{curve}-") for name in names)]
 
 
 def _draw_curves(axes: Axes, results: Sequence[Result], curves: Curves) -> None:

@@ -115,7 +115,8 @@ def outcome_table(report: Report) -> Table:
         return Table("Forecast and verification", columns, [], "the recipe has no target (tune.target)")
     target, (low, high) = forecast["target"], forecast["interval"]
     rows = [
-        ["target", f"{target['row']}, {short(target['parameters'])} parameters", target["row"] if found else ""],
+        ["row", target["row"], target["row"] if found else ""],
+        ["parameters", short(target["parameters"]), ""],
         ["tokens", short(target["tokens"]), short(found["tokens"]) if found else ""],
         ["FLOPs", scientific(target["flops"]), ""],
         ["… of the fit's largest run", f"{number(forecast.get('compute_ratio'), '.1f')} times", ""],
@@ -125,7 +126,6 @@ def outcome_table(report: Report) -> Table:
         [f"{forecast.get('level', 0.95):.0%} interval", f"{low:.4f} … {high:.4f}", _inside(found)],
         ["error", "", f"{found['error']:+.2%}" if found else ""],
         ["bits a byte", "", number(found.get("bits_per_byte"), ".4f") if found else ""],
-        ["written", str(forecast.get("written", "")), ""],
     ]
     return Table("Forecast and verification", columns, [row for row in rows if any(row[1:])])
 

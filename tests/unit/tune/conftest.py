@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,12 @@ from crawl2chat.core.recipe import load_recipe
 from crawl2chat.core.run import Run
 from crawl2chat.core.stage import fingerprint
 from crawl2chat.tune.laws import LossLaw
-from crawl2chat.tune.loss_fit import fit_loss
+from crawl2chat.tune.loss_fit import LossFit, fit_loss
 from crawl2chat.tune.results import AshaSaving, Busy, Result, Sweep, write_results
 from crawl2chat.tune.table import load_table
 from crawl2chat.tune.tune_stage import TUNE
 
-TRUTH = LossLaw(E=2.4, A=60, B=120, alpha=0.35, beta=0.35, source="truth")
+TRUTH = LossLaw(E=1.6, A=60, B=120, alpha=0.35, beta=0.35, source="truth")
 ROWS, LADDER, TARGET = ["50k", "100k", "250k"], ["50k", "100k", "250k", "500k"], "1m"
 RATES = [2**-9 * 2**step for step in range(8)]
 LENGTHS = [500_000, 1_000_000, 2_000_000, 4_000_000]
@@ -149,7 +150,8 @@ class SweepFiles:
             np.array([getattr(one, key) for one in points], dtype=float)
             for key in ("parameters", "tokens", "flops", "validation_loss")
         )
-        fit = fit_loss(n, d, loss, draws=30)
+        fit = fitted(tuple(n), tuple(d), tuple(loss))
+        assert np.abs(fit.residuals).max() < 0.01, "no fit, no test of its report"
         config, tokens = self.configs[TARGET], 10_000_000
         size, compute = config.parameters(), float(config.flops_per_token() * tokens)
         forecast, low, high = fit.forecast(size, tokens)
@@ -203,6 +205,12 @@ class SweepFiles:
                 "curve": [[t, self.loss(TARGET, t)] for t in range(1_000_000, tokens + 1, 1_000_000)],
             },
         )
+
+
+@lru_cache
+def fitted(parameters: tuple[float, ...], tokens: tuple[float, ...], losses: tuple[float, ...]) -> LossFit:
+    """Tests that differ in other things share the seconds that this takes."""
+    return fit_loss(parameters, tokens, losses, draws=30)
 
 
 def finish(run: Run, stage: str, paths: list[Path] | None = None, **values: Any) -> None:
