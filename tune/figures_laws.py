@@ -86,7 +86,7 @@ def fit_figure(report: Report) -> Figure:
         f"{level:.0%} interval for one more run."
     )
     if target and forecast.get("loss") is not None:
-        caption += f" The forecast was written before {target['row']} was trained."
+        caption += f" The forecast, of {target['row']}, was written at {forecast.get('written')}."
         caption += "" if verification else " That run is still to be made."
     points = points_of(report)
     rows = {p["row"]: p["parameters"] for p in sorted(points, key=lambda p: p["parameters"])}

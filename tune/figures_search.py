@@ -29,8 +29,10 @@ def curves_figure(report: Report) -> Figure:
     title = "Loss curves"
     caption = (
         "Validation loss over the tokens seen, a panel a row. A cross ends a trial that diverged, a dot one that was "
-        "stopped; the best trial of the search is bold. Squares are the ends of the ladder's decays."
+        "stopped; the best trial of the search is bold."
     )
+    if any(result.phase == "ladder" for result in report.results):
+        caption += " Squares are the ends of the ladder's decays."
     drawn = {name: curve for name, curve in report.curves.items() if curve}
     if not drawn:
         return Figure("curves", title, caption, absent="no trial reported a loss")
