@@ -42,7 +42,7 @@ def _config(recipe: Recipe) -> dict[str, Any]:
 
 def _rows(settings: Tune) -> dict[str, Row]:
     for key in ("rows", "learning_rates"):
-        values = getattr(settings, key, None) or []
+        values = getattr(settings, key) or []
         if len(set(values)) < len(values):
             raise RecipeError(f"tune.{key} is {values}: a value stands there twice", "name each once")
     return choose_rows(settings.rows)
