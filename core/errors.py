@@ -53,3 +53,7 @@ class BusyError(Crawl2ChatError):
 
 class StageError(Crawl2ChatError):
     """A stage failed while it ran; nothing of it counts as finished."""
+
+
+class DivergedError(StageError):
+    """A loss or a gradient that is not finite."""

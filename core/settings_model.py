@@ -55,6 +55,17 @@ FAMILIES: dict[str, Family] = {
 }
 
 
+class Transfer(Section):
+    """The shape at which learning rates and first weights were found, to carry them over to the model's own (muP, Yang
+    et al. 2022, and CompleteP, Dey et al. 2025: docs/model.md)."""
+
+    base_width: int = Field(ge=1)
+    base_layers: int = Field(ge=1)
+    base_head_size: int | None = Field(
+        default=None, ge=1, description="scores of attention over head_size, not its root; null: as without transfer"
+    )
+
+
 class Model(Section):
     """A decoder-only transformer. A key that is null has its family's value; the vocabulary's size is the tokenizer's.
 
@@ -81,9 +92,10 @@ class Model(Section):
     scale_embedding: bool | None = Field(default=None, description="embeddings times sqrt(width)")
     tied_embeddings: bool | None = None
     norm_eps: float | None = Field(default=None, gt=0)
+    transfer: Transfer | None = Field(default=None, description="null: the standard parametrisation")
 
     def settled(self) -> Model:
-        """The same with no key left null. The shape still has to be checked: see `shape_fault`."""
+        """The same with no option left null. The shape still has to be checked: see `shape_fault`."""
         family = FAMILIES[self.family]
         values = self.model_dump()
         open_options = {name: value for name, value in asdict(family.options).items() if values[name] is None}
@@ -117,6 +129,10 @@ class Shape(Protocol):
     def head_size(self) -> int | None: ...
     @property
     def positions(self) -> str | None: ...
+    @property
+    def post_norm(self) -> bool | None: ...
+    @property
+    def transfer(self) -> object | None: ...
 
 
 def shape_fault(shape: Shape) -> tuple[str, str] | None:
@@ -133,5 +149,11 @@ def shape_fault(shape: Shape) -> tuple[str, str] | None:
         return (
             f"model.width is {shape.width}: sinusoidal positions need an even width",
             "set model.width to an even one",
+        )
+    if shape.transfer is not None and shape.post_norm:
+        return (
+            "model.transfer is given, but model.post_norm is true: a norm after each sum undoes the share that a block "
+            "adds to the residual stream",
+            "set model.post_norm=false, or model.transfer=null",
         )
     return None

@@ -1,4 +1,4 @@
-"""The recipe's section for the search over the scaling table, the ladder of runs behind scaling laws, and their target."""
+"""The recipe's section for the search over the scaling table, and for the ladder and target behind scaling laws."""
 
 from __future__ import annotations
 
@@ -71,8 +71,7 @@ class Ladder(Section):
 
     @model_validator(mode="after")
     def _rises(self) -> Ladder:
-        if self.tokens != sorted(set(self.tokens)) or self.tokens[0] < 1:
-            raise ValueError(f"tune.ladder.tokens is {self.tokens}; give rising lengths")
+        _check_lengths("tune.ladder.tokens", self.tokens)
         return self
 
 
@@ -109,7 +108,9 @@ class Tune(Section):
     steps: int = Field(
         default=60, ge=1, description="of the longest trials, at `batch`; other batches see as many tokens"
     )
-    tokens: int | None = Field(default=None, ge=1, description="of the longest trials, instead of steps")
+    tokens: int | list[int] | None = Field(
+        default=None, description="of a trial, instead of steps; several lengths, rising: one run gives all (wsd)"
+    )
     batch: int = Field(default=8, ge=1)
     warmup_share: float = Field(default=0.1, ge=0, le=1, description="of the steps; the rest is as train.optimizer")
     report_every: int = Field(
@@ -138,6 +139,13 @@ class Tune(Section):
                 f"tune.scheduler is {self.scheduler}, which moves checkpoints between trials, and trials of "
                 f"{self.workers_per_trial} workers keep theirs to themselves; set tune.scheduler to asha or median"
             )
+        lengths = self.tokens if isinstance(self.tokens, list) else [self.tokens or 1]
+        _check_lengths("tune.tokens", lengths)
+        if len(lengths) > 1 and (self.scheduler != "none" or draws_as_it_goes(self)):
+            raise ValueError(
+                f"tune.tokens has {len(lengths)} lengths, and tune.scheduler is {self.scheduler}: a trial that is "
+                "stopped has no lengths; set tune.scheduler to none"
+            )
         if self.target is not None and self.ladder is None:
             raise ValueError("tune.target is given, but nothing that its loss could be forecast from; add tune.ladder")
         least = self.report_every * self.batch * 8  # no row has fewer than 8 tokens
@@ -147,6 +155,16 @@ class Tune(Section):
                 "tune.report_every"
             )
         return self
+
+
+def draws_as_it_goes(tune: Tune) -> bool:
+    """Whether values are drawn while the search runs, by Ray Tune, a row at a time."""
+    return tune.searcher == "tpe" or tune.scheduler == "pbt"
+
+
+def _check_lengths(name: str, lengths: list[int]) -> None:
+    if not lengths or lengths != sorted(set(lengths)) or lengths[0] < 1:
+        raise ValueError(f"{name} is {lengths}; give lengths in tokens, each longer than the one before")
 
 
 def _check_spaces(tune: Tune) -> None:

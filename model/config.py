@@ -3,12 +3,13 @@ checked, frozen `ModelConfig` that lists its own parameters, counts its FLOPs, a
 
 from __future__ import annotations
 
+import math
 from dataclasses import MISSING, asdict, dataclass, fields
-from math import prod
 from typing import Any, get_args
 
 from ..core.errors import ContractError, RecipeError
 from ..core.settings_model import Activation, Model, Norm, Positions, shape_fault
+from .transfer import Transfer
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class ModelConfig:
     post_norm: bool = False
     scale_embedding: bool = False
     rope_scaling: RopeScaling | None = None
+    transfer: Transfer | None = None
 
     def __post_init__(self) -> None:
         if self.head_size == 0 and isinstance(self.heads, int) and self.heads > 0:
@@ -77,8 +79,9 @@ class ModelConfig:
         """
         _refuse(settings.fault())
         settled = settings.settled()
-        named = [item.name for item in fields(cls) if item.name not in ("vocab_size", "rope_scaling")]
-        return cls(vocab_size=vocab_size, **{name: getattr(settled, name) for name in named})
+        named = [item.name for item in fields(cls) if item.name not in ("vocab_size", "rope_scaling", "transfer")]
+        transfer = Transfer(**settled.transfer.model_dump()) if settled.transfer else None
+        return cls(vocab_size=vocab_size, transfer=transfer, **{name: getattr(settled, name) for name in named})
 
     @property
     def gated(self) -> bool:
@@ -89,6 +92,22 @@ class ModelConfig:
     def attention_width(self) -> int:
         """Of all query heads together: the width, unless head_size was given freely."""
         return self.heads * self.head_size
+
+    @property
+    def width_ratio(self) -> float:
+        """m_N of model/transfer.py; 1 in the standard parametrisation."""
+        return self.width / self.transfer.base_width if self.transfer else 1.0
+
+    @property
+    def depth_ratio(self) -> float:
+        """m_L of model/transfer.py; 1 in the standard parametrisation."""
+        return self.layers / self.transfer.base_layers if self.transfer else 1.0
+
+    @property
+    def score_scale(self) -> float | None:
+        """Factor of attention's scores; None is 1 / sqrt(head_size), which muP's 1 / head_size equals at the base."""
+        base = self.transfer.base_head_size if self.transfer else None
+        return None if base in (None, self.head_size) else math.sqrt(base) / self.head_size
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of every parameter, as `Transformer(config).named_parameters()` gives them, in its order."""
@@ -105,11 +124,11 @@ class ModelConfig:
 
     def parameters(self) -> int:
         """Number of parameters, exactly as `sum(p.numel() for p in Transformer(config).parameters())`."""
-        return sum(prod(shape) for shape in self.shapes().values())
+        return sum(math.prod(shape) for shape in self.shapes().values())
 
     def parameters_in_blocks(self) -> int:
         """Of `parameters()`, those that are neither embeddings, nor the head, nor the last norm."""
-        return self.layers * sum(prod(shape) for shape in self._block().values())
+        return self.layers * sum(math.prod(shape) for shape in self._block().values())
 
     def flops_per_token(self, context: int | None = None) -> int:
         """FLOPs of forward and backward for one token of a full row: 6 N + 12 · layers · heads · head_size · context.
@@ -140,8 +159,8 @@ class ModelConfig:
                 f"{wrong[0]} is missing or unknown",
                 "use the version of crawl2chat that wrote it",
             )
-        scaling = raw.get("rope_scaling")
-        return cls(**{**raw, "rope_scaling": RopeScaling(**scaling) if scaling else None})
+        kinds = {"rope_scaling": RopeScaling, "transfer": Transfer}
+        return cls(**{**raw, **{name: kind(**raw[name]) for name, kind in kinds.items() if raw.get(name)}})
 
     def _block(self) -> dict[str, tuple[int, ...]]:
         inner = self.attention_width

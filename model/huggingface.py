@@ -14,6 +14,7 @@ import torch
 from ..core.errors import InputError
 from ..core.files import write_json
 from .hf_config import model_type, read_config, write_config
+from .hf_transfer import fold
 from .hf_weights import read_weights, write_weights
 from .transformer import Transformer
 
@@ -41,11 +42,15 @@ def read_model(folder: Path) -> Transformer:
 
 def write_model(folder: Path, model: Transformer, begin: int, stop: Sequence[int]) -> None:
     """Write the model into an existing folder. `begin` is the id that texts begin with, `stop` those that end them.
+    The factors of `model.transfer` are in the weights then (model/hf_transfer.py).
 
     Raises InputError, before anything is written, when no architecture of Hugging Face's computes this model.
     """
     kind = model_type(model.config)
+    config, state = model.config, model.state_dict()
+    if config.transfer is not None:
+        config, state = fold(config, state)
     special = {"bos_token_id": begin, "eos_token_id": list(stop)}
-    write_json(folder / "config.json", write_config(model.config) | special)
+    write_json(folder / "config.json", write_config(config) | special)
     write_json(folder / "generation_config.json", special)
-    write_weights(folder, model.config, kind, model.state_dict())
+    write_weights(folder, config, kind, state)

@@ -53,6 +53,7 @@ class Transformer(nn.Module):
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
         self.norm = nn.Identity() if config.post_norm else make_norm(config, config.width)
         self.head = None if config.tied_embeddings else Linear(config.width, config.vocab_size, bias=False)
+        self.wider = config.width_ratio
 
     def forward(
         self,
@@ -76,16 +77,19 @@ class Transformer(nn.Module):
         if cache is not None:
             cache.advance(tokens_BT.shape[1])
         x_BTD = self.norm(x_BTD[:, -1:] if last_only else x_BTD)
+        if self.wider != 1:  # the logits' factor, where there are the fewest numbers
+            x_BTD = x_BTD * (1 / self.wider)
         return linear(x_BTD, self.embedding.weight) if self.head is None else self.head(x_BTD)
 
     def init_weights(self, seed: int) -> None:
         """See model/initial.py: the same numbers for any number of processes, sharded or not."""
-        init_weights(self, seed, self.config.layers)
+        init_weights(self, seed, self.config)
 
     def _embed(self, tokens_BT: Tensor, position: Tensor) -> Tensor:
         x_BTD = self.embedding(tokens_BT)
         if self.config.scale_embedding:
-            x_BTD = x_BTD * math.sqrt(self.config.width)
+            transfer = self.config.transfer
+            x_BTD = x_BTD * math.sqrt(transfer.base_width if transfer else self.config.width)
         if self.position_embedding is not None:
             x_BTD = x_BTD + self.position_embedding(position)
         elif self.config.positions == "sinusoidal":
@@ -101,11 +105,11 @@ class Transformer(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and feed-forward, each added to the residual stream."""
+    """Attention and feed-forward, each added to the residual stream; times 1 / m_L under `model.transfer`."""
 
     def __init__(self, config: ModelConfig, layer: int) -> None:
         super().__init__()
-        self.post_norm = config.post_norm
+        self.post_norm, self.share = config.post_norm, 1 / config.depth_ratio
         self.attention_norm = make_norm(config, config.width)
         self.attention = Attention(config, layer)
         self.feed_forward_norm = make_norm(config, config.width)
@@ -115,8 +119,8 @@ class Block(nn.Module):
         if self.post_norm:
             x_BTD = self.attention_norm(x_BTD + self.attention(x_BTD, where, cache))
             return self.feed_forward_norm(x_BTD + self.feed_forward(x_BTD))
-        x_BTD = x_BTD + self.attention(self.attention_norm(x_BTD), where, cache)
-        return x_BTD + self.feed_forward(self.feed_forward_norm(x_BTD))
+        x_BTD = torch.add(x_BTD, self.attention(self.attention_norm(x_BTD), where, cache), alpha=self.share)
+        return torch.add(x_BTD, self.feed_forward(self.feed_forward_norm(x_BTD)), alpha=self.share)
 
 
 class Attention(nn.Module):
@@ -124,7 +128,7 @@ class Attention(nn.Module):
 
     def __init__(self, config: ModelConfig, layer: int) -> None:
         super().__init__()
-        self.layer, self.head_size = layer, config.head_size
+        self.layer, self.head_size, self.scale = layer, config.head_size, config.score_scale
         self.grouped = config.kv_heads < config.heads
         make = partial(Linear, bias=config.bias)
         self.query = make(config.width, config.attention_width)
@@ -145,11 +149,12 @@ class Attention(nn.Module):
         if cache is not None:
             k_BGTK, v_BGTK = cache.store(self.layer, k_BGTK, v_BGTK)
         if where.lengths is not None:
-            y_BHTK = attend_apart(q_BHTK, k_BGTK, v_BGTK, where.lengths, self.grouped)
+            y_BHTK = attend_apart(q_BHTK, k_BGTK, v_BGTK, where.lengths, self.grouped, self.scale)
         else:
             y_BHTK = F.scaled_dot_product_attention(
-                q_BHTK, k_BGTK, v_BGTK, attn_mask=where.mask, is_causal=where.causal, enable_gqa=self.grouped
-            )
+                q_BHTK, k_BGTK, v_BGTK,
+                attn_mask=where.mask, is_causal=where.causal, scale=self.scale, enable_gqa=self.grouped,
+            )  # fmt: skip
         return self.output(y_BHTK.transpose(1, 2).flatten(2))
 
 
@@ -176,7 +181,9 @@ def make_norm(config: ModelConfig, size: int) -> nn.Module:
     return nn.LayerNorm(size, eps=config.norm_eps, bias=config.bias)
 
 
-def attend_apart(q_BHTK: Tensor, k_BGTK: Tensor, v_BGTK: Tensor, lengths: list[int], grouped: bool) -> Tensor:
+def attend_apart(
+    q_BHTK: Tensor, k_BGTK: Tensor, v_BGTK: Tensor, lengths: list[int], grouped: bool, scale: float | None
+) -> Tensor:
     """Causal attention of each document on its own, without a mask. `lengths` sum to B · T.
 
     Documents are cut out by `split`, whose gradient is one concatenation; a slice's is of full size, nearly all zeros.
@@ -185,7 +192,7 @@ def attend_apart(q_BHTK: Tensor, k_BGTK: Tensor, v_BGTK: Tensor, lengths: list[i
     pieces = [x.transpose(1, 2).flatten(0, 1).split(lengths) for x in (q_BHTK, k_BGTK, v_BGTK)]
     attended = [
         F.scaled_dot_product_attention(
-            *(x_THK.transpose(0, 1)[None] for x_THK in document), is_causal=True, enable_gqa=grouped
+            *(x_THK.transpose(0, 1)[None] for x_THK in document), is_causal=True, scale=scale, enable_gqa=grouped
         )
         for document in zip(*pieces, strict=True)
     ]

@@ -21,7 +21,7 @@ from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import get_total_norm
 
-from ..core.errors import StageError
+from ..core.errors import DivergedError
 from ..core.settings_guard import SpikeGuard
 from ..core.settings_training import Finetune, Train
 from .batch_sizes import Stages, begins
@@ -108,7 +108,7 @@ def train(
     """Run steps done + 1 … plan.steps, and return the number of targets that were counted since step 1.
 
     Model and optimizer hold the state after step `done`, by which `tokens_seen` targets had been counted; `history` is
-    what the spike guard knew then, and is kept up to date. Raises StageError, on every rank, when a logged loss or
+    what the spike guard knew then, and is kept up to date. Raises DivergedError, on every rank, when a logged loss or
     gradient norm is not finite and no guard is on; StageError or Rewind as the guard says (train/guard.py).
     """
     world, hooks = world or World(), hooks or Hooks()
@@ -142,7 +142,7 @@ def train(
         if plan.due(step, plan.log_every):
             finite = math.isfinite(row["loss"]) and math.isfinite(row["grad_norm"])
             if guard is None and not finite:
-                raise StageError(
+                raise DivergedError(
                     f"step {step}: the loss is {row['loss']}, the gradient's norm {row['grad_norm']}",
                     "lower the learning rate, or lengthen its warm-up",
                 )

@@ -1,7 +1,8 @@
 """AdamW with decoupled weight decay (Loshchilov & Hutter 2019), or Muon (train/muon.py) for the blocks' matrices.
 
 Parameters go by what they are: matrices of the blocks, embeddings, the head, and vectors (gains and biases), which are
-never decayed. Each kind may have a learning rate of its own, as a constant ratio to that of the schedule.
+never decayed. Each kind may have a learning rate of its own, as a constant ratio to that of the schedule. Under
+`model.transfer` ratios, decay and eps follow the model's shape (train/transfer.py).
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import torch
 from torch import nn
 
 from ..core.settings_optimizer import Optimizer
+from ..model.transformer import Transformer
 from .muon import MuonAdamW
+from .transfer import scaled_groups, vector_kind
 
 
-def make_optimizer(model: nn.Module, settings: Optimizer) -> torch.optim.AdamW:
+def make_optimizer(model: Transformer, settings: Optimizer) -> torch.optim.AdamW:
     """The optimizer of a Transformer, sharded or not. The loop sets a group's rate to schedule · `lr_ratio` every step.
 
     Fused: one call for all parameters instead of a dozen element-wise ones, which is what a small model on a CPU
@@ -30,7 +33,7 @@ def make_optimizer(model: nn.Module, settings: Optimizer) -> torch.optim.AdamW:
     )
 
 
-def parameter_groups(model: nn.Module, settings: Optimizer) -> list[dict[str, Any]]:
+def parameter_groups(model: Transformer, settings: Optimizer) -> list[dict[str, Any]]:
     """The groups of the parameters that are trained, in the order matrices, embeddings, head, vectors."""
     muon = settings.muon
     matrices: dict[str, Any] = {
@@ -53,10 +56,14 @@ def parameter_groups(model: nn.Module, settings: Optimizer) -> list[dict[str, An
         "head": head,
         "vector": {"weight_decay": 0.0, "lr_ratio": 1.0},
     }
+    transfer = model.config.transfer is not None
+    if transfer:
+        groups = scaled_groups(groups, model.config, settings.eps)
     members: dict[str, list[nn.Parameter]] = {kind: [] for kind in groups}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            members[kind_of(name, parameter)].append(parameter)
+            kind = kind_of(name, parameter)
+            members[vector_kind(name) if transfer and kind == "vector" else kind].append(parameter)
     return [{"params": members[kind]} | group for kind, group in groups.items() if members[kind]]
 
 

@@ -31,7 +31,10 @@ COUNTERS = 64  # tasks, at most, that count tokens
 def config_of(recipe: Recipe) -> dict[str, Any]:
     """What the weights depend on; how often a run is logged, validated and saved is not among it."""
     mixed = ("mixture",) if recipe.mixture is not None else ()
-    return {"train": result_settings(recipe.train), **sections("seed", "model", *mixed)(recipe), **rounding(recipe)}
+    found = {"train": result_settings(recipe.train), **sections("seed", "model", *mixed)(recipe), **rounding(recipe)}
+    if found["model"]["transfer"] is None:  # models trained before there was the key need not be trained again
+        del found["model"]["transfer"]
+    return found
 
 
 def result_settings(section: Train | Finetune) -> dict[str, Any]:

@@ -91,6 +91,18 @@ class AshaSaving(BaseModel):
     asha_loss: float
 
 
+class Finalist(BaseModel):
+    """One of a row's best trials, over seeds. deviation: the standard one of its losses."""
+
+    name: str
+    row: str
+    transfer: bool
+    values: dict[str, float | str]
+    seeds: int
+    mean: float
+    deviation: float
+
+
 class Sweep(BaseModel):
     """What is to be said of a sweep as a whole.
 
@@ -103,6 +115,7 @@ class Sweep(BaseModel):
     drift: dict[str, float] = {}
     busy: list[Busy] = []
     asha: AshaSaving | None = None
+    finalists: list[Finalist] = []  # of each row the best mean first
     extended: dict[str, list[float]] = {}  # learning rates added beyond the grid's end, by row
     marks: list[str] = []
 
@@ -135,7 +148,7 @@ def read_results(folder: Path) -> list[Result]:
 
 
 def read_curves(folder: Path) -> Curves:
-    """Tokens and validation loss of each trial, by its name."""
+    """Tokens and validation loss of each trial, by PHASE/NAME."""
     raw = json.loads((folder / CURVES).read_text(encoding="utf-8"))
     return {name: [(int(tokens), float(loss)) for tokens, loss in curve] for name, curve in raw.items()}
 

@@ -1,24 +1,30 @@
-"""One trial: a row of the scaling table trained at one learning rate, in the trial's own process, on one core.
+"""One trial, described: a row of the scaling table with the settings that it is trained with.
 
-The trial reads the run's token shards through the same keyed order, and trains and validates with the same functions,
-as pretraining does.
+A trial has one length, or several (a ladder's run): then the run to the longest one is stable until its own decay, and
+a decay branches off it for each shorter one (Hu et al. 2024; Hägele et al. 2024).
 """
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from ..core.settings_model import Model
 from ..core.settings_optimizer import Optimizer
+from ..core.settings_parallel import Parallel
 from ..core.settings_training import Mixture
-from .table import Shape
+from ..core.settings_tune import MIXED
+from .results import Phase
 
 if TYPE_CHECKING:
     from ..train.loader import TrainData
+
+Values = dict[str, float | str]
+_OWN = {"batch", "warmup_share", "seed"}  # of the trial; the other values are the optimizer's
+_SHORT = {"learning_rate": "lr", "weight_decay": "wd", "warmup_share": "warmup", "min_lr_ratio": "floor"}
 
 
 class Trial(BaseModel):
@@ -26,86 +32,70 @@ class Trial(BaseModel):
 
     model_config = ConfigDict(frozen=True)
     row: str
-    shape: Shape
+    phase: Phase
+    model: Model
     tokenizer: str  # path of tokenizer.json
     train_paths: list[str]
     validation_paths: list[str]
     validation_rows: int  # rows of `context` tokens that the validation loss is measured on
-    steps: int
+    lengths: list[int]  # tokens, rising
+    report_tokens: int
     batch: int
-    report_every: int
+    warmup_share: float  # of the shortest length
     precision: str
     seed: int
     optimizer: Optimizer
     mixture: Mixture | None = None
     document_mask: bool = False
+    checkpoint_seconds: float = 30.0  # at least so long between two; 0: at every report
+    workers: int = 1  # above 1 a Ray Train run, whose checkpoints are below `folder`
+    folder: str = ""
+    cpus: float = 1.0  # of a worker
+    gpus: float = 0.0
+    parallel: Parallel = Parallel()
+    values: Values = {}  # of the search space, set already
 
     @property
     def name(self) -> str:
-        """Names the trial within its search, its folder too."""
-        return f"{self.row}-{self.optimizer.learning_rate:g}"
+        """Names the trial within its phase, its folder too."""
+        standard = [] if self.model.transfer is None else ["transfer"]
+        values = [f"{_SHORT.get(key, key.replace('_', '-'))}{_told(value)}" for key, value in self.values.items()]
+        return "-".join([self.row, *standard, *values])
 
     @property
     def tokens_per_step(self) -> int:
-        return self.batch * self.shape.context
+        return self.batch * self.model.context
+
+    @property
+    def steps(self) -> list[int]:
+        """Of each length."""
+        return [max(1, round(tokens / self.tokens_per_step)) for tokens in self.lengths]
+
+    @property
+    def report_every(self) -> int:
+        """Steps."""
+        return max(1, round(self.report_tokens / self.tokens_per_step))
+
+    def settled(self) -> Trial:
+        """With the warm-up in steps."""
+        warmup = math.ceil(self.warmup_share * self.steps[0])
+        return self.model_copy(update={"optimizer": self.optimizer.model_copy(update={"warmup_steps": warmup})})
+
+    def with_values(self, values: Values) -> Trial:
+        """The trial with these values of the search space. Raises pydantic's ValidationError for what is no value."""
+        own: dict[str, Any] = {key: value for key, value in values.items() if key in _OWN}
+        weights = {key.removeprefix(MIXED): float(value) for key, value in values.items() if key.startswith(MIXED)}
+        rest = {key: value for key, value in values.items() if key not in _OWN and not key.startswith(MIXED)}
+        if "batch" in own:
+            own["batch"] = max(1, round(own["batch"]))
+        if weights:
+            own["mixture"] = Mixture(weights=(self.mixture.parts if self.mixture else {}) | weights)
+        optimizer = Optimizer.model_validate(self.optimizer.model_dump(exclude_unset=True) | rest)
+        return self.model_copy(update=own | {"optimizer": optimizer, "values": {**self.values, **values}})
 
 
-def run_trial(config: dict[str, Any]) -> None:
-    """Train `config["trial"]`; report the validation loss every `report_every` steps, with the tokens seen as the time.
-
-    A loss that is not finite ends the trial with a last report of `diverged`. Other errors are Ray Tune's to record.
-    """
-    import torch
-    from ray import tune
-
-    from ..core.errors import StageError
-    from ..model.transformer import Transformer
-    from ..tokenize.bpe import Tokenizer
-    from ..train.loop import Hooks, Plan, train
-    from ..train.mixture import open_rows
-    from ..train.optimizer import make_optimizer
-    from ..train.schedule import learning_rates
-    from ..train.validation import ValidationTokens, validate
-    from ..train.world import World
-
-    torch.set_num_threads(1)
-    trial = Trial.model_validate(config["trial"])
-    tokenizer = Tokenizer.load(Path(trial.tokenizer))
-    context, token_bytes = trial.shape.context, tokenizer.token_bytes()
-    data = open_rows([Path(path) for path in trial.train_paths], context, trial.mixture)
-    held_out = ValidationTokens([Path(path) for path in trial.validation_paths], context, tokenizer.end_of_text)
-    sample = EvenSample(held_out, trial.validation_rows)
-    model = Transformer(trial.shape.config(tokenizer.vocab_size))
-    model.init_weights(trial.seed)
-    model.document_begin = tokenizer.end_of_text if trial.document_mask else None
-    reported = 0
-
-    def report(step: int, measured: dict[str, float], diverged: bool) -> None:
-        nonlocal reported
-        reported = step
-        tune.report({"step": step, "tokens": step * trial.tokens_per_step, "diverged": diverged} | measured)
-
-    def check(step: int) -> None:
-        measured = validate(model, sample, token_bytes, trial.batch, trial.precision, World())
-        if not math.isfinite(measured["validation_loss"]):
-            raise StageError(f"step {step}: the validation loss is {measured['validation_loss']}")
-        report(step, measured, diverged=False)
-
-    plan = Plan(
-        steps=trial.steps,
-        batch=trial.batch,
-        seed=trial.seed,
-        precision=trial.precision,
-        clip_norm=trial.optimizer.clip_norm,
-        log_every=trial.report_every,  # where the loop looks whether the loss is finite
-        validate_every=trial.report_every,
-    )
-    schedule = learning_rates(trial.optimizer, trial.steps)
-    try:
-        train(model, make_optimizer(model, trial.optimizer), schedule, data, plan, hooks=Hooks(on_validate=check))
-    except StageError:  # the loop's word for a loss or a gradient that is not finite
-        measured = {"validation_loss": math.nan, "bits_per_byte": math.nan}
-        report(min(reported + trial.report_every, trial.steps), measured, diverged=True)
+def _told(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.4g}"
 
 
 class EvenSample:

@@ -1,123 +1,96 @@
-"""Stage `tune`: learning rates searched over rows of the scaling table, on the run's own token shards.
+"""Stage `tune`: a search over rows of the scaling table, on the run's own token shards, and the ladder behind its laws.
 
-    tune/results.json    one object a trial (tune/results.py), rows as in the recipe, the lowest loss first within a row
-    tune/ray/            Ray Tune's own files; TensorBoard reads them
+    tune/results.json, curves.json, sweep.json    what was found (tune/results.py)
+    tune/phases/    what each phase found, when it has ended: a killed sweep goes on after it
+    tune/ray/       Ray Tune's own files; TensorBoard reads them
 
 A trial that finishes has the same losses each time. Which trials ASHA stops early depends on which of them come first.
 """
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import RecipeError, StageError
-from ..core.log import log
+from ..core.errors import StageError
 from ..core.manifest import file_entry
 from ..core.recipe import Recipe
-from ..core.settings_tune import Tune
 from ..core.stage import Stage, StageContext, StageResult
-from .results import best_of_rows, write_results
-from .table import Row, Shape, choose_rows
+from ..train.pretrain_stage import rounding
+from .results import State, best_of_rows, write_results
+from .rows import named_rows
 
 if TYPE_CHECKING:
-    from .trial import Trial
+    from .plan import Trials
 
-_READ = {*Shape.model_fields, "learning_rate"}  # of a row
+_STATES: tuple[State, ...] = ("finished", "stopped", "diverged", "failed", "not started")
 
 
 def _config(recipe: Recipe) -> dict[str, Any]:
-    """What the results depend on: the section, what it reads of the rows, the optimizer. `concurrent` changes none."""
-    rows = _rows(recipe.tune)
+    """What the results depend on: the section, the rows' shapes, the optimizer. `concurrent` changes none."""
     return {
         "seed": recipe.seed,
-        "tune": recipe.tune.model_dump(mode="json", exclude={"concurrent"}),
-        "rows": {name: row.model_dump(mode="json", include=_READ, exclude_none=True) for name, row in rows.items()},
+        "tune": recipe.tune.model_dump(mode="json", exclude={"concurrent", "target"}),
+        "rows": {name: model.model_dump(mode="json") for name, model in named_rows(recipe.tune).items()},
         "optimizer": recipe.train.optimizer.model_dump(mode="json", exclude={"learning_rate", "warmup_steps"}),
         "precision": recipe.train.precision,
+        **rounding(recipe),
         **({"mixture": recipe.mixture.model_dump(mode="json")} if recipe.mixture else {}),
         **({"document_mask": True} if recipe.train.document_mask else {}),
     }
 
 
-def _rows(settings: Tune) -> dict[str, Row]:
-    for key in ("rows", "learning_rates"):
-        values = getattr(settings, key) or []
-        if len(set(values)) < len(values):
-            raise RecipeError(f"tune.{key} is {values}: a value stands there twice", "name each once")
-    return choose_rows(settings.rows)
+def sweep_trials(ctx: StageContext) -> Trials:
+    """What makes the trials, on the shards of the run."""
+    from .plan import Trials
 
-
-def learning_rates(row: Row, settings: Tune) -> list[float]:
-    """The recipe's, or the row's own, a third of it, and three times it: the likeliest first, to lead ASHA's rungs."""
-    own = row.learning_rate
-    return settings.learning_rates or [own, float(f"{own / 3:.2g}"), float(f"{own * 3:.2g}")]
-
-
-def plan_trials(ctx: StageContext) -> list[Trial]:
-    """All trials, those of the largest rows first, so that no long one is left over at the end."""
-    from .trial import Trial
-
-    recipe, settings = ctx.recipe, ctx.recipe.tune
     shards, tokenizer = ctx.input_folder("shards"), ctx.input_folder("tokenizer") / "tokenizer.json"
-    rows = sorted(_rows(settings).items(), key=lambda item: -item[1].parameters_without_embedding())
-    warmup = math.ceil(settings.warmup_share * settings.steps)
-    return [
-        Trial(
-            row=name,
-            shape=Shape.model_validate(row.model_dump(include=set(Shape.model_fields))),
-            tokenizer=str(tokenizer),
-            train_paths=[str(path) for path in ctx.inputs["shards"].paths(shards, "train/")],
-            validation_paths=[str(path) for path in ctx.inputs["shards"].paths(shards, "validation/")],
-            validation_rows=settings.validation_rows,
-            steps=settings.steps,
-            batch=settings.batch,
-            report_every=settings.report_every,
-            precision=recipe.train.precision,
-            seed=recipe.seed,
-            optimizer=recipe.train.optimizer.model_copy(update={"learning_rate": rate, "warmup_steps": warmup}),
-            mixture=recipe.mixture,
-            document_mask=recipe.train.document_mask,
-        )
-        for name, row in rows
-        for rate in learning_rates(row, settings)
-    ]
+    train, validation = (ctx.inputs["shards"].paths(shards, f"{split}/") for split in ("train", "validation"))
+    return Trials(ctx.recipe, tokenizer, train, validation, ctx.folder / "ray")
+
+
+def _check(ctx: StageContext) -> None:
+    from .plan import check_sweep
+
+    check_sweep(ctx.recipe)
 
 
 def _work(ctx: StageContext) -> StageResult:
-    from .search import search
+    from .sweep import SweepRun
 
-    trials = plan_trials(ctx)
-    seen = {trial.name: 0 for trial in trials}  # tokens
-    ctx.progress.start(len(trials), counting="tokens")
+    trials = sweep_trials(ctx)
+    seen: dict[str, float] = {}  # tokens
+    ctx.progress.start(len(trials.search()), counting="tokens")
 
     def listen(name: str, report: dict[str, Any], ended: bool) -> None:
-        fresh = max(0, report.get("tokens", 0) - seen[name])
-        seen[name] += fresh
+        fresh = max(0, report.get("tokens", 0) - seen.get(name, 0))
+        seen[name] = seen.get(name, 0) + fresh
         ctx.progress.advance(int(ended), fresh, note="" if ended else f"{name}: loss {report['validation_loss']:.3f}")
 
-    results = search(trials, ctx.recipe.tune, ctx.folder, ctx.inputs["tokenizer"].facts["vocab_size"], listen)
-    for result in results:
-        if result.state in ("diverged", "failed"):
-            log.warning("tune: %s at %g %s %s", result.row, result.learning_rate, result.state, result.error or "")
+    run = SweepRun(ctx.recipe, trials, ctx.folder, ctx.inputs["tokenizer"].facts["vocab_size"], listen)
+    run.run()
+    results = run.results
     best = best_of_rows(results)
     if not best:
         raise StageError(
             f"all {len(results)} trials diverged or failed, the first: {results[0].error or results[0].state}",
-            "lower tune.learning_rates, or read the trials' folders below tune/ray",
+            "lower tune.space.learning_rate, or read the trials' folders below tune/ray",
         )
-    place = {name: number for number, name in enumerate(ctx.recipe.tune.rows)}
-    results.sort(key=lambda result: (place[result.row], result.rank))
-    path = write_results(ctx.folder, results)
+    place = {name: number for number, name in enumerate(named_rows(ctx.recipe.tune))}
+    results.sort(key=lambda result: (result.phase, place[result.row], not result.transfer, result.rank))
+    paths = write_results(ctx.folder, results, run.curves, run.sweep)
     states = [result.state for result in results]
     counters: dict[str, float | int] = {
-        "trials": len(results),
-        "steps": sum(result.steps for result in results),
+        "trials": sum(busy.trials for busy in run.sweep.busy),
+        "steps": sum(busy.steps for busy in run.sweep.busy),
         "validation_loss": min(result.rank for result in results),
     }
-    counters |= {state: states.count(state) for state in ("finished", "stopped", "diverged", "failed")}
-    facts = {row: result.model_dump(mode="json", exclude={"seconds", "error"}) for row, result in best.items()}
-    return StageResult([file_entry(ctx.folder, path, len(results))], counters, {"best": facts})
+    counters |= {state.replace(" ", "_"): states.count(state) for state in _STATES}
+    if run.sweep.busy_share is not None:
+        counters["busy_share"] = round(run.sweep.busy_share, 4)
+    facts = {
+        row: result.model_dump(mode="json", exclude={"seconds", "cpu_seconds", "error"}) for row, result in best.items()
+    }
+    return StageResult([file_entry(ctx.folder, path, len(results)) for path in paths], counters, {"best": facts})
 
 
-TUNE = Stage("tune", inputs=("tokenizer", "shards"), config=_config, work=_work)
+TUNE = Stage("tune", inputs=("tokenizer", "shards"), config=_config, work=_work, check=_check)

@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
-import yaml
-from crawl2chat.core.files import write_text
-from crawl2chat.core.manifest import Manifest, file_entry, write_manifest
-from crawl2chat.core.recipe import load_recipe
 from crawl2chat.core.run import Run
-from crawl2chat.core.session import ray_session
 from crawl2chat.core.stage import bring_up_to_date
-from crawl2chat.tokenize.bpe import SPECIAL_TOKENS, Tokenizer
+from crawl2chat.tokenize.bpe import Tokenizer
 from crawl2chat.tune.results import Result, read_results
 from crawl2chat.tune.tune_stage import TUNE
-from tokenizers import Tokenizer as Library
-from tokenizers import decoders, models, pre_tokenizers, trainers
+
+from .tune_run import make_run, no_session, search, write_shard
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 def test_every_trial_has_a_result(local_ray: None, shared_data: Path, tmp_path: Path) -> None:
-    run = make_run(shared_data, tmp_path, rows=["50k", "100k"], learning_rates=[1e-2, 3e-4, 1e9])
+    run = make_run(shared_data, tmp_path, rows=["50k", "100k"], space={"learning_rate": [1e-2, 3e-4, 1e9]})
     manifest = search(run)
     results = read_results(run.stage("tune"))
     assert [(r.row, r.learning_rate) for r in results if r.learning_rate == 1e9] == [("50k", 1e9), ("100k", 1e9)]
@@ -64,7 +56,7 @@ def test_a_trial_repeats_pretraining_exactly(local_ray: None, shared_data: Path,
     from crawl2chat.train.world import World
     from crawl2chat.tune.table import load_table
 
-    run = make_run(shared_data, tmp_path, learning_rates=[1e-2], validation_rows=100_000)
+    run = make_run(shared_data, tmp_path, space={"learning_rate": [1e-2]}, validation_rows=100_000)
     search(run)
     [result] = read_results(run.stage("tune"))
     tokenizer = Tokenizer.load(run.stage("tokenizer") / "tokenizer.json")
@@ -84,10 +76,10 @@ def test_a_trial_repeats_pretraining_exactly(local_ray: None, shared_data: Path,
 
 
 def test_a_trial_that_raises_is_a_result(local_ray: None, shared_data: Path, tmp_path: Path) -> None:
-    run = make_run(shared_data, tmp_path, rows=["50k", "10m"], learning_rates=[1e-2])
+    run = make_run(shared_data, tmp_path, rows=["50k", "10m"], space={"learning_rate": [1e-2]})
     for shard in (run.stage("shards") / "train").iterdir():  # too few tokens for the row with the longer context
         table = pa.ipc.open_file(shard).read_all()
-        _write(shard, table["doc_id"].to_pylist()[:12], table["tokens"].to_pylist()[:12])
+        write_shard(shard, table["doc_id"].to_pylist()[:12], table["tokens"].to_pylist()[:12])
     search(run)
     small, large = read_results(run.stage("tune"))
     assert (small.row, small.state) == ("50k", "finished")
@@ -97,7 +89,7 @@ def test_a_trial_that_raises_is_a_result(local_ray: None, shared_data: Path, tmp
 
 def test_a_killed_search_goes_on_without_repeating(local_ray: None, shared_data: Path, tmp_path: Path) -> None:
     rates = [1e-3, 2e-3, 3e-3, 5e-3, 8e-3]  # better and better: ASHA stops none early, so that the search goes on
-    run = make_run(shared_data, tmp_path, learning_rates=rates, steps=250, report_every=25, concurrent=1)
+    run = make_run(shared_data, tmp_path, space={"learning_rate": rates}, steps=250, report_every=25, concurrent=1)
     code = (
         "import sys; from crawl2chat.core.run import Run; from crawl2chat.core.stage import bring_up_to_date\n"
         "from crawl2chat.core.session import ray_session; from crawl2chat.tune.tune_stage import TUNE\n"
@@ -125,17 +117,6 @@ def test_a_killed_search_goes_on_without_repeating(local_ray: None, shared_data:
     assert told <= {r.validation_loss for r in results}
 
 
-def search(run: Run) -> Manifest:
-    session = partial(ray_session, run.recipe.resources, run.folder / "logs")
-    [(planned, manifest)] = bring_up_to_date([TUNE], run, session)
-    assert planned.todo
-    return manifest
-
-
-def no_session() -> Any:
-    raise AssertionError("Ray is not needed")
-
-
 def loss(result: Result) -> float:
     assert result.validation_loss is not None
     return result.validation_loss
@@ -149,62 +130,3 @@ def ended(run: Run) -> list[Path]:
     """Reports of the trials that have told their last step."""
     last = run.recipe.tune.steps
     return [path for path in started(run) if json.loads(path.read_bytes().splitlines()[-1])["step"] == last]
-
-
-def make_run(shared_data: Path, folder: Path, **settings: object) -> Run:
-    """A run whose shards hold the speeches of tinyshakespeare, every tenth of them for validation."""
-    recipe = {
-        "name": "plays",
-        "storage": str(folder),
-        "sources": [{"name": "plays", "kind": "jsonl", "paths": ["unused.jsonl"]}],
-        "tune": {"rows": ["50k"], "steps": 12, "report_every": 4, "batch": 4, "validation_rows": 16} | settings,
-        "resources": {"cpus": 2},
-    }
-    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
-    run = Run(load_recipe(folder / "recipe.yaml"))
-    run.folder.mkdir()
-    (folder / "recipe.yaml").rename(run.folder / "recipe.yaml")
-    text = gzip.decompress((shared_data / "text" / "tinyshakespeare.txt.gz").read_bytes()).decode()
-    speeches = text.split("\n\n")[:3000]
-    library = Library(models.BPE())
-    library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    library.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=512, special_tokens=list(SPECIAL_TOKENS), initial_alphabet=alphabet, show_progress=False
-    )
-    library.train_from_iterator(speeches, trainer)
-    path = run.stage("tokenizer") / "tokenizer.json"
-    write_text(path, library.to_str())
-    tokenizer = Tokenizer.load(path)
-    _finish(run, "tokenizer", [path], {"vocab_size": tokenizer.vocab_size})
-    tokens = [[*ids, tokenizer.end_of_text] for ids in tokenizer.encode_batch(speeches)]
-    names = [f"speech-{number}" for number in range(len(tokens))]
-    shards = []
-    for split, chosen in (("validation", slice(0, None, 10)), ("train", slice(1, None, 2))):
-        shards.append(run.stage("shards") / split / "plays-00000.arrow")
-        shards[-1].parent.mkdir(parents=True)
-        _write(shards[-1], names[chosen], tokens[chosen])
-    _finish(run, "shards", shards, {})
-    return run
-
-
-def _write(path: Path, names: list[str], tokens: list[list[int]]) -> None:
-    batch = pa.record_batch({"doc_id": pa.array(names), "tokens": pa.array(tokens, pa.large_list(pa.uint16()))})
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
-        writer.write_batch(batch)
-
-
-def _finish(run: Run, stage: str, paths: list[Path], facts: dict[str, Any]) -> None:
-    folder = run.stage(stage)
-    files = [file_entry(folder, path, 1) for path in paths]
-    values = {
-        "version": 1,
-        "config": {},
-        "fingerprint": "",
-        "inputs": {},
-        "counters": {},
-        "code_version": "",
-        "seconds": 0,
-    }
-    write_manifest(folder, Manifest.model_validate(values | {"stage": stage, "files": files, "facts": facts}))

@@ -77,8 +77,9 @@ def test_flops_formula() -> None:
 
 def test_from_settings_takes_every_field() -> None:
     settings = Model(
-        layers=3, width=64, heads=8, kv_heads=4, feed_forward=100, context=32, rope_theta=5e5, qk_norm=False
-    )
+        layers=3, width=64, heads=8, kv_heads=4, feed_forward=100, context=32, rope_theta=5e5, qk_norm=False,
+        transfer={"base_width": 32, "base_layers": 2, "base_head_size": 4},
+    )  # fmt: skip
     config = ModelConfig.from_settings(settings, vocab_size=500)
     settled = settings.settled().model_dump(exclude={"family"})
     assert None not in settled.values()

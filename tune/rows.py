@@ -1,0 +1,48 @@
+"""The rows that a sweep names: the recipe's own shapes first, then those of the scaling table."""
+
+from __future__ import annotations
+
+from ..core.errors import RecipeError
+from ..core.settings_model import Model, Transfer
+from ..core.settings_tune import Tune
+from .table import Row, load_table
+
+
+def row_model(name: str, settings: Tune, transfer: bool = True) -> Model:
+    """A row as the recipe's section `model`, with transfer from the base row where the sweep has it.
+
+    Raises RecipeError for a name that neither the recipe nor the table has, and for a shape that does not fit together.
+    """
+    model = _named(name, settings)
+    if settings.transfer is None or not transfer:
+        return model
+    base = _named(settings.transfer.base, settings)
+    carried = Transfer(base_width=base.width, base_layers=base.layers, base_head_size=base.head_size)
+    return model.model_copy(update={"transfer": carried})
+
+
+def named_rows(settings: Tune) -> dict[str, Model]:
+    """Every row that the sweep names, the search's first, without transfer."""
+    asha, ladder = settings.asha_check, settings.ladder
+    base = [settings.transfer.base] if settings.transfer else []
+    names = [*settings.rows, *([asha.row] if asha else []), *(ladder.rows if ladder else []), *base]
+    return {name: _named(name, settings) for name in dict.fromkeys(names)}
+
+
+def table_row(name: str, settings: Tune) -> Row | None:
+    """The row of the scaling table that a name means; None for a shape of the recipe's own."""
+    return None if name in settings.shapes else load_table().get(name)
+
+
+def _named(name: str, settings: Tune) -> Model:
+    if name in settings.shapes:
+        model = settings.shapes[name].settled()
+    else:
+        table = load_table()
+        if name not in table:
+            own = f"tune.shapes has {', '.join(settings.shapes)}; " if settings.shapes else ""
+            raise RecipeError(f"tune: there is no row {name!r}", f"{own}the scaling table has {', '.join(table)}")
+        model = table[name].model().settled()
+    if wrong := model.fault():
+        raise RecipeError(f"tune: row {name}: {wrong[0]}", wrong[1])
+    return model

@@ -1,0 +1,89 @@
+"""Which trials go on, and which values come next: the recipe's words as Ray Tune's schedulers and searchers.
+
+A scheduler's clock is the number of tokens trained, which a restored search continues; Ray's own counts would begin at
+0 again, and compare trials of unlike batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ray import tune
+from ray.tune.schedulers import (
+    ASHAScheduler,
+    FIFOScheduler,
+    HyperBandScheduler,
+    MedianStoppingRule,
+    PopulationBasedTraining,
+    TrialScheduler,
+)
+from ray.tune.search import Searcher
+
+from ..core.errors import RecipeError
+from ..core.settings_tune import Range, Space, Tune
+from .asha import AshaPerRow, group_of
+from .trial import Trial
+
+CLOCK = "tokens"
+
+
+def scheduler(kind: str, trials: Sequence[Trial], settings: Tune, reduction_factor: int) -> TrialScheduler:
+    """The scheduler of one run of Ray Tune. hyperband and pbt see trials of one row only."""
+    if kind == "asha":
+        return AshaPerRow(
+            {
+                group_of(trial): ASHAScheduler(
+                    time_attr=CLOCK,
+                    grace_period=min(trial.report_tokens, trial.lengths[-1]),
+                    max_t=trial.lengths[-1],
+                    reduction_factor=reduction_factor,
+                )
+                for trial in trials
+            }
+        )
+    rung, longest = trials[0].report_tokens, trials[0].lengths[-1]
+    if kind == "hyperband":
+        # its brackets halve the clock down to 1, so that this has to count reports
+        return HyperBandScheduler(time_attr="rung", max_t=-(-longest // rung), reduction_factor=reduction_factor)
+    if kind == "median":
+        return MedianStoppingRule(time_attr=CLOCK, grace_period=rung, min_samples_required=2)
+    if kind == "pbt":
+        return PopulationBasedTraining(
+            time_attr=CLOCK,
+            perturbation_interval=rung,
+            hyperparam_mutations={"values": {key: _drawn(values) for key, values in settings.space.items()}},
+            quantile_fraction=0.25,
+        )
+    return FIFOScheduler()
+
+
+def drawn_space(space: Space) -> dict[str, Any]:
+    """Ray Tune's distributions, for what draws its values."""
+    return {key: _drawn(values) for key, values in space.items()}
+
+
+def tpe(seed: int) -> Searcher:
+    """Optuna's tree-structured Parzen estimator (Bergstra et al. 2011). Raises RecipeError without Optuna."""
+    try:
+        from optuna.samplers import TPESampler
+        from ray.tune.search.optuna import OptunaSearch
+    except ImportError as error:
+        raise RecipeError(
+            "tune.searcher is tpe, but optuna is not installed", "install crawl2chat[tpe], or set tune.searcher=random"
+        ) from error
+    return OptunaSearch(metric="validation_loss", mode="min", sampler=TPESampler(seed=seed, n_startup_trials=6))
+
+
+def _drawn(values: Any) -> Any:
+    if isinstance(values, Range):
+        return (tune.loguniform if values.log else tune.uniform)(values.low, values.high)
+    return tune.choice(list(values))
+
+
+def points(space: Mapping[str, Any]) -> list[dict[str, float | str]]:
+    """All combinations of a space of lists."""
+    found: list[dict[str, float | str]] = [{}]
+    for key, values in space.items():
+        found = [{**point, key: value} for point in found for value in values]
+    return found
