@@ -17,7 +17,7 @@ from ..core.settings_model import Model
 from ..core.settings_tune import Tune
 from ..core.stage import plan
 from .results import Curves, Result, Sweep, read_curves, read_results, read_sweep
-from .table import load_table
+from .rows import named_rows, row_model
 from .tune_stage import TUNE
 
 FORECAST = ("forecast", "forecast.json")
@@ -49,13 +49,10 @@ class Report:
         return tokenizer.facts.get("vocab_size") if tokenizer else None
 
     def rows(self) -> dict[str, Model]:
-        """The shapes of all rows that the sweep or its target names, the searched ones first."""
-        settings = self.settings
-        named = [*settings.rows, *([settings.transfer.base] if settings.transfer else [])]
-        named += [*(settings.ladder.rows if settings.ladder else []), *(result.row for result in self.results)]
-        named += [settings.target.row] if settings.target else []
-        shapes = {**{name: row.model() for name, row in load_table().items()}, **settings.shapes}
-        return {name: shapes[name] for name in dict.fromkeys(named) if name in shapes}
+        """The shapes of all rows that the recipe's sweep names, the target's last."""
+        target = self.settings.target
+        held_out = {target.row: row_model(target.row, self.settings, transfer=False)} if target else {}
+        return named_rows(self.settings) | held_out
 
 
 def read_report(run: Run) -> Report:

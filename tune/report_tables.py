@@ -65,7 +65,7 @@ def results_table(report: Report, best_only: bool) -> Table:
         ("loss", "measured"), ("bits/byte", "measured"), ("seconds", "measured"), ("state", "measured"),
     ]  # fmt: skip
     strong = frozenset(at for at, one in enumerate(shown) if not best_only and one in best)
-    title = "Best trial of each row" if best_only else f"All {len(shown)} trials"
+    title = "Best trial of each row" if best_only else f"All {len(shown)} results"
     return Table(title, columns, [_result(one) for one in shown], "no trial has a loss", strong).without_empty()
 
 

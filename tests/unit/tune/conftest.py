@@ -90,7 +90,7 @@ class SweepFiles:
     def curve(self, one: Result, excess: float = 0.0) -> None:
         tokens = np.linspace(20_000, one.tokens, 20).astype(int)
         high = [self.loss(one.row, t) * (1 + 0.1 * (1 - t / one.tokens)) + excess for t in tokens]
-        self.curves[one.name] = list(zip(tokens.tolist(), high, strict=True))
+        self.curves[f"{one.phase}/{one.name}"] = list(zip(tokens.tolist(), high, strict=True))
 
     def _search(self, transfer: bool) -> None:
         """The best rate stays under transfer (2^-6), and halves with each larger row without."""
@@ -124,7 +124,7 @@ class SweepFiles:
             if equal_compute:
                 scale = self.configs["50k"].parameters() / self.configs[row].parameters()
             lengths = [round(length * scale) for length in LENGTHS]
-            ends = [self.result(row, t, self.loss(row, t), phase="ladder", transfer=True) for t in lengths]
+            ends = [self.result(row, t, self.loss(row, t), phase="ladder", transfer=True, name=row) for t in lengths]
             self.curve(ends[-1])
 
     def _recipe(self) -> None:

@@ -15,6 +15,7 @@ from crawl2chat.tune.figures import COLOURS, Figure, Panel, log_axis, row_colour
 from crawl2chat.tune.figures_asha import asha_figure
 from crawl2chat.tune.figures_laws import fit_figure, isoflop_figure
 from crawl2chat.tune.figures_search import curves_figure, valleys_figure, valleys_of
+from crawl2chat.tune.lessons import drift
 from crawl2chat.tune.report import Report, read_report
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
@@ -83,21 +84,25 @@ def test_valleys_find_the_minima_that_the_sweep_has(sweep: Report) -> None:
     for transfer in (True, False):
         found = valleys_of(sweep.results, transfer)
         assert list(found) == ["50k", "100k", "250k"]
-        minima[transfer] = [np.log2(valley.best) for _, _, valley in found.values() if valley is not None]
+        minima[transfer] = [np.log2(one.valley.best) for one in found.values() if one.valley is not None]
     assert minima[True] == pytest.approx([-6] * 3, abs=0.4)
     assert minima[False] == pytest.approx([-4.4, -5.7, -7.0], abs=0.4)
-    rates, losses, _ = valleys_of(sweep.results, False)["250k"]
-    assert np.isnan(losses[rates.index(0.25)]), "diverged"
+    steps = drift([one for one in sweep.results if one.phase == "search"])
+    moved = {"transfer": minima[True][-1] - minima[True][0], "standard": minima[False][-1] - minima[False][0]}
+    assert steps == pytest.approx(moved), "what the sweep says of its drift is what the figure shows"
+    widest = valleys_of(sweep.results, False)["250k"]
+    assert np.isnan(widest.losses[widest.rates.index(0.25)]), "diverged"
 
 
-def test_valleys_leave_out_what_did_not_end(sweep: Report) -> None:
-    """A trial that was stopped, one of another phase, and one of the other kind have no place in a valley."""
+def test_a_valley_has_the_search_s_longest_lengths(sweep: Report) -> None:
+    """A shorter length, another phase, the other kind, and what was not started have no place in it."""
     before = valleys_of(sweep.results, True)
     low = sweep.results[0].model_copy(update={"validation_loss": 0.1})
-    changes = ({"state": "stopped"}, {"phase": "grid"}, {"phase": "ladder"}, {"transfer": False})
+    changes = ({"state": "not started"}, {"phase": "grid"}, {"phase": "ladder"}, {"transfer": False}, {"tokens": 1000})
     sweep.results += [low.model_copy(update=change) for change in changes]
-    after = valleys_of(sweep.results, True)
-    assert [losses for _, losses, _ in after.values()] == [losses for _, losses, _ in before.values()]
+    assert valleys_of(sweep.results, True) == before
+    sweep.results.append(low.model_copy(update={"state": "stopped", "tokens": 1000}))
+    assert valleys_of(sweep.results, True)["50k"].stopped == [True] + [False] * 7
 
 
 def test_both_valleys_have_the_same_axes(sweep: Report) -> None:
@@ -133,17 +138,11 @@ def test_isoflop_rings_are_the_minima_inside(sweep: Report) -> None:
     assert all(100_144 < size < 600_000 for size in best)
 
 
-def test_a_ladder_whose_curve_has_the_run_s_name(sweep: Report) -> None:
-    """Results of a ladder may have the length behind the run's name, the curve the run's alone."""
-    ladder = [one for one in sweep.results if one.phase == "ladder" and one.row == "500k"]
-    curve = sweep.curves.pop(ladder[-1].name)
-    sweep.curves["500k-ladder"] = curve
-    for one in ladder:
-        one.name = f"500k-ladder-{one.tokens}"
+def test_a_ladder_s_run_is_drawn_once_with_all_its_ends(sweep: Report) -> None:
     figure = curves_figure(sweep)
     assert [panel.title for panel in figure.panels] == ["50k", "100k", "250k", "500k"]
     lines = drawn(figure.panels[-1]).get_lines()
-    assert [len(line.get_xdata()) for line in lines] == [len(curve), 4]  # type: ignore[arg-type]
+    assert [len(line.get_xdata()) for line in lines] == [20, 4]  # type: ignore[arg-type]
 
 
 def test_numbers_on_axes() -> None:
