@@ -26,6 +26,7 @@ NAMES = ("E", "A", "B", "alpha", "beta")
 LEAST_EXPONENT, MOST_EXPONENT, LEAST_E = 1e-2, 3.0, -7.0  # where the search ends: what lies there is marked
 _BOUNDS = [(LEAST_E, 5.0), (-30, 30), (-30, 30), (LEAST_EXPONENT, MOST_EXPONENT), (LEAST_EXPONENT, MOST_EXPONENT)]
 _STARTS = 24
+LEAST_SHARE = 1e-2  # of each term in the loss, where a search starts
 
 
 @dataclass(frozen=True)
@@ -169,8 +170,10 @@ def _starts(centre: Array, x: Array, y: Array, loss: Array) -> Sequence[Array]:
     grid = np.array(list(product((-1.0, -0.5, 0.0, 0.5, 1.0, 1.5), factors, factors, exponents, exponents)))
     grid[:, 1:3] -= grid[:, 3:5] * centre
     grid = np.clip(grid, *np.array(_BOUNDS, dtype=np.float64).T)
-    order = np.argsort(_huber(_log_loss(grid, x, y)[0] - loss))
-    return list(grid[order[:_STARTS]])
+    log, shares = _log_loss(grid, x, y)
+    alive = (shares.mean(axis=1) > LEAST_SHARE).all(axis=1)  # where a term has vanished there is no way back to it
+    order = np.argsort(_huber(log[alive] - loss))
+    return list(grid[alive][order[:_STARTS]])
 
 
 def _constants(theta: Array, centre: Array) -> Array:

@@ -1,4 +1,4 @@
-"""The verbs below `crawl2chat tune`: the scaling table, and laws. `crawl2chat tune RECIPE` itself is a stage verb."""
+"""The verbs below `crawl2chat tune`: the scaling table, laws, a sweep's report. `tune RECIPE` itself is a stage."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ EXAMPLES = """\
   crawl2chat tune laws --flops 5.76e23                     published laws: the best size and tokens for this compute
   crawl2chat tune verify --run runs/tiny                   train the target of the forecast, and compare
   crawl2chat tune sweep recipes/tiny.yaml                  data, search, laws, forecast, verification: all in one
+  crawl2chat tune report --run runs/tiny                   a sweep as one HTML page, with its figures as PNG
 """
 
 Verb = Callable[[str, str, Callable[[argparse.Namespace], int]], argparse.ArgumentParser]
@@ -45,6 +46,7 @@ def add_tune_verbs(verb: Verb) -> None:
     """`verb(name, about, function)` adds a parser to the command line."""
     _table(verb)
     _laws(verb)
+    _report(verb)
 
 
 def _table(verb: Verb) -> None:
@@ -95,3 +97,16 @@ def _run_laws(options: argparse.Namespace) -> int:
     from .laws_verb import run_laws
 
     return run_laws(options)
+
+
+def _report(verb: Verb) -> None:
+    parser = verb("tune report", "a sweep as one HTML page with its figures, or its numbers as JSON", _run_report)
+    parser.add_argument("--run", required=True, metavar="R", help="folder of the run")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="for the page and the PNGs (R/report)")
+    parser.add_argument("--json", action="store_true", help="print the numbers; draw only where --out says")
+
+
+def _run_report(options: argparse.Namespace) -> int:
+    from .report_verb import run_report
+
+    return run_report(options)
