@@ -117,7 +117,7 @@ class Tune(Section):
         default=20, ge=1, description="steps at `batch` between two validation losses, ASHA's rungs"
     )
     validation_rows: int = Field(default=64, ge=1, description="of the validation split, evenly spread")
-    concurrent: int = Field(default=2, ge=1, description="trials at a time")
+    concurrent: int = Field(default=2, ge=1, description="trials at a time; hyperband, pbt: as CPUs allow")
     workers_per_trial: int = Field(
         default=1, ge=1, description="above 1: each trial is a Ray Train run (FSDP) of its own"
     )

@@ -28,6 +28,7 @@ from torch.distributed.checkpoint.state_dict import (
     set_model_state_dict,
     set_state_dict,
 )
+from torch.distributed.fsdp import FSDPModule
 
 from ..core.errors import ContractError, InputError
 from ..core.files import sha256_file
@@ -130,10 +131,18 @@ def load(checkpoint: Path, model: nn.Module, optimizer: torch.optim.Optimizer, w
 
     The optimizer's settings stay those that it was made with.
     """
-    settings = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
     state = state_of(model, optimizer)
     with quiet():
         state_dict_loader.load(state, checkpoint_id=checkpoint, no_dist=not world.distributed)
+    put_back(state, model, optimizer)
+
+
+def put_back(state: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Put what `state_of` gave into model and optimizer. The optimizer's settings stay as they are."""
+    settings = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
+    for module in model.modules():
+        if isinstance(module, FSDPModule):  # after a forward without a backward the root's weights are whole
+            module.reshard()
     set_state_dict(model, optimizer, model_state_dict=state["model"], optim_state_dict=state["optimizer"])
     for group, own in zip(optimizer.param_groups, settings, strict=True):
         group.update(own)

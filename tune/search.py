@@ -33,6 +33,7 @@ from .schedulers import drawn_space, scheduler, tpe
 from .trial import Trial
 from .watching import Allowance, AllowanceStopper, Heard, Listener, heard_by, seconds_used
 
+TOGETHER = ("pbt", "hyperband")  # they compare trials that are all there; CPUs say how many run at a time
 REPORTS = "result.json"  # Ray Tune's, a line a report
 
 
@@ -97,7 +98,7 @@ def _tuner(search: Search, settings: Tune, folder: Path, name: str) -> tune.Tune
             scheduler=scheduler(search.scheduler, search.trials, settings, search.reduction_factor),
             search_alg=tpe(first.seed) if by_tpe else None,
             num_samples=search.samples or 1,
-            max_concurrent_trials=None if search.scheduler == "pbt" else settings.concurrent,
+            max_concurrent_trials=None if search.scheduler in TOGETHER else settings.concurrent,
             reuse_actors=first.workers == 1,
             trial_name_creator=_drawn_name if drawn else _name,
             trial_dirname_creator=_drawn_name if drawn else _name,

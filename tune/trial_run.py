@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.distributed.checkpoint.state_dict import set_state_dict
 from torch.utils._pytree import tree_map
 
 from ..core.errors import Crawl2ChatError, DivergedError
@@ -111,7 +110,6 @@ class TrialRun:
         """The decay of a shorter length, after which model and optimizer are what they were."""
         steps = self.trial.steps[place]
         kept = tree_map(_copied, checkpoints.state_of(self.model, self.optimizer))
-        rates = [group["lr"] for group in self.optimizer.param_groups]
 
         def check(step: int) -> None:
             if step == steps:
@@ -122,9 +120,7 @@ class TrialRun:
 
         self._steps(learning_rates(self.trial.optimizer, steps), stable, steps, check)
         assert isinstance(self.optimizer, torch.optim.Optimizer), "DeepSpeed is refused where the trials are planned"
-        set_state_dict(self.model, self.optimizer, model_state_dict=kept["model"], optim_state_dict=kept["optimizer"])
-        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate
+        checkpoints.put_back(kept, self.model, self.optimizer)
 
     def _steps(self, schedule: Schedule, done: int, until: int, check: Callable[[int], None]) -> None:
         every = self.trial.report_every
