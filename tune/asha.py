@@ -9,15 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ray.tune.experiment import Trial as RayTrial
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
 
-from .trial import Trial
 
-
-def group_of(trial: Trial) -> str:
-    """The competition that a trial is in: its row's, with transfer or without."""
-    return f"{trial.row}, {'standard' if trial.model.transfer is None else 'transfer'}"
+def group_of(config: Mapping[str, Any]) -> str:
+    """The competition that a trial is in, from its configuration: its row's, with transfer or without."""
+    trial = config["trial"]
+    return f"{trial['row']}, {'standard' if trial['model'].get('transfer') is None else 'transfer'}"
 
 
 class AshaPerRow(FIFOScheduler):
@@ -31,20 +30,20 @@ class AshaPerRow(FIFOScheduler):
         taken = [asha.set_search_properties(metric, mode, **spec) for asha in self._by_group.values()]
         return all(taken)
 
-    def on_trial_add(self, tune_controller: Any, trial: RayTrial) -> None:
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         self._of(trial).on_trial_add(tune_controller, trial)
 
-    def on_trial_result(self, tune_controller: Any, trial: RayTrial, result: dict[str, Any]) -> str:
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         return self._of(trial).on_trial_result(tune_controller, trial, result)
 
-    def on_trial_complete(self, tune_controller: Any, trial: RayTrial, result: dict[str, Any]) -> None:
+    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
         self._of(trial).on_trial_complete(tune_controller, trial, result)
 
-    def on_trial_remove(self, tune_controller: Any, trial: RayTrial) -> None:
+    def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
         self._of(trial).on_trial_remove(tune_controller, trial)
 
     def debug_string(self) -> str:
         return "\n".join(f"{group}: {asha.debug_string()}" for group, asha in self._by_group.items())
 
-    def _of(self, trial: RayTrial) -> ASHAScheduler:
-        return self._by_group[group_of(Trial.model_validate(trial.config["trial"]))]
+    def _of(self, trial: Trial) -> ASHAScheduler:
+        return self._by_group[group_of(trial.config)]

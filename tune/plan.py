@@ -16,7 +16,7 @@ from ..core.settings_optimizer import Optimizer
 from ..core.settings_tune import MIXED, Range, Space, Tune, draws_as_it_goes
 from ..model.config import ModelConfig
 from .results import Phase
-from .rows import row_model, table_row
+from .rows import own_rates, row_model
 from .trial import Trial, Values
 
 LEAST = 3  # different sizes, and lengths, without which an exponent of the law is open
@@ -113,14 +113,7 @@ class Trials:
         """The recipe's, and the row's own learning rates in the table where it names none: the likeliest first."""
         if "learning_rate" in self.settings.space:
             return self.settings.space
-        base = self.settings.transfer.base if self.settings.transfer else row
-        known = table_row(base, self.settings)
-        if known is None:
-            raise RecipeError(
-                f"tune.space has no learning_rate, and {base} is no row of the scaling table, which would have one",
-                "add tune.space.learning_rate, for example [1.0e-3, 2.0e-3, 4.0e-3]",
-            )
-        own = known.learning_rate
+        own = own_rates(self.settings)[row]
         return {"learning_rate": [own, float(f"{own / 3:.2g}"), float(f"{own * 3:.2g}")], **self.settings.space}
 
     def _largest_first(self, rows: Sequence[str]) -> list[str]:

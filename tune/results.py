@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel
 from rich import box
@@ -44,7 +44,7 @@ class Result(BaseModel):
     row: str
     transfer: bool = False
     seed: int = 0
-    values: dict[str, float | str] = {}
+    values: dict[str, int | float | str] = {}
     learning_rate: float
     weight_decay: float = 0.0
     batch_tokens: int = 0
@@ -97,7 +97,7 @@ class Finalist(BaseModel):
     name: str
     row: str
     transfer: bool
-    values: dict[str, float | str]
+    values: dict[str, int | float | str]
     seeds: int
     mean: float
     deviation: float
@@ -157,24 +157,38 @@ def read_sweep(folder: Path) -> Sweep:
     return Sweep.model_validate_json((folder / SWEEP).read_text(encoding="utf-8"))
 
 
-def print_table(results: Sequence[Result]) -> None:
-    """One line a trial, the best of each row in bold."""
+def in_order(results: Sequence[Result], rows: Sequence[str]) -> list[Result]:
+    """By phase, by row as the recipe names them, with transfer and without, the lowest loss first."""
+    phases, places = get_args(Phase), {row: place for place, row in enumerate(rows)}
+    return sorted(results, key=lambda one: (phases.index(one.phase), places[one.row], not one.transfer, one.rank))
+
+
+def print_table(results: Sequence[Result], most: int = 6) -> None:
+    """A line a trial, the best of each row in bold; of a row's trials in a phase the best `most`."""
     table = Table(title="search over the scaling table", title_justify="left", box=box.SIMPLE_HEAD)
-    for name in ("row", "parameters", "learning\nrate", "steps", "loss", "bits/byte", "time"):
+    for name in ("phase", "row", "parameters", "learning\nrate", "tokens", "loss", "bits/byte", "time"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("state")
     best = best_of_rows(results)
-    for result, after in zip(results, [*results[1:], None], strict=True):
-        table.add_row(
-            result.row,
-            f"{result.parameters:,}",
-            f"{result.learning_rate:g}",
-            f"{result.steps:,}",
-            "" if result.validation_loss is None else f"{result.validation_loss:.3f}",
-            "" if result.bits_per_byte is None else f"{result.bits_per_byte:.3f}",
-            f"{result.seconds:.1f} s",
-            escape(result.error or result.state),
-            style="bold" if best.get(result.row) == result else None,
-            end_section=after is not None and after.row != result.row,
-        )
+    groups: dict[tuple[str, str, bool], list[Result]] = {}
+    for result in results:
+        groups.setdefault((result.phase, result.row, result.transfer), []).append(result)
+    for (phase, row, transfer), members in groups.items():
+        more = len(members) - most
+        for place, result in enumerate(members[:most]):
+            table.add_row(
+                phase,
+                f"{row} (transfer)" if transfer else row,
+                f"{result.parameters:,}",
+                f"{result.learning_rate:g}",
+                f"{result.tokens:,}",
+                "" if result.validation_loss is None else f"{result.validation_loss:.3f}",
+                "" if result.bits_per_byte is None else f"{result.bits_per_byte:.3f}",
+                f"{result.seconds:.1f} s",
+                escape(result.error or result.state),
+                style="bold" if best.get(row) == result else None,
+                end_section=more <= 0 and place == len(members) - 1,
+            )
+        if more > 0:
+            table.add_row(phase, f"… {more} more", end_section=True)
     console.print(table)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..core.errors import RecipeError
 from ..core.settings_model import Model, Transfer
 from ..core.settings_tune import Tune
-from .table import Row, load_table
+from .table import load_table
 
 
 def row_model(name: str, settings: Tune, transfer: bool = True) -> Model:
@@ -29,9 +29,21 @@ def named_rows(settings: Tune) -> dict[str, Model]:
     return {name: _named(name, settings) for name in dict.fromkeys(names)}
 
 
-def table_row(name: str, settings: Tune) -> Row | None:
-    """The row of the scaling table that a name means; None for a shape of the recipe's own."""
-    return None if name in settings.shapes else load_table().get(name)
+def own_rates(settings: Tune) -> dict[str, float]:
+    """The learning rate that the scaling table has for each row of the search; with transfer the base's, for all.
+
+    Raises RecipeError for a shape of the recipe's own, of which the table knows nothing.
+    """
+    table, rates = load_table(), {}
+    for row in settings.rows:
+        base = settings.transfer.base if settings.transfer else row
+        if base in settings.shapes or base not in table:
+            raise RecipeError(
+                f"tune.space has no learning_rate, and {base} is no row of the scaling table, which would have one",
+                "add tune.space.learning_rate, for example [1.0e-3, 2.0e-3, 4.0e-3]",
+            )
+        rates[row] = table[base].learning_rate
+    return rates
 
 
 def steps_of(tokens: int, settings: Tune, context: int) -> int:
@@ -41,13 +53,13 @@ def steps_of(tokens: int, settings: Tune, context: int) -> int:
 
 def _named(name: str, settings: Tune) -> Model:
     if name in settings.shapes:
-        model = settings.shapes[name].settled()
+        model = settings.shapes[name]
     else:
         table = load_table()
         if name not in table:
             own = f"tune.shapes has {', '.join(settings.shapes)}; " if settings.shapes else ""
             raise RecipeError(f"tune: there is no row {name!r}", f"{own}the scaling table has {', '.join(table)}")
-        model = table[name].model().settled()
+        model = table[name].model()
     if wrong := model.fault():
         raise RecipeError(f"tune: row {name}: {wrong[0]}", wrong[1])
-    return model
+    return model.settled()

@@ -6,7 +6,7 @@ A scheduler's clock is the number of tokens trained, which a restored search con
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ray import tune
@@ -33,7 +33,7 @@ def scheduler(kind: str, trials: Sequence[Trial], settings: Tune, reduction_fact
     if kind == "asha":
         return AshaPerRow(
             {
-                group_of(trial): ASHAScheduler(
+                group_of({"trial": trial.model_dump()}): ASHAScheduler(
                     time_attr=CLOCK,
                     grace_period=min(trial.report_tokens, trial.lengths[-1]),
                     max_t=trial.lengths[-1],
@@ -79,11 +79,3 @@ def _drawn(values: Any) -> Any:
     if isinstance(values, Range):
         return (tune.loguniform if values.log else tune.uniform)(values.low, values.high)
     return tune.choice(list(values))
-
-
-def points(space: Mapping[str, Any]) -> list[dict[str, float | str]]:
-    """All combinations of a space of lists."""
-    found: list[dict[str, float | str]] = [{}]
-    for key, values in space.items():
-        found = [{**point, key: value} for point in found for value in values]
-    return found

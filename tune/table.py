@@ -5,14 +5,12 @@ NAME: {layers, width, heads, …, batch_tokens, tokens, learning_rate, …, sour
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import yaml
 from pydantic import Field, model_validator
 
-from ..core.errors import RecipeError
 from ..core.settings_data import Section
 from ..core.settings_model import Activation, Model
 from ..model.config import ModelConfig
@@ -87,12 +85,3 @@ def load_table(path: Path = TABLE) -> dict[str, Row]:
     """All rows by name, in the order of the file."""
     raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     return {str(name): Row.model_validate(row) for name, row in raw.items()}
-
-
-def choose_rows(names: Sequence[str]) -> dict[str, Row]:
-    """The rows that the recipe's tune.rows names. Raises RecipeError for a name that the table does not have."""
-    table = load_table()
-    for name in names:
-        if name not in table:
-            raise RecipeError(f"tune.rows: the scaling table has no row {name!r}", f"its rows are: {', '.join(table)}")
-    return {name: table[name] for name in names}

@@ -22,7 +22,7 @@ from .results import Phase
 if TYPE_CHECKING:
     from ..train.loader import TrainData
 
-Values = dict[str, float | str]
+Values = dict[str, int | float | str]
 _OWN = {"batch", "warmup_share", "seed"}  # of the trial; the other values are the optimizer's
 _SHORT = {"learning_rate": "lr", "weight_decay": "wd", "warmup_share": "warmup", "min_lr_ratio": "floor"}
 

@@ -16,8 +16,8 @@ from ..core.manifest import file_entry
 from ..core.recipe import Recipe
 from ..core.stage import Stage, StageContext, StageResult
 from ..train.pretrain_stage import rounding
-from .results import State, best_of_rows, write_results
-from .rows import named_rows
+from .results import State, best_of_rows, in_order, write_results
+from .rows import named_rows, own_rates
 
 if TYPE_CHECKING:
     from .plan import Trials
@@ -31,6 +31,7 @@ def _config(recipe: Recipe) -> dict[str, Any]:
         "seed": recipe.seed,
         "tune": recipe.tune.model_dump(mode="json", exclude={"concurrent", "target"}),
         "rows": {name: model.model_dump(mode="json") for name, model in named_rows(recipe.tune).items()},
+        **({} if "learning_rate" in recipe.tune.space else {"rates": own_rates(recipe.tune)}),
         "optimizer": recipe.train.optimizer.model_dump(mode="json", exclude={"learning_rate", "warmup_steps"}),
         "precision": recipe.train.precision,
         **rounding(recipe),
@@ -75,8 +76,7 @@ def _work(ctx: StageContext) -> StageResult:
             f"all {len(results)} trials diverged or failed, the first: {results[0].error or results[0].state}",
             "lower tune.space.learning_rate, or read the trials' folders below tune/ray",
         )
-    place = {name: number for number, name in enumerate(named_rows(ctx.recipe.tune))}
-    results.sort(key=lambda result: (result.phase, place[result.row], not result.transfer, result.rank))
+    results = in_order(results, list(named_rows(ctx.recipe.tune)))
     paths = write_results(ctx.folder, results, run.curves, run.sweep)
     states = [result.state for result in results]
     counters: dict[str, float | int] = {

@@ -21,7 +21,7 @@ class Entry:
 def scheduler() -> AshaPerRow:
     one = AshaPerRow(
         {
-            row: ASHAScheduler(time_attr="tokens", grace_period=10, max_t=40, reduction_factor=2)
+            f"{row}, standard": ASHAScheduler(time_attr="tokens", grace_period=10, max_t=40, reduction_factor=2)
             for row in ("small", "large")
         }
     )
@@ -32,7 +32,7 @@ def scheduler() -> AshaPerRow:
 def verdicts(one: AshaPerRow, *losses: tuple[str, float]) -> list[str]:
     found = []
     for number, (row, loss) in enumerate(losses):
-        trial: Any = Entry(str(number), {"trial": {"row": row}})
+        trial: Any = Entry(str(number), {"trial": {"row": row, "model": {"transfer": None}}})
         one.on_trial_add(None, trial)
         found.append(one.on_trial_result(None, trial, {"tokens": 10, "validation_loss": loss}))
     return found

@@ -11,14 +11,16 @@ import numpy as np
 import pytest
 from crawl2chat.core.errors import InputError, RecipeError
 from crawl2chat.core.progress import console
+from crawl2chat.core.recipe import Recipe, load_recipe
 from crawl2chat.core.settings_tune import Tune
 from crawl2chat.model.config import ModelConfig
 from crawl2chat.tune.best_settings import seed_spread
 from crawl2chat.tune.forecast import Forecast, Verification, print_forecast, print_verification, write_forecast
 from crawl2chat.tune.forecast_make import make_forecast, target_run
 from crawl2chat.tune.laws import LossLaw
+from crawl2chat.tune.plan import check_sweep
 from crawl2chat.tune.results import Result, Sweep
-from crawl2chat.tune.rows import check_sweep, row_model, steps_of
+from crawl2chat.tune.rows import row_model, steps_of
 
 VOCABULARY, NOW = 512, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 LAW = LossLaw(E=1.8, A=30.0, B=400.0, alpha=0.3, beta=0.4, source="the truth")
@@ -202,6 +204,10 @@ def test_seeds_of_finalists_tell_the_scatter() -> None:
     assert not any("seed alone" in words for words in made([*ladder(), *again]).marks)
 
 
+def with_sweep(tune: Tune) -> Recipe:
+    return load_recipe("tiny").model_copy(update={"tune": tune})
+
+
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
@@ -217,14 +223,14 @@ def test_seeds_of_finalists_tell_the_scatter() -> None:
 )
 def test_recipes_that_cannot_be_forecast(changed: dict[str, Any], words: str) -> None:
     with pytest.raises(RecipeError, match=words):
-        check_sweep(Tune.model_validate(TUNE.model_dump() | changed))
+        check_sweep(with_sweep(Tune.model_validate(TUNE.model_dump() | changed)))
 
 
 def test_rows_of_the_recipe_come_first() -> None:
     own = Tune.model_validate({"shapes": {"50k": {"layers": 1, "width": 32, "heads": 2}}})
     assert (row_model("50k", own).layers, row_model("50k", Tune()).layers) == (1, 2)
     assert steps_of(40_960_000, TUNE, 256) == 40_000 and steps_of(1, TUNE, 256) == 1
-    check_sweep(Tune())
+    check_sweep(with_sweep(Tune()))
 
 
 def test_what_is_printed(whole: Forecast) -> None:

@@ -6,11 +6,22 @@ from pathlib import Path
 
 import pytest
 from crawl2chat.core.progress import console
-from crawl2chat.tune.results import Result, best_of_rows, print_table, read_results, write_results
+from crawl2chat.tune.results import (
+    Busy,
+    Result,
+    Sweep,
+    best_of_rows,
+    in_order,
+    print_table,
+    read_curves,
+    read_results,
+    read_sweep,
+    write_results,
+)
 
 
 def result(row: str, rate: float, loss: float | None, state: str = "finished", error: str | None = None) -> Result:
-    values = {"parameters": 75_568, "steps": 60, "tokens": 61_440, "seconds": 3.4}
+    values = {"parameters": 75_568, "steps": 60, "tokens": 61_440, "seconds": 3.4, "name": f"{row}-{rate}"}
     bits = None if loss is None else loss / 1.34
     return Result.model_validate(
         values
@@ -31,16 +42,33 @@ def test_the_best_of_a_row_has_the_lowest_loss_and_a_row_without_losses_has_none
     assert {row: best.learning_rate for row, best in best_of_rows(RESULTS).items()} == {"50k": 3e-2}
 
 
-def test_the_file_gives_back_what_was_written(tmp_path: Path) -> None:
-    write_results(tmp_path, RESULTS)
+def test_the_files_give_back_what_was_written(tmp_path: Path) -> None:
+    curves = {"search/50k-0.01": [(1024, 6.5), (2048, 5.25)]}
+    busy = [
+        Busy(phase="search", trials=2, steps=9, cores=2, wall_seconds=10, cpu_seconds=18),
+        Busy(phase="ladder", trials=1, steps=5, cores=2, wall_seconds=30, cpu_seconds=42),
+    ]
+    sweep = Sweep(learning_rate=1e-2, drift={"transfer": 0.5}, busy=busy, marks=["a mark"])
+    paths = write_results(tmp_path, RESULTS, curves, sweep)
+    assert [path.name for path in paths] == ["results.json", "curves.json", "sweep.json"]
     assert read_results(tmp_path) == RESULTS
+    assert read_curves(tmp_path) == curves
+    assert read_sweep(tmp_path) == sweep
+    assert sweep.busy_share == pytest.approx((18 + 42) / (2 * 40)), "of all phases' cores and seconds"
+
+
+def test_results_stand_by_phase_row_and_loss() -> None:
+    ladder = result("100k", 1e-2, 4.0).model_copy(update={"phase": "ladder"})
+    carried = result("50k", 1e-2, 9.0).model_copy(update={"transfer": True})
+    found = in_order([ladder, *RESULTS[::-1], carried], ["50k", "100k"])
+    assert found == [carried, RESULTS[1], RESULTS[0], RESULTS[2], RESULTS[3], ladder]
 
 
 def test_the_table_shows_each_trial_and_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(console, "width", 100)
+    monkeypatch.setattr(console, "width", 140)
     with console.capture() as capture:
         print_table(RESULTS)
     lines = [line.split() for line in capture.get().splitlines()]
-    assert ["50k", "75,568", "0.03", "60", "4.250", "3.172", "3.4", "s", "finished"] in lines
-    assert ["50k", "75,568", "9", "60", "3.4", "s", "diverged"] in lines
-    assert any(line[:1] == ["100k"] and line[-3:] == ["[too", "few", "tokens]"] for line in lines)
+    assert ["search", "50k", "75,568", "0.03", "61,440", "4.250", "3.172", "3.4", "s", "finished"] in lines
+    assert ["search", "50k", "75,568", "9", "61,440", "3.4", "s", "diverged"] in lines
+    assert any(line[:2] == ["search", "100k"] and line[-3:] == ["[too", "few", "tokens]"] for line in lines)

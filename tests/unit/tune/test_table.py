@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 from crawl2chat.core.errors import RecipeError
 from crawl2chat.core.recipe import load_recipe
-from crawl2chat.core.settings_tune import Tune
 from crawl2chat.model.transformer import Transformer
 from crawl2chat.tune.derive import row_of
 from crawl2chat.tune.laws import PUBLISHED
+from crawl2chat.tune.plan import check_sweep
 from crawl2chat.tune.shapes import shape_for
-from crawl2chat.tune.table import Row, Shape, choose_rows, load_table
-from crawl2chat.tune.tune_stage import TUNE, learning_rates
+from crawl2chat.tune.table import Row, Shape, load_table
+from crawl2chat.tune.tune_stage import TUNE
 from pydantic import ValidationError
 
 UNITS = {"k": 1e3, "m": 1e6, "b": 1e9}
@@ -124,10 +124,10 @@ def test_an_unknown_row_is_refused_before_anything_runs() -> None:
     assert "50k, 100k, 250k" in caught.value.fix
 
 
-@pytest.mark.parametrize("override", ["tune.rows=[50k, 50k]", "tune.learning_rates=[0.1, 0.1]"])
+@pytest.mark.parametrize("override", ["tune.rows=[50k, 50k]", "tune.space={learning_rate: [0.1, 0.1]}"])
 def test_nothing_is_searched_twice(override: str) -> None:
-    with pytest.raises(RecipeError, match="twice"):
-        TUNE.config(load_recipe("tiny", [override]))
+    with pytest.raises(RecipeError, match="twice|each value once"):
+        check_sweep(load_recipe("tiny", [override]))
 
 
 def test_an_unknown_key_in_a_row_is_an_error(tmp_path) -> None:
@@ -142,14 +142,8 @@ def test_a_mark_of_what_is_no_key_is_an_error() -> None:
         Row.model_validate({**TABLE["50k"].model_dump(), "measured": ["learningrate"]})
 
 
-def test_rates_lie_around_the_rows_own() -> None:
-    row = choose_rows(["250k"])["250k"].model_copy(update={"learning_rate": 8e-3})
-    assert learning_rates(row, Tune()) == [8e-3, 2.7e-3, 2.4e-2]
-    assert learning_rates(row, Tune(learning_rates=[0.5])) == [0.5]
-
-
 def test_a_changed_row_reruns_the_search_and_more_workers_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    from crawl2chat.tune import table
+    from crawl2chat.tune import rows
 
     recipe = load_recipe("tiny")
     before = TUNE.config(recipe)
@@ -157,8 +151,11 @@ def test_a_changed_row_reruns_the_search_and_more_workers_do_not(monkeypatch: py
     assert TUNE.config(load_recipe("tiny", ["tune.steps=7"])) != before
     assert TUNE.config(load_recipe("tiny", ["train.optimizer.weight_decay=0.3"])) != before
     changed = {name: row.model_copy(update={"layers": row.layers + 1}) for name, row in ROWS.items()}
-    monkeypatch.setattr(table, "load_table", lambda: changed)
+    monkeypatch.setattr(rows, "load_table", lambda: changed)
     assert TUNE.config(recipe) != before
+    faster = {name: row.model_copy(update={"learning_rate": row.learning_rate * 2}) for name, row in ROWS.items()}
+    monkeypatch.setattr(rows, "load_table", lambda: faster)
+    assert TUNE.config(recipe) != before, "rates that the search begins with"
     unread = {name: row.model_copy(update={"source": "x", "tokens": 1.0}) for name, row in ROWS.items()}
-    monkeypatch.setattr(table, "load_table", lambda: unread)
+    monkeypatch.setattr(rows, "load_table", lambda: unread)
     assert TUNE.config(recipe) == before

@@ -1,0 +1,135 @@
+"""Which trials a sweep has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from crawl2chat.core.errors import RecipeError
+from crawl2chat.core.recipe import Recipe, load_recipe
+from crawl2chat.tune.plan import Trials, check_sweep
+from crawl2chat.tune.trial import Trial
+
+SHAPES = {
+    "s": {"family": "llama", "layers": 2, "width": 32, "heads": 2, "context": 64},
+    "m": {"family": "llama", "layers": 4, "width": 128, "heads": 4, "context": 64},
+}
+
+
+def recipe(**tune: Any) -> Recipe:
+    raw = load_recipe("tiny").model_dump(exclude={"tune"})
+    return Recipe.model_validate({**raw, "tune": {"rows": ["s", "m"], "shapes": SHAPES, "extend": 0, **tune}})
+
+
+def trials(**tune: Any) -> Trials:
+    return Trials(recipe(**tune), Path("tokenizer.json"), [Path("t")], [Path("v")], Path("ray"))
+
+
+def test_a_grid_has_every_combination_of_every_row_the_largest_first() -> None:
+    found = trials(space={"learning_rate": [1e-3, 1e-2], "weight_decay": [0.0, 0.1, 0.2]}).search()
+    assert [trial.row for trial in found] == ["m"] * 6 + ["s"] * 6
+    tried = [(trial.optimizer.learning_rate, trial.optimizer.weight_decay) for trial in found[:6]]
+    assert sorted(tried) == [(lr, wd) for lr in (1e-3, 1e-2) for wd in (0.0, 0.1, 0.2)]
+    assert len({trial.name for trial in found}) == 12
+    assert all(trial.model.transfer is None for trial in found)
+
+
+def test_rates_of_the_table_lie_around_the_rows_own() -> None:
+    found = trials(rows=["250k"]).search()
+    assert [trial.optimizer.learning_rate for trial in found] == [8e-3, 2.7e-3, 2.4e-2], "the likeliest first"
+    carried = trials(rows=["250k", "m"], transfer={"base": "250k"}).search()
+    assert {trial.optimizer.learning_rate for trial in carried} == {8e-3, 2.7e-3, 2.4e-2}, "the base's, for all"
+    with pytest.raises(RecipeError, match="tune.space has no learning_rate, and m is no row of the scaling table"):
+        trials(rows=["m"]).search()
+
+
+def test_transfer_is_compared_with_the_standard_parametrisation() -> None:
+    found = trials(space={"learning_rate": [1e-2]}, transfer={"base": "s", "compare": True}).search()
+    assert [(trial.row, trial.model.transfer is not None) for trial in found] == [
+        ("m", True), ("m", False), ("s", True), ("s", False)
+    ]  # fmt: skip
+    carried = found[0].model.transfer
+    assert carried is not None and (carried.base_width, carried.base_layers, carried.base_head_size) == (32, 2, 16)
+
+
+def test_random_values_follow_the_seed_and_stay_in_their_ranges() -> None:
+    space = {"learning_rate": {"low": 1e-4, "high": 1e-1}, "batch": [2, 16], "schedule": ["cosine", "linear"]}
+    found = trials(searcher="random", samples=40, space=space).search()
+    assert len(found) == 80 and found == trials(searcher="random", samples=40, space=space).search()
+    rates = [trial.optimizer.learning_rate for trial in found]
+    assert (
+        1e-4 <= min(rates) < 3e-4
+        and 3e-2 < max(rates) <= 1e-1
+        and sum(rate < 3.16e-3 for rate in rates) in range(25, 56)
+    )
+    assert {trial.batch for trial in found} == {2, 16}
+    assert {trial.optimizer.schedule for trial in found} == {"cosine", "linear"}
+
+
+def test_values_that_ray_draws_have_one_trial_a_row() -> None:
+    space = {"learning_rate": {"low": 1e-4, "high": 1e-1}}
+    assert len(trials(searcher="tpe", scheduler="none", space=space).search()) == 2
+    assert len(trials(scheduler="pbt", space=space).search()) == 2
+
+
+def test_other_batches_see_as_many_tokens_and_report_as_often() -> None:
+    found = trials(rows=["s"], space={"learning_rate": [1e-2], "batch": [4, 8, 16]}, steps=100, report_every=25)
+    by_batch = {trial.batch: trial for trial in found.search()}
+    assert {batch: trial.steps for batch, trial in by_batch.items()} == {4: [200], 8: [100], 16: [50]}
+    assert {batch: trial.report_every for batch, trial in by_batch.items()} == {4: 50, 8: 25, 16: 12}
+
+
+def test_the_ladder_is_stable_but_for_its_decays() -> None:
+    ladder = {"rows": ["s", "m", "50k"], "tokens": [51200, 102400, 204800], "decay_share": 0.25}
+    found = trials(space={"learning_rate": [1e-2]}, ladder=ladder, warmup_share=0.1).ladder(
+        dict.fromkeys(ladder["rows"], 5e-3)
+    )
+    assert [trial.row for trial in found] == ["m", "50k", "s"]
+    small: Trial = found[-1].settled()
+    assert small.steps == [100, 200, 400] and small.name == "s"
+    assert (small.optimizer.schedule, small.optimizer.decay_share, small.optimizer.learning_rate) == ("wsd", 0.25, 5e-3)
+    assert small.optimizer.warmup_steps == 10, "of the shortest length"
+
+
+GRID = {"space": {"learning_rate": [1e-3, 1e-2, 1e-1]}}
+
+
+@pytest.mark.parametrize(
+    ("tune", "words"),
+    [
+        ({"rows": ["s", "s"], **GRID}, "a row stands there twice"),
+        ({"rows": ["x"], **GRID}, "no row 'x'"),
+        ({"shapes": {**SHAPES, "m": {"layers": 2, "width": 100, "heads": 3}}, **GRID}, "row m: model.heads is 3"),
+        ({"space": {"learning_rate": [1e-3], "decay_share": [2.0]}}, "tune.space: decay_share is 2.0"),
+        ({"space": {"learning_rate": [1e-3], "mixture.web": [1.0]}}, "but the recipe's are"),
+        ({"tokens": [1024, 2048], "scheduler": "none", **GRID}, "several lengths, and the schedule is cosine"),
+        ({"ladder": {"rows": ["s", "m"], "tokens": [1, 2, 3]}, **GRID}, "2 rows and 3 lengths"),
+        ({"budget": {"tokens": 6000}, "batch": 4, "report_every": 25, **GRID}, "less than the 6400 tokens of"),
+    ],
+)  # fmt: skip
+def test_sweeps_that_do_not_work(tune: dict[str, Any], words: str) -> None:
+    with pytest.raises(RecipeError, match=words):
+        check_sweep(recipe(**tune))
+
+
+@pytest.mark.parametrize(
+    ("tune", "words"),
+    [
+        ({"space": {"learningrate": [1e-3]}}, "unknown key 'learningrate'"),
+        ({"space": {"learning_rate": {"low": 1e-3, "high": 1e-2}}}, "is a range, which a grid cannot go through"),
+        ({"space": {"learning_rate": {"low": 1e-2, "high": 1e-3}}, "searcher": "random"}, "is empty"),
+        ({"space": {"learning_rate": {"low": 0, "high": 1e-3}}, "searcher": "random"}, "has no logarithm"),
+        ({"space": {"learning_rate": [1e-3, 1e-3]}}, "name each value once"),
+        ({"space": {"schedule": [1.0]}}, "give names"),
+        ({"space": {"learning_rate": ["fast"]}}, "give numbers"),
+        ({"tokens": [200, 100], **GRID}, "each longer than the one before"),
+        ({"tokens": [100, 200], **GRID}, "a trial that is stopped has no lengths"),
+        ({"target": {"row": "m", "tokens": 1}, **GRID}, "add tune.ladder"),
+        ({"workers_per_trial": 2, "scheduler": "hyperband", **GRID}, "moves checkpoints between trials"),
+        ({"budget": {"tokens": 10}, **GRID}, "less than one trial's first rung"),
+    ],
+)  # fmt: skip
+def test_sections_that_do_not_fit_together(tune: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        recipe(**tune)
