@@ -107,6 +107,13 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     submit = _verb(verbs, "submit", "run a recipe as a job on a Ray cluster", _submit)
     submit.add_argument("recipe", help="a YAML file, or the name of a shipped recipe")
     submit.add_argument("--address", required=True, metavar="URL", help="of the Ray dashboard: http://HOST:8265")
+    submit.add_argument(
+        "--verb",
+        dest="verb_of_job",
+        default="run",
+        metavar="V",
+        help="what to run of the recipe: run, tune sweep, … (run)",
+    )
     submit.add_argument("--no-follow", dest="follow", action="store_false", help="return when the job is submitted")
     _set_option(submit)
 
@@ -230,9 +237,15 @@ def _show_verification(run: Run) -> None:
 
 
 def _show_sweep(run: Run) -> None:
+    from .tune.report import read_report
+    from .tune.report_page import write_report
+    from .tune.report_verb import FOLDER
+
     _show_search(run)
     if run.recipe.tune.target is not None:
         _show_verification(run)
+    page, *_ = write_report(read_report(run), run.folder / FOLDER)
+    print(f"the report: {page}")
 
 
 def _status(options: argparse.Namespace) -> int:
@@ -272,9 +285,11 @@ def _trace(options: argparse.Namespace) -> int:
 
 
 def _submit(options: argparse.Namespace) -> int:
-    from .pipelines.submit import submit
+    from .pipelines.submit import VERBS, submit
 
-    return submit(Path(options.recipe), options.set, options.address, follow=options.follow)
+    if options.verb_of_job not in VERBS:
+        raise RecipeError(f"--verb {options.verb_of_job!r} is none of a recipe's", f"one of: {', '.join(VERBS)}")
+    return submit(Path(options.recipe), options.set, options.address, options.follow, options.verb_of_job)
 
 
 if __name__ == "__main__":

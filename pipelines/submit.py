@@ -1,7 +1,8 @@
 """Submit a recipe as a Ray job: the same run, on the cluster that serves `address`.
 
 What travels: this program as a wheel (pipelines/job_wheel.py), and the checked recipe with all its defaults and with
-absolute paths. The job runs `python -m crawl2chat run recipe.yaml`. The cluster's nodes need the dependencies, the
+absolute paths. The job runs `python -m crawl2chat run recipe.yaml`, or another of
+VERBS. The cluster's nodes need the dependencies, the
 recipe's input files, and `storage` in a folder that all of them share; they do not need crawl2chat.
 """
 
@@ -27,7 +28,7 @@ from .job_wheel import write_wheel
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
 
-ENTRYPOINT = "python -m crawl2chat run recipe.yaml"
+VERBS = ("run", "data", "tokenizer", "pretrain", "finetune", "tune", "tune sweep", "tune verify")
 ACTIVATE = (
     "Ray installs the job's wheel with the `pip`, and starts the job with the `python`, that are first on PATH where "
     "`ray start` runs: activate the environment there before it"
@@ -38,8 +39,10 @@ LOST_AFTER = 10  # failed attempts to reach the cluster, RETRY_S apart, before t
 RETRY_S = 3.0
 
 
-def submit(recipe_path: str | Path, overrides: Iterable[str], address: str, follow: bool = True) -> int:
-    """Run the recipe on the cluster; return the job's exit code (0 at once, with follow=False).
+def submit(
+    recipe_path: str | Path, overrides: Iterable[str], address: str, follow: bool = True, verb: str = "run"
+) -> int:
+    """Run the recipe on the cluster, or a part of it; return the job's exit code (0 at once, with follow=False).
 
     address is that of Ray's dashboard, http://HOST:8265. With `follow` the job's output appears here as it is written;
     Ctrl-C stops the following, not the job. Raises RecipeError before anything else happens, InputError when the
@@ -53,7 +56,7 @@ def submit(recipe_path: str | Path, overrides: Iterable[str], address: str, foll
             write_text(working_dir / "recipe.yaml", recipe.to_yaml())
             wheel = write_wheel(Path(temporary))
             job = client.submit_job(
-                entrypoint=ENTRYPOINT,
+                entrypoint=f"python -m crawl2chat {verb} recipe.yaml",
                 runtime_env={
                     "py_modules": [str(wheel)],
                     "working_dir": str(working_dir),

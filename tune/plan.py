@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from ..core.errors import RecipeError
 from ..core.recipe import Recipe
+from ..core.section import misfit
 from ..core.settings_optimizer import Optimizer
 from ..core.settings_tune import MIXED, Range, Space, Tune, draws_as_it_goes
 from ..model.config import ModelConfig
@@ -174,6 +175,9 @@ def check_sweep(recipe: Recipe) -> None:
         _check_ladder(settings)
     if settings.target:
         row_model(settings.target.row, settings)
+        _divides("resources.train_workers", recipe.resources.train_workers, settings.batch)
+    for trial in found:
+        _divides("tune.workers_per_trial", settings.workers_per_trial, trial.batch)
     _check_mixture(recipe)
     if settings.workers_per_trial > 1 and recipe.resources.parallel.strategy in ("single", "deepspeed"):
         raise RecipeError(
@@ -187,6 +191,11 @@ def check_sweep(recipe: Recipe) -> None:
             f"tune.budget.tokens is {settings.budget.tokens}, less than the {rung} tokens of one trial's first rung",
             "raise it, or lower tune.report_every",
         )
+
+
+def _divides(name: str, workers: int, batch: int) -> None:
+    if wrong := misfit(name, workers, "tune.batch", batch):
+        raise RecipeError(*wrong)
 
 
 def _check_mixture(recipe: Recipe) -> None:

@@ -211,12 +211,12 @@ def with_sweep(tune: Tune) -> Recipe:
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"target": {"row": "60k", "tokens": 1}}, "has a row '60k'"),
+        ({"target": {"row": "60k", "tokens": 1}}, "no row '60k'"),
         (
             {"target": {"row": "odd", "tokens": 1}, "shapes": {"odd": {"width": 50, "heads": 4}}},
             r"row odd: .*heads is 4",
         ),
-        ({"ladder": {"rows": ["50k", "1x", "2x"], "tokens": LENGTHS}}, "has a row '1x'"),
+        ({"ladder": {"rows": ["50k", "1x", "2x"], "tokens": LENGTHS}}, "no row '1x'"),
         ({"ladder": {"rows": ["50k", "100k"], "tokens": LENGTHS}}, "2 rows and 4 lengths"),
         ({"ladder": {"rows": ROWS, "tokens": [1, 2]}}, "4 rows and 2 lengths"),
     ],
