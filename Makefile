@@ -10,10 +10,12 @@ BIN := $(VENV)/bin
 demo: setup
 	$(BIN)/crawl2chat run recipes/tiny.yaml
 
-# Unit tests run beside the integration tests, which wait a good deal; their log follows at the end.
+# Integration tests wait a good deal: unit tests, and then those of dedup, run beside them; their log follows at the end.
+DEDUP := $(wildcard tests/integration/test_dedup*.py)
 test: setup
-	@$(BIN)/python -m pytest tests/unit > $(VENV)/unit.log 2>&1 & unit=$$!; \
-	RAY_worker_niceness=0 $(BIN)/python -m pytest tests/integration; integration=$$?; \
+	@export RAY_worker_niceness=0; \
+	$(BIN)/python -m pytest tests/unit $(DEDUP) > $(VENV)/unit.log 2>&1 & unit=$$!; \
+	$(BIN)/python -m pytest tests/integration $(DEDUP:%=--ignore=%); integration=$$?; \
 	wait $$unit; unit=$$?; cat $(VENV)/unit.log; exit $$((integration + unit))
 
 lint: setup
