@@ -62,7 +62,9 @@ class Forecast(BaseModel):
     """target, loss, interval, compute_ratio are None in a recipe without tune.target.
 
     band: FLOPs, the law's loss, and the ends of its interval, from the smallest run straight to the target in log N and
-    log D. marks: for people, what they have to know before they believe it.
+    log D. learning_rate: the ladder's for the target (without one: for the largest run), at which it is trained.
+    law_learning_rate: what the law of the best rate says instead, None without that law. marks: for people, what they
+    have to know before they believe it.
     """
 
     written: datetime
@@ -72,6 +74,7 @@ class Forecast(BaseModel):
     interval: Span | None = None
     level: float
     learning_rate: float
+    law_learning_rate: float | None = None
     batch_tokens: int
     law: LossLaw
     intervals: dict[str, Span]
@@ -127,7 +130,9 @@ def print_forecast(forecast: Forecast) -> None:
             f"{forecast.level:.0%} between {low:.4f} and {high:.4f}"
         )
         _line(f"  {forecast.compute_ratio:.3g} times the compute of the largest run of the fit; written {said}")
-    _line(f"  learning rate {forecast.learning_rate:.3g}, batch {forecast.batch_tokens:,} tokens")
+    best = forecast.law_learning_rate
+    beside = "" if best is None else f" (the law of the best one says {best:.3g})"
+    _line(f"  learning rate {forecast.learning_rate:.3g}, the ladder's{beside}; batch {forecast.batch_tokens:,} tokens")
     for words in forecast.marks:
         log.warning("forecast: %s", words)
 

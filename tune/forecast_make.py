@@ -10,16 +10,18 @@ import numpy as np
 from ..core.errors import InputError
 from ..core.settings_tune import Tune
 from ..model.config import ModelConfig
-from .best_settings import best_settings, rate_for, seed_spread
+from .best_settings import best_settings, law_rate, seed_spread
 from .forecast import FAR, Budget, Forecast, IsoFlop, Point, TargetRun
 from .isoflop import best_sizes, isoflop
-from .ladder_fit import PRIOR, LadderFit, Spread, fit_ladder
+from .ladder_fit import PRIOR, PRIOR_FREEDOM, LadderFit, Spread, fit_ladder
+from .lessons import rates_for
 from .results import Result, Sweep
 from .rows import row_model, steps_of
 
 LEVEL = 0.95
 DRAWS = 400
 BAND = 40  # values
+APART = 1.5  # times the ladder's rate, or a share of it: a best rate beyond that is marked
 MORE = "add rows to tune.ladder.rows or lengths to tune.ladder.tokens: the law needs three of each, better five"
 
 
@@ -32,7 +34,8 @@ def make_forecast(
     version: str,
     draws: int = DRAWS,
 ) -> Forecast:
-    """Raises InputError when the finished runs of the ladder do not carry the law of the loss."""
+    """Raises InputError when the finished runs of the ladder do not carry the law of the loss, and when the target's
+    rate is that of a search in which no trial has a loss."""
     transfer = settings.transfer is not None
     ladder = [one for one in results if one.phase == "ladder" and one.transfer == transfer]
     runs = sorted((one for one in ladder if one.state == "finished"), key=lambda one: (one.parameters, one.tokens))
@@ -43,24 +46,25 @@ def make_forecast(
     target = target_run(settings, vocab_size) if settings.target else None
     end = target or largest
     laws, marks = best_settings(results, transfer)
-    chosen = sweep.learning_rate or max(runs, key=lambda one: one.parameters).learning_rate
-    rate, doubt = rate_for(laws["learning_rate"], end.parameters, end.tokens, chosen)
+    rate = _ladder_rate(end, settings, sweep, results, runs)
+    said_by_law = law_rate(laws["learning_rate"], end.parameters, end.tokens) if laws["learning_rate"] else None
     cross, without = _isoflop(runs)
-    marks = [*fit.fit.marks, *_unfinished(ladder), *marks, *filter(None, (doubt, without))]
+    marks = [*fit.fit.marks, *_unfinished(ladder), *marks, *filter(None, [without])]
     if seeds is None:
-        assumed = f"how far runs scatter is in part assumed, {PRIOR['run']:.1%}; set tune.finalists to measure it"
-        marks.append(f"no runs that differ in their seed alone: {assumed}")
+        marks.append(_assumed(len({one.row for one in runs})))
     said = {}
     if target is not None:
         loss, low, high = (float(value) for value in fit.predict(target.parameters, target.tokens, LEVEL))
         ratio = target.flops / largest.flops
         said = {"target": target, "loss": loss, "interval": (low, high), "compute_ratio": ratio}
         marks += _target_marks(target, points, ratio)
+        marks += _rate_marks(rate, *said_by_law) if said_by_law else []
     return Forecast(
         written=written,
         code_version=version,
         level=LEVEL,
         learning_rate=rate,
+        law_learning_rate=said_by_law and said_by_law[0],
         batch_tokens=settings.batch * row_model(end.row, settings).context,
         law=fit.law,
         intervals=fit.fit.intervals(LEVEL),
@@ -83,6 +87,20 @@ def target_run(settings: Tune, vocab_size: int) -> TargetRun:
     tokens = steps * settings.batch * config.context
     flops = float(config.flops_per_token() * tokens)
     return TargetRun(row=settings.target.row, parameters=config.parameters(), tokens=tokens, flops=flops)
+
+
+def _ladder_rate(
+    run: TargetRun, settings: Tune, sweep: Sweep, results: Sequence[Result], ladder: Sequence[Result]
+) -> float:
+    """At which the ladder would have trained this run. The law of the loss knows no other rate: one that is better or
+    worse would shift the target against it."""
+    assert settings.ladder is not None
+    if settings.ladder.learning_rate is not None:
+        return settings.ladder.learning_rate
+    if settings.transfer is not None:  # one for all rows
+        return sweep.learning_rate or ladder[-1].learning_rate
+    searched = [one for one in results if one.phase == "search"]
+    return rates_for({run.row: run.parameters}, searched, transfer=False)[run.row]
 
 
 def _fit(runs: Sequence[Result], ladder: Sequence[Result], seeds: Spread | None, draws: int) -> LadderFit:
@@ -136,6 +154,23 @@ def _unfinished(ladder: Sequence[Result]) -> list[str]:
     lost = [one for one in ladder if one.state != "finished"]
     names = ", ".join(f"{one.row} at {one.tokens:,} tokens {one.state}" for one in lost[:3])
     return [f"{len(lost)} of {len(ladder)} runs of the ladder are not in the fit: {names}"] if lost else []
+
+
+def _assumed(rows: int) -> str:
+    """What the interval rests on without seeds: the fit's rows leave rows - 3 degrees of freedom for errors of runs."""
+    freedom = PRIOR_FREEDOM + max(0, rows - 3)
+    largely = "largely " if freedom <= 2 * PRIOR_FREEDOM else ""
+    return (
+        f"no runs that differ in their seed alone: the interval rests {largely}on an assumed scatter of runs, "
+        f"{PRIOR['run']:.1%}, for {PRIOR_FREEDOM} of its {freedom} degrees of freedom; set tune.finalists to measure it"
+    )
+
+
+def _rate_marks(rate: float, law: float, how: str) -> list[str]:
+    if max(law / rate, rate / law) <= APART:
+        return []
+    trained = f"the target is trained at the ladder's {rate:.3g}, as the law of the loss was"
+    return [f"the law of the best learning rate says {law:.3g} ({how}), {trained}"]
 
 
 def _target_marks(target: TargetRun, points: Sequence[Point], ratio: float) -> list[str]:

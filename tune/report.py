@@ -128,5 +128,6 @@ def numbers(report: Report) -> Record:
 
 
 _FORECAST_KEYS = (
-    "written", "code_version", "target", "loss", "interval", "level", "learning_rate", "batch_tokens", "compute_ratio",
+    "written", "code_version", "target", "loss", "interval", "level", "learning_rate", "law_learning_rate",
+    "batch_tokens", "compute_ratio",
 )  # fmt: skip
