@@ -50,7 +50,7 @@ def sweep_trials(ctx: StageContext) -> Trials:
 
 
 def _check(ctx: StageContext) -> None:
-    from .plan import check_sweep
+    from .checks import check_sweep
 
     check_sweep(ctx.recipe)
 

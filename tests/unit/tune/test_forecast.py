@@ -15,10 +15,10 @@ from crawl2chat.core.recipe import Recipe, load_recipe
 from crawl2chat.core.settings_tune import Tune
 from crawl2chat.model.config import ModelConfig
 from crawl2chat.tune.best_settings import seed_spread
+from crawl2chat.tune.checks import check_sweep
 from crawl2chat.tune.forecast import Forecast, Verification, print_forecast, print_verification, write_forecast
 from crawl2chat.tune.forecast_make import make_forecast, target_run
 from crawl2chat.tune.laws import LossLaw
-from crawl2chat.tune.plan import check_sweep
 from crawl2chat.tune.results import Result, Sweep
 from crawl2chat.tune.rows import row_model, steps_of
 
