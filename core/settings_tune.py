@@ -2,39 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from .section import Section
 from .settings_model import Model
+from .settings_space import Range, Space, check_grid, check_population, check_space
 
-# What a search may vary: keys of `train.optimizer`, of this section, and mixture.SOURCE.
-DIMENSIONS = (
-    "learning_rate", "weight_decay", "batch", "warmup_share", "schedule", "decay_share", "min_lr_ratio", "beta1",
-    "beta2", "clip_norm",
-)  # fmt: skip
-MIXED = "mixture."  # mixture.SOURCE: the source's weight among the others'
-
-
-class Range(Section):
-    """Values between two ends, for searchers that draw: random and tpe, and the population."""
-
-    low: float
-    high: float
-    log: bool = Field(default=True, description="drawn evenly by logarithm")
-
-    @model_validator(mode="after")
-    def _rises(self) -> Range:
-        if not self.low < self.high:
-            raise ValueError(f"a range from {self.low:g} to {self.high:g} is empty; put the smaller end first")
-        if self.log and self.low <= 0:
-            raise ValueError(f"a range from {self.low:g} has no logarithm; set low above 0, or log: false")
-        return self
-
-
-Values = list[float | str] | Range
-Space = dict[str, Values]
+ROW_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # it is part of the names of folders
 
 
 class TransferFrom(Section):
@@ -128,6 +105,7 @@ class Tune(Section):
     @model_validator(mode="after")
     def _fits_together(self) -> Tune:
         _check_spaces(self)
+        _check_shapes(self)
         drawn = [key for key, values in self.space.items() if isinstance(values, Range)]
         if self.searcher == "grid" and self.scheduler != "pbt" and drawn:
             raise ValueError(
@@ -168,17 +146,18 @@ def _check_lengths(name: str, lengths: list[int]) -> None:
 
 
 def _check_spaces(tune: Tune) -> None:
-    spaces = {"tune.space": tune.space} | ({"tune.asha_check.space": tune.asha_check.space} if tune.asha_check else {})
-    for name, space in spaces.items():
-        for key, values in space.items():
-            if key not in DIMENSIONS and not (key.startswith(MIXED) and key != MIXED):
-                raise ValueError(
-                    f"{name} has the unknown key {key!r}; it may have {', '.join(DIMENSIONS)}, mixture.SOURCE"
-                )
-            if isinstance(values, Range):
-                continue
-            if not values or len(set(values)) < len(values):
-                raise ValueError(f"{name}.{key} is {values}; name each value once, and at least one")
-            for value in values:
-                if (key == "schedule") != isinstance(value, str):
-                    raise ValueError(f"{name}.{key} has {value!r}; give {'names' if key == 'schedule' else 'numbers'}")
+    check_space("tune.space", tune.space)
+    if tune.scheduler == "pbt":
+        check_population("tune.space", tune.space)
+    if tune.asha_check:
+        check_space("tune.asha_check.space", tune.asha_check.space)
+        check_grid("tune.asha_check.space", tune.asha_check.space)
+
+
+def _check_shapes(tune: Tune) -> None:
+    for name in tune.shapes:
+        if not ROW_NAME.fullmatch(name):
+            raise ValueError(
+                f"tune.shapes has {name!r}, which names folders too; "
+                "begin with a letter or digit, and go on with these, '_', '.', '-'"
+            )

@@ -11,7 +11,7 @@ from ..core.recipe import Recipe
 from ..core.run import Run
 from ..core.session import ray_session
 from ..core.stage import Planned, Stage, bring_up_to_date, check_planned
-from ..tune.plan import check_sweep
+from ..tune.checks import check_sweep
 from .decontaminate_sets import check_sets
 from .language import check_language
 from .refine_inputs import check_refinement

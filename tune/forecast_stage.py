@@ -14,8 +14,8 @@ from ..core.code_version import code_version
 from ..core.manifest import file_entry
 from ..core.recipe import Recipe
 from ..core.stage import Stage, StageContext, StageResult
+from .checks import check_sweep
 from .forecast import write_forecast
-from .plan import check_sweep
 from .results import read_results, read_sweep
 from .rows import row_model
 

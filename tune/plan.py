@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +11,13 @@ from pydantic import ValidationError
 
 from ..core.errors import RecipeError
 from ..core.recipe import Recipe
-from ..core.section import misfit
 from ..core.settings_optimizer import Optimizer
-from ..core.settings_tune import MIXED, Range, Space, Tune, draws_as_it_goes
+from ..core.settings_space import Range, Space
+from ..core.settings_tune import draws_as_it_goes
 from ..model.config import ModelConfig
 from .results import Phase
 from .rows import own_rates, row_model
-from .trial import Trial, Values
-
-LEAST = 3  # different sizes, and lengths, without which an exponent of the law is open
+from .trial import Trial, Values, with_rate
 
 
 class Trials:
@@ -48,13 +45,15 @@ class Trials:
         ]
         if draws_as_it_goes(settings):
             return bases
-        space = {base.row: self._space(base.row) for base in bases}
-        random, grid = np.random.default_rng(self.recipe.seed), settings.searcher == "grid"
-        return [
-            _with(base, values, "tune.space")
-            for base in bases
-            for values in (_points if grid else partial(_drawn, settings.samples, random))(space[base.row])
-        ]
+        return [with_values(base, values, "tune.space") for base in bases for values in self._values(base.row)]
+
+    def _values(self, row: str) -> list[Values]:
+        """Of a row's trials: the same with transfer and without, drawn or not, so that the two can be compared."""
+        space = self._space(row)
+        if self.settings.searcher == "grid":
+            return _points(space)
+        random = np.random.default_rng([self.recipe.seed, self.settings.rows.index(row)])
+        return _drawn(space, self.settings.samples, random)
 
     def asha_check(self, phase: Phase) -> list[Trial]:
         """The grid of `tune.asha_check`, in an order that favours nothing."""
@@ -62,7 +61,7 @@ class Trials:
         assert check is not None
         base = self._base(check.row, phase, transfer=True)
         base = base.model_copy(update={"lengths": base.lengths[-1:]})
-        trials = [_with(base, values, "tune.asha_check.space") for values in _points(check.space)]
+        trials = [with_values(base, values, "tune.asha_check.space") for values in _points(check.space)]
         order = np.random.default_rng(self.recipe.seed).permutation(len(trials))
         return [trials[place] for place in order]
 
@@ -132,97 +131,44 @@ def _points(space: Space) -> list[Values]:
     return found
 
 
-def _drawn(samples: int, random: np.random.Generator, space: Space) -> list[Values]:
-    """Random search (Bergstra & Bengio 2012)."""
-    return [{key: _draw(values, random) for key, values in space.items()} for _ in range(samples)]
+def _drawn(space: Space, samples: int, random: np.random.Generator) -> list[Values]:
+    """Random search (Bergstra & Bengio 2012). What is drawn twice is tried once: the trials would be the same."""
+    found: list[Values] = []
+    for _ in range(samples):
+        values = {key: _draw(key, values, random) for key, values in space.items()}
+        if values not in found:
+            found.append(values)
+    return found
 
 
-def _draw(values: list[float | str] | Range, random: np.random.Generator) -> float | str:
+def _draw(key: str, values: list[float | str] | Range, random: np.random.Generator) -> float | str:
     if not isinstance(values, Range):
         return values[int(random.integers(len(values)))]
     if values.log:
-        return float(f"{np.exp(random.uniform(np.log(values.low), np.log(values.high))):.4g}")
-    return float(f"{random.uniform(values.low, values.high):.4g}")
+        value = np.exp(random.uniform(np.log(values.low), np.log(values.high)))
+    else:
+        value = random.uniform(values.low, values.high)
+    return round(value) if key == "batch" else float(f"{value:.4g}")
 
 
-def _with(base: Trial, values: Values, where: str) -> Trial:
+def with_values(base: Trial, values: Values, where: str) -> Trial:
+    """The trial with these values. Raises RecipeError naming the key below `where`, and its value."""
     try:
         return base.with_values(values)
     except ValidationError as error:
         wrong = error.errors()[0]
-        key = ".".join(map(str, wrong["loc"])) or next(iter(values))
-        raise RecipeError(f"{where}: {key} is {values.get(key)!r}: {wrong['msg']}", f"correct {where}.{key}") from error
-
-
-def check_sweep(recipe: Recipe) -> None:
-    """Raise RecipeError for the first row, value or setting of the sweep that does not work."""
-    settings, nowhere = recipe.tune, Path()
-    trials = Trials(recipe, nowhere, [], [], nowhere)
-    if len(set(settings.rows)) < len(settings.rows):
-        raise RecipeError(f"tune.rows is {settings.rows}: a row stands there twice", "name each once")
-    found = trials.search()
-    if several := next(
-        (trial for trial in found if len(trial.lengths) > 1 and trial.optimizer.schedule != "wsd"), None
-    ):
-        raise RecipeError(
-            f"tune.tokens has several lengths, and the schedule is {several.optimizer.schedule}, which has one",
-            "set train.optimizer.schedule to wsd, or give one length",
-        )
-    if settings.asha_check:
-        found += trials.asha_check("grid")
-    if settings.ladder:
-        found += trials.ladder(dict.fromkeys(settings.ladder.rows, 1e-3))
-        _check_ladder(settings)
-    if settings.target:
-        row_model(settings.target.row, settings)
-        _divides("resources.train_workers", recipe.resources.train_workers, settings.batch)
-    for trial in found:
-        _divides("tune.workers_per_trial", settings.workers_per_trial, trial.batch)
-    _check_mixture(recipe)
-    if settings.workers_per_trial > 1 and recipe.resources.parallel.strategy in ("single", "deepspeed"):
-        raise RecipeError(
-            f"resources.parallel.strategy is {recipe.resources.parallel.strategy}, and trials have "
-            f"{settings.workers_per_trial} workers",
-            "set resources.parallel.strategy to fsdp or ddp for a sweep",
-        )
-    rung = min(trial.report_tokens for trial in found)
-    if settings.budget.tokens is not None and settings.budget.tokens < rung:
-        raise RecipeError(
-            f"tune.budget.tokens is {settings.budget.tokens}, less than the {rung} tokens of one trial's first rung",
-            "raise it, or lower tune.report_every",
-        )
-
-
-def _divides(name: str, workers: int, batch: int) -> None:
-    if wrong := misfit(name, workers, "tune.batch", batch):
-        raise RecipeError(*wrong)
-
-
-def _check_mixture(recipe: Recipe) -> None:
-    """Weights that are searched, and fixed ones of the section mixture, name every source."""
-    mixed = {key.removeprefix(MIXED) for key in recipe.tune.space if key.startswith(MIXED)}
-    fixed = set(recipe.mixture.parts) if recipe.mixture else set()
-    sources = {source.name for source in recipe.sources}
-    if mixed and (wrong := (mixed | fixed) ^ sources):
-        raise RecipeError(
-            f"tune.space has weights of the sources {sorted(mixed)}, but the recipe's are {sorted(sources)}",
-            f"see to {min(wrong)}: every source needs a {MIXED}SOURCE, or a fixed weight in the section mixture",
-        )
-
-
-def _check_ladder(settings: Tune) -> None:
-    ladder = settings.ladder
-    assert ladder is not None
-    rows, lengths = set(ladder.rows), ladder.tokens
-    if len(rows) < LEAST or len(lengths) < LEAST:
-        raise RecipeError(
-            f"tune.ladder has {len(rows)} rows and {len(lengths)} lengths; the law of the loss needs {LEAST} of each",
-            "add rows to tune.ladder.rows, or lengths to tune.ladder.tokens",
-        )
+        parts = [str(part) for part in wrong["loc"]]
+        key = next((key for key in (".".join(parts), *parts) if key in values), None)
+        said, _, fix = wrong["msg"].removeprefix("Value error, ").rpartition("; ")
+        if key is None:  # they do not fit together
+            told = ", ".join(f"{key} {value}" for key, value in values.items())
+            raise RecipeError(f"{where}: with {told}: {said or fix}", fix if said else f"correct {where}") from error
+        raise RecipeError(f"{where}: {key} is {values[key]!r}: {said or fix}", f"correct {where}.{key}") from error
 
 
 def ladder_optimizer(recipe: Recipe, learning_rate: float) -> Optimizer:
     """The optimizer of the ladder's runs, and of the run that they forecast: warm-up, stable, decay."""
     assert recipe.tune.ladder is not None
-    own = {"learning_rate": learning_rate, "schedule": "wsd", "decay_share": recipe.tune.ladder.decay_share}
-    return Optimizer.model_validate(recipe.train.optimizer.model_dump(exclude_unset=True) | own)
+    own = {"schedule": "wsd", "decay_share": recipe.tune.ladder.decay_share}
+    optimizer = Optimizer.model_validate(recipe.train.optimizer.model_dump(exclude_unset=True) | own)
+    return with_rate(optimizer, learning_rate)

@@ -10,21 +10,28 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from ..core.settings_model import Model
 from ..core.settings_optimizer import Optimizer
 from ..core.settings_parallel import Parallel
+from ..core.settings_space import MIXED
 from ..core.settings_training import Mixture
-from ..core.settings_tune import MIXED
 from .results import Phase
 
 if TYPE_CHECKING:
     from ..train.loader import TrainData
 
 Values = dict[str, int | float | str]
-_OWN = {"batch", "warmup_share", "seed"}  # of the trial; the other values are the optimizer's
 _SHORT = {"learning_rate": "lr", "weight_decay": "wd", "warmup_share": "warmup", "min_lr_ratio": "floor"}
+
+
+class _Own(BaseModel):
+    """Values that are the trial's; the others are the optimizer's and the mixture's."""
+
+    batch: int = Field(default=1, ge=1)
+    warmup_share: float = Field(default=0.0, ge=0, le=1)
+    seed: int = 0
 
 
 class Trial(BaseModel):
@@ -82,20 +89,46 @@ class Trial(BaseModel):
         return self.model_copy(update={"optimizer": self.optimizer.model_copy(update={"warmup_steps": warmup})})
 
     def with_values(self, values: Values) -> Trial:
-        """The trial with these values of the search space. Raises pydantic's ValidationError for what is no value."""
-        own: dict[str, Any] = {key: value for key, value in values.items() if key in _OWN}
+        """The trial with these values of the search space. Raises pydantic's ValidationError for what is no value.
+
+        A batch that was drawn is rounded. A learning rate is set as `with_rate` sets it.
+        """
+        given: dict[str, Any] = {key: value for key, value in values.items() if key in _Own.model_fields}
         weights = {key.removeprefix(MIXED): float(value) for key, value in values.items() if key.startswith(MIXED)}
-        rest = {key: value for key, value in values.items() if key not in _OWN and not key.startswith(MIXED)}
-        if "batch" in own:
-            own["batch"] = max(1, round(own["batch"]))
+        rest = {key: value for key, value in values.items() if key not in given and not key.startswith(MIXED)}
+        rate = rest.pop("learning_rate", None)
+        if isinstance(given.get("batch"), float):
+            given["batch"] = round(given["batch"])
+        own: dict[str, Any] = _Own.model_validate(given).model_dump(exclude_unset=True)
+        optimizer = Optimizer.model_validate(self.optimizer.model_dump(exclude_unset=True) | rest)
+        if rate is not None:
+            optimizer = with_rate(optimizer, rate)
+        told = {**self.values, **values, **own}
         if weights:
             own["mixture"] = Mixture(weights=(self.mixture.parts if self.mixture else {}) | weights)
-        optimizer = Optimizer.model_validate(self.optimizer.model_dump(exclude_unset=True) | rest)
-        return self.model_copy(update=own | {"optimizer": optimizer, "values": {**self.values, **values}})
+        return self.model_copy(update=own | {"optimizer": optimizer, "values": told})
+
+
+def with_rate(optimizer: Optimizer, learning_rate: float | str) -> Optimizer:
+    """The optimizer at another learning rate; rates of its own that a part has (embedding_learning_rate,
+    head_learning_rate, muon.learning_rate) change by the same factor, so that a search moves all of them.
+
+    Raises pydantic's ValidationError for what is no rate.
+    """
+    changed = Optimizer.model_validate(optimizer.model_dump(exclude_unset=True) | {"learning_rate": learning_rate})
+    factor = changed.learning_rate / optimizer.learning_rate
+    parts: dict[str, Any] = {
+        key: getattr(changed, key) * factor
+        for key in ("embedding_learning_rate", "head_learning_rate")
+        if getattr(changed, key) is not None
+    }
+    if changed.muon is not None:
+        parts["muon"] = changed.muon.model_copy(update={"learning_rate": changed.muon.learning_rate * factor})
+    return changed.model_copy(update=parts)
 
 
 def _told(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:.4g}"
+    return value if isinstance(value, str) else f"{value:.10g}"
 
 
 class EvenSample:

@@ -32,7 +32,7 @@ def _config(recipe: Recipe) -> dict[str, Any]:
         "tune": recipe.tune.model_dump(mode="json", exclude={"concurrent", "target"}),
         "rows": {name: model.model_dump(mode="json") for name, model in named_rows(recipe.tune).items()},
         **({} if "learning_rate" in recipe.tune.space else {"rates": own_rates(recipe.tune)}),
-        "optimizer": recipe.train.optimizer.model_dump(mode="json", exclude={"learning_rate", "warmup_steps"}),
+        "optimizer": recipe.train.optimizer.model_dump(mode="json", exclude={"warmup_steps"}),
         "precision": recipe.train.precision,
         **rounding(recipe),
         **({"mixture": recipe.mixture.model_dump(mode="json")} if recipe.mixture else {}),
@@ -50,7 +50,7 @@ def sweep_trials(ctx: StageContext) -> Trials:
 
 
 def _check(ctx: StageContext) -> None:
-    from .plan import check_sweep
+    from .checks import check_sweep
 
     check_sweep(ctx.recipe)
 

@@ -19,7 +19,7 @@ from ..train.mixture import open_rows
 from ..train.pretrain_stage import data_digest
 from ..train.validation import ValidationTokens
 from .rows import row_model, steps_of
-from .trial import EvenSample
+from .trial import EvenSample, with_rate
 
 LOOKS = 40  # validations, at most, on the way
 
@@ -70,7 +70,7 @@ def target_optimizer(optimizer: Optimizer, tune: Tune, context: int, learning_ra
     assert tune.ladder is not None
     warmup = math.ceil(tune.warmup_share * steps_of(tune.ladder.tokens[0], tune, context))
     schedule = {"schedule": "wsd", "decay_share": tune.ladder.decay_share, "warmup_steps": warmup}
-    return optimizer.model_copy(update={"learning_rate": learning_rate, **schedule})
+    return with_rate(optimizer, learning_rate).model_copy(update=schedule)
 
 
 def open_sample(paths: Sequence[Path], context: int, end_of_text: int, rows: int) -> EvenSample:

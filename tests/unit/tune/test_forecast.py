@@ -17,10 +17,11 @@ from crawl2chat.core.run import Run
 from crawl2chat.core.settings_tune import Tune
 from crawl2chat.model.config import ModelConfig
 from crawl2chat.tune.best_settings import best_settings, seed_spread
+from crawl2chat.tune.checks import check_sweep
 from crawl2chat.tune.forecast import Forecast, Verification, print_forecast, print_verification, write_forecast
 from crawl2chat.tune.forecast_make import make_forecast, target_run
 from crawl2chat.tune.laws import LossLaw
-from crawl2chat.tune.plan import Trials, check_sweep
+from crawl2chat.tune.plan import Trials
 from crawl2chat.tune.report import numbers, read_report
 from crawl2chat.tune.report_tables import outcome_table
 from crawl2chat.tune.results import Result, Sweep

@@ -6,9 +6,9 @@ import pytest
 from crawl2chat.core.errors import RecipeError
 from crawl2chat.core.recipe import load_recipe
 from crawl2chat.model.transformer import Transformer
+from crawl2chat.tune.checks import check_sweep
 from crawl2chat.tune.derive import row_of
 from crawl2chat.tune.laws import PUBLISHED
-from crawl2chat.tune.plan import check_sweep
 from crawl2chat.tune.shapes import shape_for
 from crawl2chat.tune.table import Row, Shape, load_table
 from crawl2chat.tune.tune_stage import TUNE

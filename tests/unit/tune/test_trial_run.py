@@ -14,6 +14,7 @@ from crawl2chat.tokenize.bpe import SPECIAL_TOKENS, Tokenizer
 from crawl2chat.tokenize.shards import write_shard
 from crawl2chat.tune.trial import Trial
 from crawl2chat.tune.trial_run import TrialRun
+from pydantic import ValidationError
 from tokenizers import Tokenizer as Library
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
@@ -114,3 +115,27 @@ def test_values_of_the_search_reach_the_run(trial: Trial) -> None:
     assert changed.mixture is not None and changed.mixture.weights == {"w": 2.0}
     assert changed.name == "s-transfer-batch8-wd0.5-warmup0.5-seed4-mixture.w2"
     assert losses(told(changed)) != losses(told(trial))
+
+
+def test_a_learning_rate_moves_the_rates_of_parts(trial: Trial) -> None:
+    """Else the embedding, the head and Muon's matrices would stay where they are, and a search would miss them."""
+    own = {"embedding_learning_rate": 4e-2, "head_learning_rate": 5e-3, "muon": {"learning_rate": 0.2}}
+    parts = trial.model_copy(
+        update={"optimizer": Optimizer.model_validate(trial.optimizer.model_dump(exclude_unset=True) | own)}
+    )
+    changed = parts.with_values({"learning_rate": 5e-3, "weight_decay": 0.5}).optimizer
+    assert changed.muon is not None and changed.weight_decay == 0.5
+    rates = (changed.learning_rate, changed.embedding_learning_rate, changed.head_learning_rate)
+    assert (*rates, changed.muon.learning_rate) == (5e-3, 2e-2, 2.5e-3, 0.1)
+    kept = parts.with_values({"weight_decay": 0.5}).optimizer
+    assert kept == parts.optimizer.model_copy(update={"weight_decay": 0.5})
+    plain = trial.with_values({"learning_rate": 5e-3}).optimizer
+    assert (plain.embedding_learning_rate, plain.head_learning_rate, plain.muon) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    "values", [{"batch": -3}, {"batch": 0.4}, {"warmup_share": 5}, {"warmup_share": -1.0}, {"learning_rate": 0.0}]
+)
+def test_values_that_are_none(trial: Trial, values: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(values))):
+        trial.with_values(values)
