@@ -233,8 +233,13 @@ def _known_keys(where: tuple[int | str, ...]) -> list[str]:
             options = _models(at.model_fields[part].annotation)
             at = options[0]
         elif isinstance(part, str):
-            at = next(model for model in options if part in get_args(model.model_fields["kind"].annotation))
+            kinds = {model: get_args(model.model_fields["kind"].annotation) for model in options if _has_kind(model)}
+            at = next((model for model, kind in kinds.items() if part in kind), at)  # else a name: tune.shapes.NAME
     return sorted(at.model_fields)
+
+
+def _has_kind(model: type[Section]) -> bool:
+    return "kind" in model.model_fields
 
 
 def _models(annotation: Any) -> list[type[Section]]:

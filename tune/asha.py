@@ -7,10 +7,13 @@ trials of the others, whatever their learning rates. Here a trial competes with 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
+
+from .spent import reports
 
 
 def group_of(config: Mapping[str, Any]) -> str:
@@ -31,7 +34,12 @@ class AshaPerRow(FIFOScheduler):
         return all(taken)
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        """A search that is restored adds its trials anew: what they had reported fills the rungs again."""
         self._of(trial).on_trial_add(tune_controller, trial)
+        storage = getattr(trial, "storage", None)
+        if storage is not None and storage.trial_dir_name is not None:
+            for report in reports(Path(storage.trial_fs_path)):
+                self._of(trial).on_trial_result(tune_controller, trial, report)
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         return self._of(trial).on_trial_result(tune_controller, trial, result)

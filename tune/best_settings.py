@@ -79,7 +79,7 @@ def seed_spread(results: Sequence[Result]) -> Spread | None:
 
 def length_of(result: Result) -> int:
     """The length that a run was meant to have, in tokens: other batches come to a few more or less of them."""
-    return getattr(result, "length", 0) or result.tokens  # files of earlier versions have no lengths
+    return result.length or result.tokens  # files of earlier versions have no lengths
 
 
 def _tried(results: Sequence[Result], transfer: bool) -> list[Setting]:

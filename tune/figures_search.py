@@ -159,7 +159,8 @@ def _drift(report: Report, transfer: bool) -> str:
     steps, factor = report.sweep.drift.get(_KINDS[transfer]), report.sweep.grid_factor
     if steps is None:
         return ""
-    return f": drift {steps:.2g} grid steps" + (f" of ×{factor:.3g}" if factor else "")
+    least = "at least " if _KINDS[transfer] in report.sweep.drift_is_bound else ""
+    return f": drift {least}{steps:.2g} grid steps" + (f" of ×{factor:.3g}" if factor else "")
 
 
 def _draw_valley(axes: Axes, one: Tried, colour: str, marker: str, row: str) -> None:

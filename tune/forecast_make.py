@@ -100,7 +100,7 @@ def _ladder_rate(
     if settings.transfer is not None:  # one for all rows
         return sweep.learning_rate or ladder[-1].learning_rate
     searched = [one for one in results if one.phase == "search"]
-    return rates_for({run.row: run.parameters}, searched, transfer=False)[run.row]
+    return rates_for({run.row: run.parameters}, searched, False, sweep.finalists)[run.row]
 
 
 def _fit(runs: Sequence[Result], ladder: Sequence[Result], seeds: Spread | None, draws: int) -> LadderFit:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 
 from ..core.errors import InputError
-from .results import Result
+from .results import Finalist, Result
 from .trial import Trial
 from .valleys import Valley, fit_power, fit_valley
 
@@ -19,25 +20,19 @@ def valleys(results: Sequence[Result]) -> dict[Group, Valley]:
     """Of the loss over the learning rate, at the longest length, for each row with transfer and without that has three
     rates or more.
 
-    Of what else was searched, the best value at each rate counts. A trial that a scheduler stopped stands at the loss
-    that it was stopped at: it was among the worse.
+    Of what else was searched, the best value at each rate counts. A trial that a scheduler stopped was among the worse:
+    it bounds the valley as a diverged one does, and its loss, of another length, is not compared.
     """
     found: dict[Group, Valley] = {}
-    started = [result for result in results if result.state != "not started"]
-    for group in dict.fromkeys((result.row, result.transfer) for result in started):
-        here = _longest([result for result in started if (result.row, result.transfer) == group])
-        losses = [math.nan if result.validation_loss is None else result.validation_loss for result in here]
-        try:
+    told = [result for result in results if result.state in ("finished", "stopped", "diverged")]
+    for group in dict.fromkeys((result.row, result.transfer) for result in told):
+        here = [result for result in told if (result.row, result.transfer) == group]
+        longest = max(result.length for result in here)
+        here = [result for result in here if result.length == longest or result.state != "finished"]
+        losses = [result.rank if result.state == "finished" else math.nan for result in here]
+        with suppress(InputError):
             found[group] = fit_valley([result.learning_rate for result in here], losses)
-        except InputError:
-            continue
     return found
-
-
-def _longest(results: Sequence[Result]) -> list[Result]:
-    """Without the shorter lengths of trials that have several."""
-    longest = max(result.tokens for result in results)
-    return [result for result in results if result.state != "finished" or result.tokens == longest]
 
 
 def beyond_edges(trials: Sequence[Trial], results: Sequence[Result]) -> list[Trial]:
@@ -46,7 +41,7 @@ def beyond_edges(trials: Sequence[Trial], results: Sequence[Result]) -> list[Tri
     for (row, transfer), valley in valleys(results).items():
         if valley.edge is None:
             continue
-        here = [result for result in results if (result.row, result.transfer) == (row, transfer)]
+        here = [one for one in results if (one.row, one.transfer) == (row, transfer) and one.phase == "search"]
         best = min(here, key=lambda result: result.rank)
         rates = sorted({result.learning_rate for result in here})
         rate = rates[0] ** 2 / rates[1] if valley.edge == "low" else rates[-1] ** 2 / rates[-2]
@@ -56,32 +51,51 @@ def beyond_edges(trials: Sequence[Trial], results: Sequence[Result]) -> list[Tri
 
 
 def grid_factor(results: Sequence[Result]) -> float | None:
-    """From one learning rate of the grid to the next: the median ratio."""
-    rates = sorted({result.learning_rate for result in results})
-    return float(np.exp(np.median(np.diff(np.log(rates))))) if len(rates) > 1 else None
+    """From one learning rate of a row's grid to the next: the median ratio. Rows may have grids of their own."""
+    steps: list[float] = []
+    for row in {(result.row, result.transfer) for result in results}:
+        rates = sorted({result.learning_rate for result in results if (result.row, result.transfer) == row})
+        steps += np.diff(np.log(rates)).tolist()
+    return float(np.exp(np.median(steps))) if steps else None
 
 
-def drift(results: Sequence[Result]) -> dict[str, float]:
-    """Grid steps between the best rates of the smallest and the largest row, with transfer and without."""
+def drift(results: Sequence[Result]) -> tuple[dict[str, float], list[str]]:
+    """Grid steps from the best rate of the smallest row to that of the largest, with transfer and without; and which of
+    these are bounds, because one of the two rates is at its grid's end.
+
+    Nothing where one of the two rows has no valley: all its trials diverged, or it has fewer than three rates.
+    """
     factor, found = grid_factor(results), valleys(results)
     sizes = {result.row: result.parameters for result in results}
-    drifts = {}
+    if factor is None or len(sizes) < 2:
+        return {}, []
+    small, large = (pick(sizes, key=lambda row: sizes[row]) for pick in (min, max))
+    drifts, bounds = {}, []
     for name, transfer in (("transfer", True), ("standard", False)):
-        here = {row: valley.best for (row, with_transfer), valley in found.items() if with_transfer == transfer}
-        if len(here) > 1 and factor is not None:
-            small, large = (pick(here, key=lambda row: sizes[row]) for pick in (min, max))
-            drifts[name] = math.log(here[large] / here[small]) / math.log(factor)
-    return drifts
+        ends = [found.get((row, transfer)) for row in (small, large)]
+        if ends[0] is not None and ends[1] is not None:
+            drifts[name] = math.log(ends[1].best / ends[0].best) / math.log(factor)
+            bounds += [name] if ends[0].edge or ends[1].edge else []
+    return drifts, bounds
 
 
-def rates_for(rows: dict[str, int], results: Sequence[Result], transfer: bool) -> dict[str, float]:
+def rates_for(
+    rows: dict[str, int], results: Sequence[Result], transfer: bool, finalists: Sequence[Finalist] = ()
+) -> dict[str, float]:
     """The learning rate of each of `rows` (parameters by name), from what the search found.
 
     With transfer one rate serves all: the geometric mean of the best ones. Without, a row's own best, or that of a
-    power law through those of the others. Raises InputError when nothing was found.
+    power law through those of the others. A row's best is its finalist's with the lowest mean, else its valley's
+    minimum, else its best trial's. Raises InputError when nothing was found.
     """
-    best = {row: valley.best for (row, with_transfer), valley in valleys(results).items() if with_transfer == transfer}
-    for result in sorted(results, key=lambda result: result.rank):  # of rows with too few rates for a valley
+    best: dict[str, float] = {}
+    for one in sorted(finalists, key=lambda one: one.mean):
+        if one.transfer == transfer and "learning_rate" in one.values:
+            best.setdefault(one.row, float(one.values["learning_rate"]))
+    for (row, with_transfer), valley in valleys(results).items():
+        if with_transfer == transfer:
+            best.setdefault(row, valley.best)
+    for result in sorted(results, key=lambda result: result.rank):
         if result.validation_loss is not None and result.transfer == transfer:
             best.setdefault(result.row, result.learning_rate)
     if not best:

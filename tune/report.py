@@ -120,6 +120,7 @@ def numbers(report: Report) -> Record:
         "forecast_error": verification.get("error"),
         "inside": verification.get("inside"),
         "lr_drift_steps": {key: sweep.drift.get(key) for key in ("transfer", "standard")},
+        "lr_drift_is_bound": sweep.drift_is_bound,
         "busy_share": sweep.busy_share,
         "asha_step_share": asha.asha_steps / asha.grid_steps if asha and asha.grid_steps else None,
         "asha_loss_ratio": asha.asha_loss / asha.grid_loss if asha and asha.grid_loss else None,

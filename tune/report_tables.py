@@ -169,10 +169,12 @@ def busy_table(report: Report) -> Table:
         for b in report.sweep.busy
     ]  # fmt: skip
     share = report.sweep.busy_share
-    if share is not None and len(rows) > 1:
-        sums = [sum(getattr(b, key) for b in report.sweep.busy) for key in ("trials", "steps")]
-        times = [sum(getattr(b, key) for b in report.sweep.busy) for key in ("wall_seconds", "cpu_seconds")]
-        rows.append(["all", *(f"{n:,}" for n in sums), "", *(f"{t:,.1f}" for t in times), f"{share:.1%}"])
+    if share is not None:
+        sweep = report.sweep
+        sums = [sum(getattr(b, key) for b in sweep.busy) for key in ("trials", "steps")]
+        times = [sweep.wall_seconds, sum(b.cpu_seconds for b in sweep.busy)]
+        words = ["all, with what lies between", *(f"{n:,}" for n in sums), str(sweep.cores)]
+        rows.append([*words, *(f"{t:,.1f}" for t in times), f"{share:.1%}"])
     return Table("How busy the machine was", columns, rows, "the sweep tells nothing of it")
 
 

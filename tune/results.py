@@ -50,6 +50,7 @@ class Result(BaseModel):
     batch_tokens: int = 0
     parameters: int
     flops: float = 0.0  # ModelConfig.flops_per_token · tokens
+    length: int = 0  # tokens asked for: `tokens` are those of whole steps
     steps: int
     tokens: int
     validation_loss: float | None
@@ -66,7 +67,7 @@ class Result(BaseModel):
 
 
 class Busy(BaseModel):
-    """How much of the machine a phase's trials used, from the first one's start to the last one's end."""
+    """How much of the machine a phase's trials used while at least one of them ran."""
 
     phase: str
     trials: int
@@ -106,14 +107,17 @@ class Finalist(BaseModel):
 class Sweep(BaseModel):
     """What is to be said of a sweep as a whole.
 
-    learning_rate: of the ladder, at the base row's shape with transfer. drift: grid steps by which the best learning
-    rate differs between the smallest and the largest row, {"transfer": …, "standard": …}. marks: for people.
+    learning_rate: of the ladder's runs with transfer, at the base row's shape. drift: grid steps by which the best
+    learning rate differs between the smallest and the largest row, {"transfer": …, "standard": …}. marks: for people.
     """
 
     learning_rate: float | None = None
     grid_factor: float | None = None  # from one learning rate of the grid to the next
     drift: dict[str, float] = {}
+    drift_is_bound: list[str] = []  # of `drift`, where a best rate is at its grid's end: it moves at least so far
     busy: list[Busy] = []
+    cores: int = 0  # of Ray
+    wall_seconds: float = 0.0  # of all drivers, each from its first trial's start to the last report
     asha: AshaSaving | None = None
     finalists: list[Finalist] = []  # of each row the best mean first
     extended: dict[str, list[float]] = {}  # learning rates added beyond the grid's end, by row
@@ -121,17 +125,27 @@ class Sweep(BaseModel):
 
     @property
     def busy_share(self) -> float | None:
-        wall = sum(one.wall_seconds * one.cores for one in self.busy)
-        return sum(one.cpu_seconds for one in self.busy) / wall if wall else None
+        """Processor time of the trials over wall time and cores, gaps between phases among it."""
+        whole = self.wall_seconds * self.cores
+        return sum(one.cpu_seconds for one in self.busy) / whole if whole else None
 
 
-def best_of_rows(results: Sequence[Result]) -> dict[str, Result]:
-    """The trial with the lowest loss of each row that has one, of the search and its finalists."""
-    best: dict[str, Result] = {}
-    for result in sorted(results, key=lambda result: result.rank):
-        if result.validation_loss is not None and result.phase in ("search", "finalists"):
-            best.setdefault(result.row, result)
-    return best
+def best_of_rows(results: Sequence[Result], finalists: Sequence[Finalist] = ()) -> dict[str, Result]:
+    """The trial of the search with the lowest loss of each row that has one; where finalists ran with several seeds,
+    the one with the lowest mean."""
+    means = {(one.row, one.transfer, one.name): one.mean for one in finalists}
+    known = {one.row for one in finalists}
+    best: dict[str, tuple[float, Result]] = {}
+    for result in results:
+        if result.phase != "search" or result.validation_loss is None:
+            continue
+        mean = means.get((result.row, result.transfer, result.name))
+        if result.row in known and mean is None:
+            continue
+        loss = result.validation_loss if mean is None else mean
+        if result.row not in best or (loss, result.validation_loss) < (best[result.row][0], best[result.row][1].rank):
+            best[result.row] = (loss, result)
+    return {row: result for row, (_, result) in best.items()}
 
 
 def write_results(folder: Path, results: Sequence[Result], curves: Mapping[str, Any], sweep: Sweep) -> list[Path]:

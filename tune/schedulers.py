@@ -7,6 +7,7 @@ A scheduler's clock is the number of tokens trained, which a restored search con
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from ray import tune
@@ -26,6 +27,7 @@ from .asha import AshaPerRow, group_of
 from .trial import Trial
 
 CLOCK = "tokens"
+SCORE = "score"
 
 
 def scheduler(kind: str, trials: Sequence[Trial], settings: Tune, reduction_factor: int) -> TrialScheduler:
@@ -52,8 +54,9 @@ def scheduler(kind: str, trials: Sequence[Trial], settings: Tune, reduction_fact
         return PopulationBasedTraining(
             time_attr=CLOCK,
             perturbation_interval=rung,
-            hyperparam_mutations={"values": {key: _drawn(values) for key, values in settings.space.items()}},
+            hyperparam_mutations={"values": {key: _changes(values) for key, values in settings.space.items()}},
             quantile_fraction=0.25,
+            custom_explore_fn=partial(_within, settings.space),
         )
     return FIFOScheduler()
 
@@ -72,7 +75,20 @@ def tpe(seed: int) -> Searcher:
         raise RecipeError(
             "tune.searcher is tpe, but optuna is not installed", "install crawl2chat[tpe], or set tune.searcher=random"
         ) from error
-    return OptunaSearch(metric="validation_loss", mode="min", sampler=TPESampler(seed=seed, n_startup_trials=6))
+    return OptunaSearch(metric=SCORE, mode="min", sampler=TPESampler(seed=seed, n_startup_trials=6))
+
+
+def _changes(values: Any) -> Any:
+    """What a population may change a value to: the neighbour in a list, or a fifth more or less."""
+    return _drawn(values) if isinstance(values, Range) else list(values)
+
+
+def _within(space: Space, config: dict[str, Any]) -> dict[str, Any]:
+    """Ray multiplies by 0.8 or 1.2 whatever the range."""
+    for key, values in space.items():
+        if isinstance(values, Range):
+            config["values"][key] = min(max(config["values"][key], values.low), values.high)
+    return config
 
 
 def _drawn(values: Any) -> Any:

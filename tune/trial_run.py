@@ -34,8 +34,14 @@ from ..train.validation import ValidationTokens, validate
 from ..train.world import World
 from .trial import EvenSample, Trial
 
+WORST = 1e6  # stands for a loss that is not finite
 Report = dict[str, Any]
 Tell = Callable[[Report, Callable[[Path], None] | None], None]  # a report, and what writes a checkpoint to a folder
+
+
+def scored(loss: float) -> float:
+    """A loss that is not finite as a bad one: searchers would not learn of it, and schedulers compare with it."""
+    return loss if math.isfinite(loss) else WORST
 
 
 def _copied(value: Any) -> Any:
@@ -48,8 +54,9 @@ class TrialRun:
     A report: step and tokens of all that was trained, branches too; `at`, the tokens of the run without them; `branch`,
     1 at the end of a ladder's shorter length; `rung`, which counts reports; validation_loss, bits_per_byte; state (ok,
     diverged, failed); `lengths`, JSON of what was measured at each length's end: [{tokens, steps, validation_loss,
-    bits_per_byte, seconds, cpu_seconds}]; seconds and cpu_seconds of the trial, own_cpu_seconds of this start of it,
-    which began at `began` and, if `resumed`, from a checkpoint.
+    bits_per_byte, seconds, cpu_seconds}]; seconds and cpu_seconds of the trial, own_cpu_seconds, own_steps and
+    own_tokens of this start of it, which began at `began` and, if `resumed`, from a checkpoint; `score`, the loss as
+    schedulers and searchers see it.
     """
 
     def __init__(self, trial: Trial, tell: Tell, checkpoint: Path | None = None, world: World | None = None) -> None:
@@ -69,6 +76,7 @@ class TrialRun:
         optimizer = make_optimizer(model, self.trial.optimizer)
         self.done = 0  # steps of the run to the longest length
         self.branched = 0  # steps of branches
+        self.own_steps = 0  # of this start
         self.measured: list[dict[str, float]] = []  # of each length that has ended
         self._before, self._cpu_before, self._resumed = 0.0, 0.0, 0  # seconds, of earlier starts
         self._began, self._cpu_began, self._saved = time.time(), time.process_time(), time.time()
@@ -97,6 +105,7 @@ class TrialRun:
         """The run to the longest length, to a step of it."""
 
         def check(step: int) -> None:
+            self.own_steps += step - self.done
             self.done = step
             found = self._validate(step)
             if last and step == until:
@@ -115,6 +124,7 @@ class TrialRun:
             if step == steps:
                 found = self._validate(step)
                 self.branched += steps - stable
+                self.own_steps += steps - stable
                 self._note(steps, found)
                 self._report(self.done, found, branch=1)
 
@@ -163,6 +173,8 @@ class TrialRun:
         report |= {"state": state, "branch": branch, "at": step * self.trial.tokens_per_step}
         report |= {"lengths": json.dumps(self.measured), "began": self._began, "now": time.time()}
         report |= {"resumed": self._resumed, "own_cpu_seconds": time.process_time() - self._cpu_began}
+        report |= {"own_steps": self.own_steps, "own_tokens": self.own_steps * self.trial.tokens_per_step}
+        report |= {"score": scored(found["validation_loss"])}
         self.tell(report, self.save if due else None)
 
     def save(self, folder: Path) -> None:
@@ -188,10 +200,17 @@ class TrialRun:
 
 def failed(error: Crawl2ChatError) -> Report:
     """The only report of a trial that could not begin."""
-    nothing = dict.fromkeys(("step", "tokens", "rung", "branch", "at", "resumed"), 0)
+    nothing = dict.fromkeys(("step", "tokens", "rung", "branch", "at", "resumed", "own_steps", "own_tokens"), 0)
     seconds = dict.fromkeys(("seconds", "cpu_seconds", "own_cpu_seconds"), 0.0)
     losses = dict.fromkeys(("validation_loss", "bits_per_byte"), math.nan)
-    told = {"state": "failed", "error": error.message, "lengths": "[]", "began": time.time(), "now": time.time()}
+    told = {
+        "score": WORST,
+        "state": "failed",
+        "error": error.message,
+        "lengths": "[]",
+        "began": time.time(),
+        "now": time.time(),
+    }
     return {**nothing, **seconds, **losses, **told}
 
 

@@ -70,7 +70,7 @@ def _work(ctx: StageContext) -> StageResult:
     run = SweepRun(ctx.recipe, trials, ctx.folder, ctx.inputs["tokenizer"].facts["vocab_size"], listen)
     run.run()
     results = run.results
-    best = best_of_rows(results)
+    best = best_of_rows(results, run.sweep.finalists)
     if not best:
         raise StageError(
             f"all {len(results)} trials diverged or failed, the first: {results[0].error or results[0].state}",
