@@ -20,6 +20,7 @@ from rich.table import Table
 
 from ..core.files import write_json
 from ..core.progress import console
+from .show import short
 
 FILE_NAME = "results.json"
 CURVES = "curves.json"
@@ -179,8 +180,8 @@ def in_order(results: Sequence[Result], rows: Sequence[str]) -> list[Result]:
 
 def print_table(results: Sequence[Result], most: int = 6) -> None:
     """A line a trial, the best of each row in bold; of a row's trials in a phase the best `most`."""
-    table = Table(title="search over the scaling table", title_justify="left", box=box.SIMPLE_HEAD)
-    for name in ("phase", "row", "parameters", "learning\nrate", "tokens", "loss", "bits/byte", "time"):
+    table = Table(title="what was searched", title_justify="left", box=box.SIMPLE_HEAD)
+    for name in ("row", "size", "rate", "tokens", "loss", "bits/byte"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("state")
     best = best_of_rows(results)
@@ -189,20 +190,19 @@ def print_table(results: Sequence[Result], most: int = 6) -> None:
         groups.setdefault((result.phase, result.row, result.transfer), []).append(result)
     for (phase, row, transfer), members in groups.items():
         more = len(members) - most
+        table.add_row(f"{phase}: {row}{' (transfer)' if transfer else ''}", short(members[0].parameters))
         for place, result in enumerate(members[:most]):
             table.add_row(
-                phase,
-                f"{row} (transfer)" if transfer else row,
-                f"{result.parameters:,}",
-                f"{result.learning_rate:g}",
-                f"{result.tokens:,}",
+                "",
+                "",
+                f"{result.learning_rate:.3g}",
+                short(result.tokens),
                 "" if result.validation_loss is None else f"{result.validation_loss:.3f}",
                 "" if result.bits_per_byte is None else f"{result.bits_per_byte:.3f}",
-                f"{result.seconds:.1f} s",
                 escape(result.error or result.state),
                 style="bold" if best.get(row) == result else None,
                 end_section=more <= 0 and place == len(members) - 1,
             )
         if more > 0:
-            table.add_row(phase, f"… {more} more", end_section=True)
+            table.add_row("", "", "", "", "", "", f"… {more} more", end_section=True)
     console.print(table)

@@ -8,6 +8,7 @@ import pytest
 from crawl2chat.core.progress import console
 from crawl2chat.tune.results import (
     Busy,
+    Finalist,
     Result,
     Sweep,
     best_of_rows,
@@ -42,13 +43,24 @@ def test_the_best_of_a_row_has_the_lowest_loss_and_a_row_without_losses_has_none
     assert {row: best.learning_rate for row, best in best_of_rows(RESULTS).items()} == {"50k": 3e-2}
 
 
+def test_with_finalists_the_mean_over_seeds_decides() -> None:
+    """The trial with the lowest single loss was lucky."""
+    steady, lucky = (
+        one.model_copy(update={"name": name}) for one, name in zip(RESULTS, ("steady", "lucky"), strict=False)
+    )
+    common = {"row": "50k", "transfer": False, "values": {}, "seeds": 3, "deviation": 0.1}
+    finalists = [Finalist(name="steady", mean=4.52, **common), Finalist(name="lucky", mean=4.61, **common)]
+    assert best_of_rows([lucky, steady], finalists) == {"50k": steady}
+    assert best_of_rows([lucky, steady]) == {"50k": lucky}
+
+
 def test_the_files_give_back_what_was_written(tmp_path: Path) -> None:
     curves = {"search/50k-0.01": [(1024, 6.5), (2048, 5.25)]}
     busy = [
         Busy(phase="search", trials=2, steps=9, cores=2, wall_seconds=10, cpu_seconds=18),
         Busy(phase="ladder", trials=1, steps=5, cores=2, wall_seconds=30, cpu_seconds=42),
     ]
-    sweep = Sweep(learning_rate=1e-2, drift={"transfer": 0.5}, busy=busy, marks=["a mark"])
+    sweep = Sweep(learning_rate=1e-2, drift={"transfer": 0.5}, busy=busy, marks=["a mark"], cores=2, wall_seconds=40)
     paths = write_results(tmp_path, RESULTS, curves, sweep)
     assert [path.name for path in paths] == ["results.json", "curves.json", "sweep.json"]
     assert read_results(tmp_path) == RESULTS
@@ -65,10 +77,15 @@ def test_results_stand_by_phase_row_and_loss() -> None:
 
 
 def test_the_table_shows_each_trial_and_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(console, "width", 140)
+    monkeypatch.setattr(console, "width", 80)
     with console.capture() as capture:
-        print_table(RESULTS)
+        print_table(RESULTS, most=2)
     lines = [line.split() for line in capture.get().splitlines()]
-    assert ["search", "50k", "75,568", "0.03", "61,440", "4.250", "3.172", "3.4", "s", "finished"] in lines
-    assert ["search", "50k", "75,568", "9", "61,440", "3.4", "s", "diverged"] in lines
-    assert any(line[:2] == ["search", "100k"] and line[-3:] == ["[too", "few", "tokens]"] for line in lines)
+    at = lines.index(["search:", "50k", "75.6k"])
+    assert lines[at + 1 : at + 4] == [
+        ["0.01", "61.4k", "4.500", "3.358", "finished"],
+        ["0.03", "61.4k", "4.250", "3.172", "finished"],
+        ["…", "1", "more"],
+    ]
+    assert ["0.01", "61.4k", "InputError:"] in [line[:3] for line in lines]
+    assert "too few tokens" in " ".join(capture.get().split())
