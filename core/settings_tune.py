@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
 from .section import Section
 from .settings_model import Model
@@ -42,14 +43,31 @@ class Ladder(Section):
     every length (wsd: Hu et al. 2024, Hägele et al. 2024)."""
 
     rows: list[str] = Field(min_length=1)
-    tokens: list[int] = Field(min_length=1, description="lengths, rising; one run gives them all")
+    tokens: list[int] | None = Field(default=None, description="lengths of every row, rising; one run gives them all")
+    tokens_per_parameter: list[PositiveFloat] | None = Field(
+        default=None, description="instead of tokens: lengths as multiples of a row's parameters, rising"
+    )
+    max_flops: float | None = Field(
+        default=None, gt=0, description="6 · parameters · tokens, above which a row has no length; null: no limit"
+    )
     learning_rate: float | None = Field(default=None, gt=0, description="null: what the search found")
     decay_share: float = Field(default=0.2, gt=0, lt=1, description="of each length, its last part")
 
     @model_validator(mode="after")
     def _rises(self) -> Ladder:
-        _check_lengths("tune.ladder.tokens", self.tokens)
+        if (self.tokens is None) == (self.tokens_per_parameter is None):
+            raise ValueError("tune.ladder has tokens or tokens_per_parameter; give one of the two, a list that rises")
+        if self.tokens is not None:
+            _check_lengths("tune.ladder.tokens", self.tokens)
+        elif (ratios := self.tokens_per_parameter) != sorted(set(ratios or [])) or not ratios:
+            raise ValueError(f"tune.ladder.tokens_per_parameter is {ratios}; give numbers, each above the one before")
         return self
+
+    def lengths(self, parameters: int, limited: bool = True) -> list[int]:
+        """Tokens of a row of so many parameters, within max_flops unless `limited` is false."""
+        lengths = self.tokens or [round(ratio * parameters) for ratio in self.tokens_per_parameter or []]
+        most = self.max_flops if limited and self.max_flops is not None else math.inf
+        return [tokens for tokens in lengths if 6 * parameters * tokens <= most]
 
 
 class Target(Section):

@@ -16,6 +16,7 @@ from .plan import Trials, with_values
 from .rows import row_model, steps_of
 from .trial import Trial, Values
 
+CONSTANTS = 5
 LEAST = 3  # different sizes, and lengths, without which an exponent of the law is open
 
 
@@ -108,11 +109,16 @@ def _check_mixture(recipe: Recipe) -> None:
 
 def _check_ladder(recipe: Recipe, runs: Sequence[Trial]) -> None:
     """Sizes and lengths differ, enough of them; else the fit would fail after all the compute."""
-    lengths = runs[0].lengths
-    if len(runs) < LEAST or len(lengths) < LEAST:
+    points, lengths = sum(len(run.lengths) for run in runs), {length for run in runs for length in run.lengths}
+    if bare := next((run.row for run in runs if not run.lengths), None):
         raise RecipeError(
-            f"tune.ladder has {len(runs)} rows and {len(lengths)} lengths; the law of the loss needs {LEAST} of each",
-            "add rows to tune.ladder.rows, or lengths to tune.ladder.tokens",
+            f"tune.ladder.max_flops leaves row {bare} no length", "raise it, or leave the row out of tune.ladder.rows"
+        )
+    if len(runs) < LEAST or len(lengths) < LEAST or points <= CONSTANTS:
+        raise RecipeError(
+            f"tune.ladder has {len(runs)} rows, {len(lengths)} lengths and {points} points; the law of the loss needs "
+            f"{LEAST} rows and lengths, and more points than its {CONSTANTS} constants",
+            "add rows to tune.ladder.rows, or lengths",
         )
     sizes: dict[int, str] = {}
     for run in runs:
@@ -126,8 +132,8 @@ def _check_ladder(recipe: Recipe, runs: Sequence[Trial]) -> None:
         sizes[size] = run.row
         if len(set(run.steps)) < len(run.steps):
             raise RecipeError(
-                f"tune.ladder.tokens is {lengths}, which are {run.steps} steps of {run.tokens_per_step} tokens for row "
-                f"{run.row}: two lengths are the same run",
+                f"tune.ladder has lengths of {run.lengths} tokens for row {run.row}, which are {run.steps} steps of "
+                f"{run.tokens_per_step}: two lengths are the same run",
                 f"give lengths that lie {run.tokens_per_step} tokens apart or more",
             )
 

@@ -22,7 +22,7 @@ LEVEL = 0.95
 DRAWS = 400
 BAND = 40  # values
 APART = 1.5  # times the ladder's rate, or a share of it: a best rate beyond that is marked
-MORE = "add rows to tune.ladder.rows or lengths to tune.ladder.tokens: the law needs three of each, better five"
+MORE = "add rows or lengths to tune.ladder: the law needs three of each, better five"
 
 
 def make_forecast(

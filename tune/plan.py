@@ -16,7 +16,7 @@ from ..core.settings_space import Range, Space
 from ..core.settings_tune import draws_as_it_goes
 from ..model.config import ModelConfig
 from .results import Phase
-from .rows import own_rates, row_model
+from .rows import own_rates, parameters_of, row_model
 from .trial import Trial, Values, with_rate
 
 
@@ -55,6 +55,13 @@ class Trials:
         random = np.random.default_rng([self.recipe.seed, self.settings.rows.index(row)])
         return _drawn(space, self.settings.samples, random)
 
+    def count(self) -> int:
+        """How many there are without grids that grow and without finalists."""
+        settings = self.settings
+        searched = len(self.search()) * (settings.samples if draws_as_it_goes(settings) else 1)
+        checked = 2 * len(self.asha_check("grid")) if settings.asha_check else 0
+        return searched + checked + (len(settings.ladder.rows) if settings.ladder else 0)
+
     def asha_check(self, phase: Phase) -> list[Trial]:
         """The grid of `tune.asha_check`, in an order that favours nothing."""
         check = self.settings.asha_check
@@ -73,7 +80,8 @@ class Trials:
         for row in self._largest_first(ladder.rows):
             base = self._base(row, "ladder", transfer=True)
             optimizer = ladder_optimizer(self.recipe, rates[row])
-            trials.append(base.model_copy(update={"lengths": ladder.tokens, "optimizer": optimizer}))
+            lengths = ladder.lengths(parameters_of(row, self.recipe))
+            trials.append(base.model_copy(update={"lengths": lengths, "optimizer": optimizer}))
         return trials
 
     def _base(self, row: str, phase: Phase, transfer: bool) -> Trial:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from ..core.errors import RecipeError
+from ..core.recipe import Recipe
 from ..core.settings_model import Model, Transfer
 from ..core.settings_tune import Tune
+from ..model.config import ModelConfig
 from .table import load_table
 
 
@@ -44,6 +46,11 @@ def own_rates(settings: Tune) -> dict[str, float]:
             )
         rates[row] = table[base].learning_rate
     return rates
+
+
+def parameters_of(row: str, recipe: Recipe) -> int:
+    """Of a row as a model, with the vocabulary that the recipe asks for."""
+    return ModelConfig.from_settings(row_model(row, recipe.tune), recipe.tokenizer.vocab_size).parameters()
 
 
 def steps_of(tokens: int, settings: Tune, context: int) -> int:

@@ -60,7 +60,7 @@ def _work(ctx: StageContext) -> StageResult:
 
     trials = sweep_trials(ctx)
     seen: dict[str, float] = {}  # tokens
-    ctx.progress.start(len(trials.search()), counting="tokens")
+    ctx.progress.start(trials.count(), counting="tokens")
 
     def listen(name: str, report: dict[str, Any], ended: bool) -> None:
         fresh = max(0, report.get("tokens", 0) - seen.get(name, 0))

@@ -18,7 +18,7 @@ from ..train.loop import Plan
 from ..train.mixture import open_rows
 from ..train.pretrain_stage import data_digest
 from ..train.validation import ValidationTokens
-from .rows import row_model, steps_of
+from .rows import parameters_of, row_model, steps_of
 from .trial import EvenSample, with_rate
 
 LOOKS = 40  # validations, at most, on the way
@@ -28,11 +28,12 @@ def verify_job(ctx: StageContext, tokenizer: Tokenizer, learning_rate: float, co
     """What the workers are to do; `config` is what a checkpoint says that it depends on."""
 
     recipe, tune, train = ctx.recipe, ctx.recipe.tune, ctx.recipe.train
-    assert tune.target is not None
+    assert tune.target is not None and tune.ladder is not None
     shards, folder = ctx.inputs["shards"], ctx.input_folder("shards")
     paths, held_out = shards.paths(folder, "train/"), shards.paths(folder, "validation/")
     model = ModelConfig.from_settings(row_model(tune.target.row, tune), tokenizer.vocab_size)
     steps = steps_of(tune.target.tokens, tune, model.context)
+    shortest = tune.ladder.lengths(parameters_of(tune.target.row, recipe), limited=False)[0]
     return Job(
         folder=ctx.folder,
         model=model,
@@ -47,7 +48,7 @@ def verify_job(ctx: StageContext, tokenizer: Tokenizer, learning_rate: float, co
             validate_every=max(tune.report_every, math.ceil(steps / LOOKS)),
             checkpoint_every=train.checkpoint_every,
         ),
-        optimizer=target_optimizer(train.optimizer, tune, model.context, learning_rate),
+        optimizer=target_optimizer(train.optimizer, tune, model.context, learning_rate, shortest),
         keep=train.keep_checkpoints,
         keep_every=train.keep_every,
         watching=recipe.watching,
@@ -65,10 +66,11 @@ def verify_job(ctx: StageContext, tokenizer: Tokenizer, learning_rate: float, co
     )
 
 
-def target_optimizer(optimizer: Optimizer, tune: Tune, context: int, learning_rate: float) -> Optimizer:
-    """The recipe's, on the ladder's schedule: its decay, and its warm-up, which is as many steps in all its lengths."""
+def target_optimizer(optimizer: Optimizer, tune: Tune, context: int, learning_rate: float, shortest: int) -> Optimizer:
+    """The recipe's, on the ladder's schedule: its decay, and its warm-up, which is as many steps in all lengths of a
+    row; `shortest`: tokens of the shortest length that the ladder would have for the target's row."""
     assert tune.ladder is not None
-    warmup = math.ceil(tune.warmup_share * steps_of(tune.ladder.tokens[0], tune, context))
+    warmup = math.ceil(tune.warmup_share * steps_of(shortest, tune, context))
     schedule = {"schedule": "wsd", "decay_share": tune.ladder.decay_share, "warmup_steps": warmup}
     return with_rate(optimizer, learning_rate).model_copy(update=schedule)
 

@@ -21,7 +21,7 @@ from ..core.recipe import Recipe
 from ..core.stage import Stage, StageContext, StageResult
 from ..train.pretrain_stage import rounding
 from .forecast import FORECAST, VERIFICATION, Forecast, Verification, read_forecast
-from .rows import row_model
+from .rows import parameters_of, row_model
 
 if TYPE_CHECKING:
     from ..train.job import Job
@@ -40,7 +40,7 @@ def config_of(recipe: Recipe) -> dict[str, Any]:
         "tokens": tune.target.tokens,
         "batch": tune.batch,
         "warmup_share": tune.warmup_share,
-        "shortest": tune.ladder.tokens[0],
+        "shortest": tune.ladder.lengths(parameters_of(tune.target.row, recipe), limited=False)[0],
         "decay_share": tune.ladder.decay_share,
         "validation_rows": tune.validation_rows,
         "optimizer": recipe.train.optimizer.model_dump(

@@ -30,7 +30,10 @@ def test_shipped_recipes_are_planned(path: Path, tmp_path: Path, crawl_mirror: A
     book = tmp_path / "book.txt"
     book.write_text("A text of the user's own.")
     books = [f"sources.{one.name}.paths=[{book}]" for one in load_recipe(path).sources if one.kind == "books"]
-    run = Run(load_recipe(path, [f"storage={tmp_path / 'runs'}", *mirrors, *books]))
+    pages = tmp_path / "pages.warc.gz"
+    pages.write_bytes(b"a file of the user's own")
+    warcs = [f"sources.{one.name}.paths=[{pages}]" for one in load_recipe(path).sources if one.kind == "warc"]
+    run = Run(load_recipe(path, [f"storage={tmp_path / 'runs'}", *mirrors, *books, *warcs]))
     check_sources(run.recipe)
     planned = plan(all_stages(run.recipe), run)
     assert {item.why for item in planned if not item.stage.inputs} == {"never ran"}

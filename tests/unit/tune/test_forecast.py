@@ -275,7 +275,7 @@ def test_other_phases_and_the_other_parametrisation_are_no_points() -> None:
 
 def test_too_few_points_name_the_keys_of_the_recipe() -> None:
     runs = [one for one in ladder() if one.tokens == LENGTHS[0]]
-    with pytest.raises(InputError, match=r"4 points for the 5 constants[\s\S]*tune\.ladder\.rows or"):
+    with pytest.raises(InputError, match=r"4 points for the 5 constants[\s\S]*add rows or lengths to tune\.ladder"):
         made(runs)
     with pytest.raises(InputError, match=r"0 points[\s\S]*2 of 2 runs[\s\S]*failed"):
         made([one.model_copy(update={"state": "failed"}) for one in runs[:2]])
@@ -340,8 +340,8 @@ def with_sweep(tune: Tune) -> Recipe:
             r"row odd: .*heads is 4",
         ),
         ({"ladder": {"rows": ["50k", "1x", "2x"], "tokens": LENGTHS}}, "no row '1x'"),
-        ({"ladder": {"rows": ["50k", "100k"], "tokens": LENGTHS}}, "2 rows and 4 lengths"),
-        ({"ladder": {"rows": ROWS, "tokens": [1, 2]}}, "4 rows and 2 lengths"),
+        ({"ladder": {"rows": ["50k", "100k"], "tokens": LENGTHS}}, "2 rows, 4 lengths and 8 points"),
+        ({"ladder": {"rows": ROWS, "tokens": [1, 2]}}, "4 rows, 2 lengths and 8 points"),
     ],
 )
 def test_recipes_that_cannot_be_forecast(changed: dict[str, Any], words: str) -> None:

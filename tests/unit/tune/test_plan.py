@@ -10,6 +10,7 @@ from crawl2chat.core.errors import RecipeError
 from crawl2chat.core.recipe import SHIPPED, Recipe, load_recipe
 from crawl2chat.tune.checks import check_sweep
 from crawl2chat.tune.plan import Trials
+from crawl2chat.tune.rows import parameters_of
 from crawl2chat.tune.trial import Trial
 
 SHAPES = {
@@ -104,6 +105,18 @@ def test_other_batches_see_as_many_tokens_and_report_as_often() -> None:
     assert {batch: trial.report_every for batch, trial in by_batch.items()} == {4: 50, 8: 25, 16: 12}
 
 
+def test_a_ladders_lengths_may_follow_the_size_up_to_a_compute() -> None:
+    ladder = {"rows": ["s", "m", "50k"], "tokens_per_parameter": [5, 10, 20], "max_flops": 6 * 1e6 * 8e6}
+    made = trials(space={"learning_rate": [1e-2]}, ladder=ladder)
+    sizes = {row: parameters_of(row, made.recipe) for row in ladder["rows"]}
+    for trial in made.ladder(dict.fromkeys(ladder["rows"], 5e-3)):
+        size = sizes[trial.row]
+        assert trial.lengths == [r * size for r in (5, 10, 20) if 6 * size * r * size <= ladder["max_flops"]]
+    assert sizes["m"] > 1e6 and {len(trial.lengths) for trial in made.ladder(dict.fromkeys(sizes, 1e-3))} == {1, 3}
+    with pytest.raises(RecipeError, match="max_flops leaves row m no length"):
+        check_sweep(recipe(space={"learning_rate": [1e-2]}, ladder={**ladder, "max_flops": 1e12}))
+
+
 def test_the_ladder_is_stable_but_for_its_decays() -> None:
     ladder = {"rows": ["s", "m", "50k"], "tokens": [51200, 102400, 204800], "decay_share": 0.25}
     found = trials(space={"learning_rate": [1e-2]}, ladder=ladder, warmup_share=0.1).ladder(
@@ -144,14 +157,14 @@ TPE, PBT = {"searcher": "tpe", "scheduler": "none"}, {"scheduler": "pbt"}
         ({"space": {"learning_rate": [1e-3], "decay_share": [2.0]}}, "tune.space: decay_share is 2.0"),
         ({"space": {"learning_rate": [1e-3], "mixture.web": [1.0]}}, "but the recipe's are"),
         ({"tokens": [1024, 2048], "scheduler": "none", **GRID}, "several lengths, and the schedule is cosine"),
-        ({"ladder": {"rows": ["s", "m"], "tokens": [1, 2, 3]}, **GRID}, "2 rows and 3 lengths"),
+        ({"ladder": {"rows": ["s", "m"], "tokens": [1, 2, 3]}, **GRID}, "2 rows, 3 lengths and 6 points"),
         ({"budget": {"tokens": 6000}, "batch": 4, "report_every": 25, **GRID}, "less than the 6400 tokens of"),
         ({"space": {"learning_rate": TWINS}}, "2 trials of the name m-lr0.001, which"),
         ({"rows": ["s", "s-transfer"], **ALIKE, **GRID}, "2 trials of the name s-transfer-lr0.001"),
         ({"asha_check": {"row": "s", "space": {"learning_rate": TWINS}}, **GRID}, "asha_check.space has 2 trials of"),
         ({**FORECAST, "ladder": {**THREE, "rows": ["s", "m", "l", "s"]}}, "tune.ladder.rows is .* stands there twice"),
         ({**FORECAST, "ladder": {**THREE, "rows": ["s", "m", "l", "l2"]}}, r"l and l2, both of [\d,]+ parameters"),
-        ({**FORECAST, "ladder": {**THREE, "tokens": [1, 2, 3]}}, r"\[1, 1, 1\] steps of 512 tokens for row m"),
+        ({**FORECAST, "ladder": {**THREE, "tokens": [1, 2, 3]}}, r"row m, which are \[1, 1, 1\] steps of 512"),
         ({**FORECAST, "budget": {"trials": 3}}, "the ladder alone has 3"),
         ({**FORECAST, "target": {"row": "m", "tokens": 20481}}, "m with 20,481 tokens, a run of the ladder"),
         ({**FORECAST, "target": {"row": "l", "tokens": 20480}}, "a run of the ladder"),
@@ -202,6 +215,9 @@ def test_shipped_sweeps_work(path: Path) -> None:
         ({"tokens": [100, 200], **GRID}, "a trial that is stopped has no lengths"),
         ({"target": {"row": "m", "tokens": 1}, **GRID}, "add tune.ladder"),
         ({"workers_per_trial": 2, "scheduler": "hyperband", **GRID}, "moves checkpoints between trials"),
+        ({"ladder": {"rows": ["s"]}}, "tokens or tokens_per_parameter; give one of the two"),
+        ({"ladder": {"rows": ["s"], "tokens": [1], "tokens_per_parameter": [1]}}, "give one of the two"),
+        ({"ladder": {"rows": ["s"], "tokens_per_parameter": [2, 1]}}, "each above the one before"),
         ({"budget": {"tokens": 10}, **GRID}, "less than one trial's first rung"),
         ({"asha_check": {"row": "s", "space": DRAWN}, **GRID}, "asha_check.space.learning_rate is a range, which a"),
         ({"asha_check": {"row": "s", "space": {}}, **GRID}, "tune.asha_check.space is empty; give"),

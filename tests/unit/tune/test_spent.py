@@ -1,0 +1,77 @@
+"""What a sweep has used up, over drivers that were killed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from crawl2chat.tune.spent import SessionFile, busy, reports, session_seconds, starts
+from crawl2chat.tune.watching import Allowance, Session
+
+
+def report(began: float, now: float, cpu: float, tokens: int) -> dict[str, Any]:
+    return {"began": began, "now": now, "own_cpu_seconds": cpu, "own_tokens": tokens, "own_steps": tokens // 100}
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Path:
+    trials = {
+        "search-ab/one": [report(100, 105, 4, 500), report(100, 110, 9, 1000)],
+        "search-ab/two": [report(100, 108, 7, 800), report(130, 135, 5, 400)],  # started again after a kill
+        "ladder-cd/one": [report(140, 150, 10, 2000)],
+    }
+    for name, told in trials.items():
+        path = tmp_path / "ray" / name / "result.json"
+        path.parent.mkdir(parents=True)
+        path.write_text("".join(json.dumps(one) + "\n" for one in told))
+    with (tmp_path / "ray" / "search-ab" / "two" / "result.json").open("a") as out:
+        out.write('{"began": 130, "now": 14')  # cut by the kill
+    return tmp_path
+
+
+def test_each_start_counts_with_its_last_report(stage: Path) -> None:
+    found = list(starts(stage))
+    assert [(one.phase, one.trial, one.began, one.ended, one.tokens) for one in found] == [
+        ("ladder", "one", 140, 150, 2000),
+        ("search", "one", 100, 110, 1000),
+        ("search", "two", 100, 108, 800),
+        ("search", "two", 130, 135, 400),
+    ]
+    assert len(reports(stage / "ray" / "search-ab" / "two")) == 2
+    by_phase = {one.phase: one for one in busy(found, cores=2)}
+    search = by_phase["search"]
+    assert (search.trials, search.steps, search.cpu_seconds) == (2, 22, 9 + 7 + 5)
+    assert search.wall_seconds == 10 + 5, "while one of them ran: not the gap that the kill left"
+    assert search.share == pytest.approx(21 / 30)
+
+
+def test_seconds_of_a_killed_driver_stay(tmp_path: Path) -> None:
+    first = SessionFile(tmp_path, 100.0)
+    for now in (100.5, 103.0, 103.5, 108.0):
+        first.heard(now)
+    SessionFile(tmp_path, 200.0).heard(202.0)
+    assert session_seconds(tmp_path) == pytest.approx(8.0 + 2.0)
+    assert session_seconds(tmp_path / "none") == 0
+
+
+def test_a_budget_of_tokens_counts_what_was_trained_and_not_what_a_checkpoint_brought(tmp_path: Path) -> None:
+    session = Session(lambda name, told, ended: None, Allowance(tokens=1000), tmp_path)
+    session.hear("one", report(1, 2, 1, 400))
+    session.hear("one", report(1, 3, 2, 700))
+    assert not session.used_up
+    session.hear("one", report(4, 5, 1, 200))  # went on from a checkpoint: 200 more
+    assert not session.used_up
+    session.hear("two", report(4, 5, 1, 100))
+    assert session.used_up
+
+
+def test_a_budget_of_time_counts_from_the_first_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = Session(lambda name, told, ended: None, Allowance(seconds=60), tmp_path)
+    monkeypatch.setattr("time.time", lambda: 1000.0)
+    assert not session.used_up, "nothing has begun"
+    session.hear("one", report(950, 1000, 1, 1))
+    assert not session.used_up
+    monkeypatch.setattr("time.time", lambda: 1010.0)
+    assert session.used_up
