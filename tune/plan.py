@@ -76,13 +76,15 @@ class Trials:
         """A run a row, with the rate that `rates` has for it, a decay at every length."""
         ladder = self.settings.ladder
         assert ladder is not None
-        trials = []
-        for row in self._largest_first(ladder.rows):
+        trials, cost = [], {}
+        for row in ladder.rows:
+            parameters = parameters_of(row, self.recipe)
+            lengths = ladder.lengths(parameters)
+            cost[row] = parameters * max(lengths, default=0)
             base = self._base(row, "ladder", transfer=True)
             optimizer = ladder_optimizer(self.recipe, rates[row])
-            lengths = ladder.lengths(parameters_of(row, self.recipe))
             trials.append(base.model_copy(update={"lengths": lengths, "optimizer": optimizer}))
-        return trials
+        return sorted(trials, key=lambda trial: -cost[trial.row])
 
     def _base(self, row: str, phase: Phase, transfer: bool) -> Trial:
         settings = self.settings
