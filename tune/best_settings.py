@@ -64,22 +64,17 @@ def seed_spread(results: Sequence[Result]) -> Spread | None:
     searcher may draw the same values twice.
     """
     groups: dict[tuple, dict[int, float]] = defaultdict(dict)  # log loss by seed
-    for one in sorted(results, key=length_of):
+    for one in sorted(results, key=lambda one: one.asked):
         if one.state == "finished" and one.validation_loss and one.phase in ("search", "finalists"):
             values = tuple(sorted((key, str(value)) for key, value in one.values.items() if key != "seed"))
             same = (one.row, one.transfer, one.learning_rate, one.weight_decay, one.batch_tokens, values)
-            groups[same, length_of(one)][one.seed] = math.log(one.validation_loss)
+            groups[same, one.asked][one.seed] = math.log(one.validation_loss)
     longest = {same: losses for (same, _), losses in groups.items() if len(losses) > 1}
     several = [np.array(list(losses.values())) for losses in longest.values()]
     freedom = sum(len(losses) - 1 for losses in several)
     if not freedom:
         return None
     return Spread(math.sqrt(sum(float(((x - x.mean()) ** 2).sum()) for x in several) / freedom), freedom)
-
-
-def length_of(result: Result) -> int:
-    """The length that a run was meant to have, in tokens: other batches come to a few more or less of them."""
-    return result.length or result.tokens  # files of earlier versions have no lengths
 
 
 def _tried(results: Sequence[Result], transfer: bool) -> list[Setting]:
@@ -92,7 +87,7 @@ def _tried(results: Sequence[Result], transfer: bool) -> list[Setting]:
     groups: dict[tuple[str, int], list[Result]] = defaultdict(list)
     for one in rows:
         if one.state == "finished":
-            groups[one.row, length_of(one)].append(one)
+            groups[one.row, one.asked].append(one)
     for one in rows:
         if one.state == "diverged":
             for (row, _), here in groups.items():

@@ -27,8 +27,8 @@ def valleys(results: Sequence[Result]) -> dict[Group, Valley]:
     told = [result for result in results if result.state in ("finished", "stopped", "diverged")]
     for group in dict.fromkeys((result.row, result.transfer) for result in told):
         here = [result for result in told if (result.row, result.transfer) == group]
-        longest = max(result.length for result in here)
-        here = [result for result in here if result.length == longest or result.state != "finished"]
+        longest = max((result.asked for result in here if result.state == "finished"), default=0)
+        here = [result for result in here if result.asked == longest or result.state != "finished"]
         losses = [result.rank if result.state == "finished" else math.nan for result in here]
         with suppress(InputError):
             found[group] = fit_valley([result.learning_rate for result in here], losses)

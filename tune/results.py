@@ -62,6 +62,11 @@ class Result(BaseModel):
     error: str | None = None
 
     @property
+    def asked(self) -> int:
+        """The length in tokens that was asked for; files of earlier versions have none."""
+        return self.length or self.tokens
+
+    @property
     def rank(self) -> float:
         """Sorts the best first, and what has no loss last."""
         return math.inf if self.validation_loss is None else self.validation_loss

@@ -25,7 +25,12 @@ def started(folder: Path) -> subprocess.Popen[str]:
         )  # fmt: skip
 
 
-def test_the_tiny_sweep_goes_through_a_kill_to_a_verified_forecast(tmp_path: Path) -> None:
+def test_the_tiny_sweep_goes_through_a_kill_to_a_verified_forecast(
+    tmp_path: Path, documented_commands: dict[str, list[str]]
+) -> None:
+    lines = {line for page in documented_commands.values() for line in page if "sweep_" in line}
+    shown, sweep = "crawl2chat tune report --run runs/sweep_tiny", "crawl2chat tune sweep recipes/sweep_tiny.yaml"
+    assert lines == {shown, sweep}, "what is documented is what runs below"
     first = started(tmp_path)
     deadline = time.monotonic() + 400
     while len(before := ended(tmp_path)) < 4:
@@ -49,7 +54,8 @@ def test_the_tiny_sweep_goes_through_a_kill_to_a_verified_forecast(tmp_path: Pat
     began = json.loads((run / "verify" / "began.json").read_text())
     assert forecast["written"][:26] < began[:26], "first the forecast, then the run"
     assert forecast["compute_ratio"] >= 10
-    told = json.loads(subprocess.check_output([*COMMAND, "report", "--run", str(run), "--json"], text=True))
+    report = [*COMMAND, "report", "--run", "runs/sweep_tiny", "--json"]
+    told = json.loads(subprocess.check_output(report, cwd=tmp_path, text=True))
     verification = json.loads((run / "verify" / "verification.json").read_text())
     assert told["held_out_loss"] == verification["loss"] < forecast["points"][0]["loss"]
     assert told["forecast_error"] == pytest.approx((told["held_out_loss"] - forecast["loss"]) / forecast["loss"])

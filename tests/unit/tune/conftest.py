@@ -136,6 +136,7 @@ class SweepFiles:
             Busy(phase="search", trials=48, steps=23_000, cores=2, wall_seconds=200, cpu_seconds=380),
             Busy(phase="ladder", trials=4, steps=16_000, cores=2, wall_seconds=300, cpu_seconds=540),
         ]
+        self.sweep.cores, self.sweep.wall_seconds = 2, 500.0
         run = Run(load_recipe(self.folder / "recipe.yaml"))
         finish(run, "tokenizer", facts={"vocab_size": VOCABULARY})
         finish(run, "shards")

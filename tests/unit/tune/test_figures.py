@@ -87,7 +87,7 @@ def test_valleys_find_the_minima_that_the_sweep_has(sweep: Report) -> None:
         minima[transfer] = [np.log2(one.valley.best) for one in found.values() if one.valley is not None]
     assert minima[True] == pytest.approx([-6] * 3, abs=0.4)
     assert minima[False] == pytest.approx([-4.4, -5.7, -7.0], abs=0.4)
-    steps = drift([one for one in sweep.results if one.phase == "search"])
+    steps, _ = drift([one for one in sweep.results if one.phase == "search"])
     moved = {"transfer": minima[True][-1] - minima[True][0], "standard": minima[False][-1] - minima[False][0]}
     assert steps == pytest.approx(moved), "what the sweep says of its drift is what the figure shows"
     widest = valleys_of(sweep.results, False)["250k"]

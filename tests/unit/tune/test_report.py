@@ -112,7 +112,7 @@ def test_the_page_says_what_was_found(sweep_files: Callable[..., Any], report: C
     assert "drift 0.4 grid steps of ×2" in page and "drift 2.6 grid steps of ×2" in page
     assert "ASHA took 30.0% of the grid's steps, its best loss is 0.25% above the grid's" in page
     assert "100,144" in page, "the parameters of 50k with a vocabulary of 1024"
-    assert re.search(r"all\s*52\s*39,000\s*500\.0\s*920\.0\s*92\.0%", page)
+    assert re.search(r"lies between\s*52\s*39,000\s*2\s*500\.0\s*920\.0\s*92\.0%", page)
     assert f"crawl2chat tune verify --run {run}" in page and "512 s" in page
     for mark in ("measured", "derived", "forecast"):
         assert page.count(mark) > 3
