@@ -8,7 +8,7 @@
     answer<|im_end|>
 
 with a line end behind each <|im_end|>. Learned: each answer and its <|im_end|>, not the line end behind. The two
-special tokens must be the tokenizer's: `tokenizer.special_tokens` in a recipe. Format: OpenAI, "Chat Markup Language", 2023.
+special tokens must be the tokenizer's: `tokenizer.special_tokens` in a recipe. OpenAI 2023, "Chat Markup Language".
 """
 
 from __future__ import annotations
