@@ -16,19 +16,18 @@ turns, one answer at least. A row that gives none is a reject with one of the re
     assistant_first, out_of_turn         an answer without a question; two turns of one role, a system turn later on
     no_assistant_turn                    nothing to learn
 
-Rejects are counted; more than the limit are an InputError that names the first ones. A question at the end is kept.
+Rejects are counted, up to a limit: train/chat_rejects.py. A question at the end is kept.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import InputError
-from .chat_files import read_rows
+from .chat_files import Found, read_rows
+from .chat_rejects import Reject, Tally
 
 ROLES = {
     "system": "system",
@@ -47,7 +46,6 @@ PAIRS = (
     ("prompt", "completion"),
     ("question", "answer"),
 )
-NAMED = 3  # rejects that an error names
 
 
 @dataclass(frozen=True)
@@ -61,51 +59,23 @@ class Conversation:
         return f"{Path(self.file).name}:{self.row}"
 
 
-@dataclass(frozen=True)
-class Reject:
-    file: str
-    row: int
-    reason: str
-    detail: str
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.row} {self.reason}: {self.detail}"
-
-
-@dataclass
-class Tally:
-    """What `read_conversations` has read so far."""
-
-    conversations: int = 0
-    rejects: Counter[str] = field(default_factory=Counter)  # by reason
-
-    def counts(self) -> dict[str, int]:
-        return {"conversations": self.conversations, **{f"rejected.{k}": v for k, v in sorted(self.rejects.items())}}
-
-
 class Unfit(Exception):
     """A row that is no conversation: reason, detail."""
 
 
-def read_conversations(
-    paths: Iterable[Path], max_rejects: int = 100, tally: Tally | None = None
-) -> Iterator[Conversation | Reject]:
+def read_conversations(paths: Iterable[Path], tally: Tally | None = None) -> Iterator[Conversation | Reject]:
     """The rows of the files in their order, each as conversation or reject, counted in `tally`.
 
-    Raises InputError when a file cannot be read, and when there are more than `max_rejects` rejects in all.
+    Raises InputError when a file cannot be read, and when there are more rejects than the tally allows.
     """
     tally = tally if tally is not None else Tally()
-    first: list[Reject] = []
     for path in paths:
         for place, row in read_rows(Path(path)):
             found = _read(str(path), place, row)
             if isinstance(found, Conversation):
                 tally.conversations += 1
             else:
-                tally.rejects[found.reason] += 1
-                first += [found] if len(first) < NAMED else []
-                if tally.rejects.total() > max_rejects:
-                    raise _too_many(tally, first, max_rejects)
+                tally.reject(found)
             yield found
 
 
@@ -177,19 +147,10 @@ def _message(number: int, role: Any, content: Any) -> dict[str, str]:
     return {"role": ROLES[role], "content": content or ""}
 
 
-def _read(file: str, place: int, row: dict[str, Any] | tuple[str, str]) -> Conversation | Reject:
+def _read(file: str, place: int, row: Found) -> Conversation | Reject:
     if isinstance(row, tuple):
         return Reject(file, place, *row)
     try:
         return Conversation(file, place, to_messages(row))
     except Unfit as unfit:
         return Reject(file, place, *unfit.args)
-
-
-def _too_many(tally: Tally, first: list[Reject], limit: int) -> InputError:
-    reasons = ", ".join(f"{number} {reason}" for reason, number in tally.rejects.most_common())
-    return InputError(
-        f"more than {limit} rows are no conversations ({reasons}; {tally.conversations} are). The first:\n  "
-        + "\n  ".join(map(str, first)),
-        "correct or remove these rows, or allow more",
-    )

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from crawl2chat.core.errors import InputError
-from crawl2chat.train.chat_rows import Conversation, Reject, Tally, read_conversations
+from crawl2chat.train.chat_rejects import Reject, Tally
+from crawl2chat.train.chat_rows import Conversation, read_conversations
 
 USER, ANSWER = {"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}
 SYSTEM = {"role": "system", "content": "s"}
@@ -73,8 +74,8 @@ BAD = [
 
 @pytest.mark.parametrize("name", ["c.jsonl", "c.jsonl.gz", "c.json"])
 def test_formats_are_found_row_by_row(tmp_path: Path, name: str) -> None:
-    file, tally = lines(tmp_path / name, [row for row, _ in GOOD]), Tally()
-    found = list(read_conversations([file], 0, tally))
+    file, tally = lines(tmp_path / name, [row for row, _ in GOOD]), Tally(0)
+    found = list(read_conversations([file], tally))
     assert found == [Conversation(str(file), place, messages) for place, (_, messages) in enumerate(GOOD, 1)]
     assert tally.counts() == {"conversations": len(GOOD)}
     assert isinstance(found[1], Conversation) and found[1].doc_id == f"{name}:2"
@@ -87,7 +88,7 @@ def test_an_array_and_parquet_give_the_same(tmp_path: Path) -> None:
     names = sorted({key for row in rows for key in row})
     pq.write_table(pa.Table.from_pylist([{key: row.get(key) for key in names} for row in rows]), tmp_path / "c.parquet")
     for name in ("c.json", "c.parquet"):
-        found = list(read_conversations([tmp_path / name], 0))
+        found = list(read_conversations([tmp_path / name], Tally(0)))
         assert [one.messages for one in found if isinstance(one, Conversation)] == expected
         assert [one.row for one in found] == list(range(1, len(rows) + 1))
 
@@ -95,8 +96,8 @@ def test_an_array_and_parquet_give_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("row", "reason", "detail"), BAD)
 def test_malformed_rows_are_named(tmp_path: Path, row: Any, reason: str, detail: str) -> None:
     good = {"messages": [USER, ANSWER]}
-    file, tally = lines(tmp_path / "c.jsonl", [good, b"", row, good]), Tally()
-    first, bad, last = read_conversations([file], 1, tally)
+    file, tally = lines(tmp_path / "c.jsonl", [good, b"", row, good]), Tally(1)
+    first, bad, last = read_conversations([file], tally)
     assert isinstance(first, Conversation) and isinstance(last, Conversation) and last.row == 4
     assert isinstance(bad, Reject) and (bad.file, bad.row, bad.reason) == (str(file), 3, reason)
     assert re.search(detail, bad.detail)
@@ -105,14 +106,14 @@ def test_malformed_rows_are_named(tmp_path: Path, row: Any, reason: str, detail:
 
 def test_too_many_rejects_are_an_error(tmp_path: Path) -> None:
     file = lines(tmp_path / "c.jsonl", [{"messages": [USER, ANSWER]}, b"{", {"messages": [USER]}, b"{", b"{", b"{"])
-    found, rows = [], read_conversations([file, file], 4)
+    found, rows = [], read_conversations([file, file], Tally(4))
     with pytest.raises(InputError) as caught:
         for row in rows:
             found.append(row)
     assert len(found) == 5
     assert "more than 4 rows are no conversations (4 not_json, 1 no_assistant_turn; 1 are)" in str(caught.value)
     assert f"{file}:2 not_json" in str(caught.value) and f"{file}:3 no_assistant_turn" in str(caught.value)
-    assert sum(isinstance(row, Reject) for row in read_conversations([file], 5)) == 5
+    assert sum(isinstance(row, Reject) for row in read_conversations([file], Tally(5))) == 5
 
 
 @pytest.mark.parametrize(
@@ -150,8 +151,8 @@ def test_files_that_cannot_be_read(tmp_path: Path, name: str, data: bytes | None
     ],
 )
 def test_real_files(instruct: Callable[[str], Path], name: str, counts: dict[str, int]) -> None:
-    tally = Tally()
-    rows = list(read_conversations([instruct(name)], 200, tally))
+    tally = Tally(200)
+    rows = list(read_conversations([instruct(name)], tally))
     assert {key: value for key, value in tally.counts().items() if value} == counts
     assert all(
         "function_call" in row.detail for row in rows if isinstance(row, Reject) and row.reason == "unknown_role"
@@ -162,13 +163,13 @@ def test_real_rows_word_by_word(instruct: Callable[[str], Path]) -> None:
     """The texts are those of the files, read another way."""
     file = instruct("gpteacher_codegen.json.gz")
     raw = json.loads(gzip.decompress(file.read_bytes()))
-    for row, found in zip(raw, read_conversations([file], 0), strict=True):
+    for row, found in zip(raw, read_conversations([file], Tally(0)), strict=True):
         assert isinstance(found, Conversation)
         question, answer = (one["content"] for one in found.messages)
         assert answer == row["response"] and question.startswith(row["instruction"]) and question.endswith(row["input"])
     tools = instruct("llamafactory_glaive_toolcall_en_demo.json.gz")
     raw = json.loads(gzip.decompress(tools.read_bytes()))
-    for row, found in zip(raw, read_conversations([tools], 200), strict=True):
+    for row, found in zip(raw, read_conversations([tools], Tally(200)), strict=True):
         spoken = {turn["from"] for turn in row["conversations"]} == {"human", "gpt"}
         assert isinstance(found, Conversation) == spoken
         if isinstance(found, Conversation):
