@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from crawl2chat.core.errors import InputError
 from crawl2chat.tokenize.bpe import Tokenizer
-from crawl2chat.tokenize.chat_template import encode_chat
+from crawl2chat.tokenize.chat_template import OwnTemplate, encode_chat
 from crawl2chat.tokenize.train import train_tokenizer
 
 EOT, USER, ASSISTANT, END = range(4)
@@ -77,3 +77,21 @@ def test_bad_conversations_are_refused(tokenizer: Tokenizer, messages: list, say
 def test_nothing_to_answer(tokenizer: Tokenizer) -> None:
     with pytest.raises(InputError, match="last message is the assistant's"):
         encode_chat(tokenizer, [QUESTION, ANSWER], generation_prompt=True)
+
+
+def test_a_system_turn_goes_before_the_first_question(tokenizer: Tokenizer) -> None:
+    template = OwnTemplate(tokenizer)
+    chat = [QUESTION, ANSWER, QUESTION, ANSWER]
+    assert template.encode(chat) == encode_chat(tokenizer, chat)
+    folded = [{"role": "user", "content": "Be kind.\n\nWhat is it?"}, *chat[1:]]
+    system = {"role": "system", "content": "Be kind."}
+    assert template.encode([system, *chat]) == encode_chat(tokenizer, folded)
+    assert template.encode([system, QUESTION], True) == encode_chat(tokenizer, folded[:1], True)
+    for bad, says in (
+        ([system], "without messages"),
+        ([system, ANSWER], "message 2 is the assistant's, it is the user's turn"),
+        ([QUESTION, system], "message 2 has the role 'system'"),
+        ([{"role": "system", "content": ""}, QUESTION], "message 1 .system. has no text"),
+    ):
+        with pytest.raises(InputError, match=says):
+            template.encode(bad)

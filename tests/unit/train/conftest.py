@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -84,3 +84,16 @@ def job(tmp_path: Path, shards: list[Path], validation: list[Path], small: Model
         data_digest="d" * 64,
         recipe={"seed": 3},
     )
+
+
+@pytest.fixture
+def instruct(shared_data: Path) -> Callable[[str], Path]:
+    """A file of real instruction data by its name."""
+
+    def find(name: str) -> Path:
+        file = shared_data / "instruct" / name
+        if not file.exists():
+            pytest.skip(f"{file} is absent")
+        return file
+
+    return find
