@@ -1,0 +1,54 @@
+"""A small model with weights that matter, and a tokenizer that merges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from crawl2chat.model.config import ModelConfig
+from crawl2chat.model.transformer import Transformer
+from crawl2chat.tokenize.bpe import Tokenizer
+from crawl2chat.tokenize.train import train_tokenizer
+
+TEXT = "Question: What is an acid? Answer: An acid is sour and short. The history of it is long, the answer is short."
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tensors of a few kilobytes: more threads only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Tokenizer:
+    return Tokenizer(train_tokenizer([[TEXT] * 4], 330))
+
+
+def random_weights(config: ModelConfig) -> Transformer:
+    """Weights so large that each token matters."""
+    model = Transformer(config)
+    generator = torch.Generator().manual_seed(4)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.empty_like(parameter).normal_(parameter.dim() == 1, 0.3, generator=generator))
+    return model
+
+
+@pytest.fixture(scope="session", params=["qwen3", "gpt2"])
+def model(request: pytest.FixtureRequest, tokenizer: Tokenizer) -> Transformer:
+    """Rotary and learned positions."""
+    config = ModelConfig(
+        tokenizer.vocab_size,
+        layers=2,
+        width=32,
+        heads=4,
+        kv_heads=2,
+        feed_forward=40,
+        context=160,
+        positions="learned" if request.param == "gpt2" else "rotary",
+    )
+    return random_weights(config)
