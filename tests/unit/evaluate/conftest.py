@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -48,7 +48,29 @@ def model(request: pytest.FixtureRequest, tokenizer: Tokenizer) -> Transformer:
         heads=4,
         kv_heads=2,
         feed_forward=40,
-        context=160,
+        context=256,
         positions="learned" if request.param == "gpt2" else "rotary",
     )
     return random_weights(config)
+
+
+def forwards(model: Transformer, tokenizer: Tokenizer, context: str, continuation: str) -> tuple[float, bool]:
+    """One token after the other: log-softmax of the last logits of a forward over all that is before it."""
+    kept = context.rstrip()
+    whole, before = tokenizer.encode(context + continuation), tokenizer.encode(kept)
+    if not before:
+        whole, before = [tokenizer.end_of_text, *whole], [tokenizer.end_of_text]
+    first = max(0, len(whole) - 1 - model.config.context)
+    total, greedy = 0.0, True
+    for place in range(len(before), len(whole)):
+        with torch.no_grad():
+            logits_V = model(torch.tensor([whole[first:place]]))[0, -1].double()
+        total += float(logits_V[whole[place]] - logits_V.logsumexp(0))
+        greedy &= int(logits_V.argmax()) == whole[place]
+    return total, greedy
+
+
+@pytest.fixture
+def by_hand() -> Callable[[Transformer, Tokenizer, str, str], tuple[float, bool]]:
+    """by_hand(model, tokenizer, context, continuation): log-likelihood in nats, whether it is greedy."""
+    return forwards

@@ -18,22 +18,6 @@ EXAMPLES = "Question: What is an acid?\nAnswer: An acid is sour.\n\n" * 3
 LONG = "the history of it is long, " * 40
 
 
-def by_hand(model: Transformer, tokenizer: Tokenizer, context: str, continuation: str) -> tuple[float, bool]:
-    """One token after the other: log-softmax of the last logits of a forward over all that is before it."""
-    kept = context.rstrip()
-    whole, before = tokenizer.encode(context + continuation), tokenizer.encode(kept)
-    if not before:
-        whole, before = [tokenizer.end_of_text, *whole], [tokenizer.end_of_text]
-    first = max(0, len(whole) - 1 - model.config.context)
-    total, greedy = 0.0, True
-    for place in range(len(before), len(whole)):
-        with torch.no_grad():
-            logits_V = model(torch.tensor([whole[first:place]]))[0, -1].double()
-        total += float(logits_V[whole[place]] - logits_V.logsumexp(0))
-        greedy &= int(logits_V.argmax()) == whole[place]
-    return total, greedy
-
-
 def asked() -> list[tuple[str, str]]:
     """One-token answers, answers of many lengths, shared examples, none, blanks, nothing before, too much before."""
     letters = [(f"{EXAMPLES}Question: {q}\nAnswer:", f" {x}") for q in ("What?", "Why is it sour?") for x in "ABCD"]
@@ -44,9 +28,7 @@ def asked() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("least_saved", [0, 1, 256, 10**9])
 @pytest.mark.parametrize("max_tokens", [1, 300, 4096])
-def test_equal_to_one_forward_a_token(
-    model: Transformer, tokenizer: Tokenizer, max_tokens: int, least_saved: int
-) -> None:
+def test_equal_to_one_forward_a_token(by_hand, model, tokenizer, max_tokens: int, least_saved: int) -> None:
     requests = encode_pairs(tokenizer, asked(), model.config.context)
     found = log_likelihoods(model, requests, max_tokens, least_saved)
     wanted = [by_hand(model, tokenizer, *pair) for pair in asked()]
