@@ -26,8 +26,8 @@ def asked() -> list[tuple[str, str]]:
     return [*letters, *texts, *alone, (LONG, "sour."), (LONG + "An", " acid is sour and short."), letters[0]]
 
 
-@pytest.mark.parametrize("least_saved", [0, 1, 256, 10**9])
-@pytest.mark.parametrize("max_tokens", [1, 300, 4096])
+@pytest.mark.parametrize("least_saved", [0, 256, 10**9])
+@pytest.mark.parametrize("max_tokens", [1, 4096])
 def test_equal_to_one_forward_a_token(by_hand, model, tokenizer, max_tokens: int, least_saved: int) -> None:
     requests = encode_pairs(tokenizer, asked(), model.config.context)
     found = log_likelihoods(model, requests, max_tokens, least_saved)
