@@ -117,7 +117,8 @@ def test_the_grid_grows_where_its_best_is_at_its_end(local_ray: None, shared_dat
 
 def test_a_sweep_with_transfer_ladder_and_asha(local_ray: None, shared_data: Path, tmp_path: Path) -> None:
     run = make_run(
-        shared_data, tmp_path, WSD, rows=["s", "m"], shapes={"s": SMALL, "m": {**SMALL, "width": 64, "heads": 4}},
+        shared_data, tmp_path, WSD, rows=["s", "m"],
+        shapes={"s": SMALL, "m": {**SMALL, "width": 64, "heads": 4}, "l": {**SMALL, "width": 96, "heads": 6}},
         transfer={"base": "s", "compare": True}, scheduler="none", space=RATES,
         asha_check={"row": "s", "space": {"learning_rate": [1e-4, 1e-3, 1e-2, 3e-2]}},
         ladder={"rows": ["s", "m", "l"], "tokens": [1024, 2048, 4096]},

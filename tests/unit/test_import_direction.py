@@ -18,10 +18,11 @@ MAY_IMPORT = {
     "core": set(),
     **{folder: {"core"} for folder in DATA},
     "train": {"core", *DATA},
+    "evaluate": {"core", *DATA, "train"},
     "tune": {"core", *DATA, "train"},
     "chat": {"core", *DATA, "train", "tune"},
-    "pipelines": {"core", *DATA, "train", "tune", "chat"},
-    "": {"core", *DATA, "train", "tune", "chat", "pipelines"},  # cli.py, __main__.py
+    "pipelines": {"core", *DATA, "train", "evaluate", "tune", "chat"},
+    "": {"core", *DATA, "train", "evaluate", "tune", "chat", "pipelines"},  # cli.py, __main__.py
 }
 RAY_OUTSIDE_STAGES = {  # beside *_stage.py: where plain functions meet Ray
     "core/session.py",
@@ -40,7 +41,7 @@ RAY_OUTSIDE_STAGES = {  # beside *_stage.py: where plain functions meet Ray
     "pipelines/sources/pace_actor.py",
     "pipelines/job_client.py",
 }
-TORCH_FOLDERS = {"model", "train", "tune", "chat"}
+TORCH_FOLDERS = {"model", "train", "evaluate", "tune", "chat"}
 LIGHT = ["cli", "pipelines.stages", "pipelines.execute", "pipelines.summary", "core.stage", "core.unit_map"]
 
 

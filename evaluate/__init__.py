@@ -1,0 +1,1 @@
+"""What a model knows: questions with known answers, scored as lm-evaluation-harness scores them."""
