@@ -132,7 +132,7 @@ def test_a_sweep_with_transfer_ladder_and_asha(local_ray: None, shared_data: Pat
     assert wide[True] != wide[False]
     ladder = [result for result in results if result.phase == "ladder"]
     assert sorted((result.row, result.tokens) for result in ladder) == [
-        (r, t) for r in "ms" for t in (1024, 2048, 4096)
+        (r, t) for r in "lms" for t in (1024, 2048, 4096)
     ]
     assert {result.learning_rate for result in ladder} == {sweep.learning_rate}
     for row in "sml":
