@@ -3,13 +3,13 @@
 A pair is one prompt with two answers, of which people (or a judge) chose one. With Δ = (log π - log π_ref)(chosen) -
 (log π - log π_ref)(rejected), policy π, frozen reference π_ref, the loss of a pair is
 
-    dpo     -log σ(βΔ)                                        Rafailov et al. 2023, "Direct Preference Optimization", eq. 7
-            -(1 - ε) log σ(βΔ) - ε log σ(-βΔ)                 with label smoothing ε: a share ε of labels is thought wrong
-                                                              (Mitchell 2023, "A note on DPO with noisy preferences": cDPO)
-    ipo     (Δ - 1 / 2β)²                                     Azar et al. 2023, "A General Theoretical Paradigm", eq. 17
+    dpo     -log σ(βΔ)                           Rafailov et al. 2023, "Direct Preference Optimization", equation 7
+            -(1 - ε) log σ(βΔ) - ε log σ(-βΔ)    with label smoothing ε, the share of labels that is thought wrong
+                                                 (Mitchell 2023, "A note on DPO with noisy preferences": cDPO)
+    ipo     (Δ - 1 / 2β)²                        Azar et al. 2023, "A General Theoretical Paradigm", equation 17
 
-`length_normalised` divides each answer's log-ratio by its tokens first, so that a long answer does not weigh more for its
-length alone. Δ is then a difference of means, some hundred times smaller: β has to be larger.
+`length_normalised` divides each answer's log-ratio by its tokens first, so that a long answer does not weigh more for
+its length alone. Δ is then a difference of means, smaller by the number of tokens: β has to be larger.
 
 P pairs, B = 2 · P rows (the chosen ones, then the rejected ones in the same order), T tokens, V vocabulary.
 """
@@ -110,7 +110,7 @@ def preference_losses(policy: PairLogProbs, reference: PairLogProbs, objective: 
 
 
 def preference_metrics(policy: PairLogProbs, reference: PairLogProbs, beta: float) -> dict[str, float]:
-    """What tells whether preferences are learned, as means over the pairs; reward is β (log π - log π_ref) of an answer.
+    """What tells whether preferences are learned, as means over the pairs. Reward: β (log π - log π_ref) of an answer.
 
     accuracy         share of pairs in which the chosen answer's reward is the greater; 0 while π is π_ref
     margin           reward of the chosen answer minus that of the rejected one

@@ -63,7 +63,8 @@ def their_trainer(folder: Path, models: tuple[Transformer, Transformer], **setti
     trl = pytest.importorskip("trl", reason="not a dependency; pip install trl to run it")
     transformers = pytest.importorskip("transformers")
     from datasets import Dataset
-    from tokenizers import Tokenizer, models as kinds
+    from tokenizers import Tokenizer
+    from tokenizers import models as kinds
 
     library = Tokenizer(kinds.WordLevel({"<pad>": 0, "a": 1, "b": 2, "c": 3}, unk_token="<pad>"))
     tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=library, pad_token="<pad>", eos_token="<pad>")
