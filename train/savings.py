@@ -50,11 +50,13 @@ def _recomputing(block: nn.Module, forward: Callable[..., Any], selective: bool)
     def run(*arguments: Any) -> Any:
         if not (block.training and torch.is_grad_enabled()):
             return forward(*arguments)
+        # Dropout, which LoRA may bring, has to drop the same again.
+        random = any(isinstance(module, nn.Dropout) and module.p > 0 for module in block.modules())
         if selective:
             return checkpoint(
-                forward, *arguments, use_reentrant=False, preserve_rng_state=False, context_fn=_keep_the_expensive
+                forward, *arguments, use_reentrant=False, preserve_rng_state=random, context_fn=_keep_the_expensive
             )
-        return checkpoint(forward, *arguments, use_reentrant=False, preserve_rng_state=False)
+        return checkpoint(forward, *arguments, use_reentrant=False, preserve_rng_state=random)
 
     return run
 
