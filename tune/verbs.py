@@ -13,9 +13,9 @@ EXAMPLES = """\
   crawl2chat tune table --target-flops 1e21 --gpus 16
   crawl2chat tune table --target-hours 24 --gpus 8 --gpu h100
   crawl2chat tune laws --flops 5.76e23                     published laws: the best size and tokens for this compute
-  crawl2chat tune verify --run runs/tiny                   train the target of the forecast, and compare
-  crawl2chat tune sweep recipes/tiny.yaml                  data, search, laws, forecast, verification: all in one
-  crawl2chat tune report --run runs/tiny                   a sweep as one HTML page, with its figures as PNG
+  crawl2chat tune verify --run runs/sweep_tiny             train the target of the forecast, and compare
+  crawl2chat tune sweep recipes/sweep_tiny.yaml            data, search, laws, forecast, verification: all in one
+  crawl2chat tune report --run runs/sweep_tiny             a sweep as one HTML page, with its figures as PNG
 """
 
 Verb = Callable[[str, str, Callable[[argparse.Namespace], int]], argparse.ArgumentParser]
