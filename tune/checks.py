@@ -13,7 +13,7 @@ from ..core.settings_space import MIXED, Range, Space
 from ..core.settings_tune import draws_as_it_goes
 from ..model.config import ModelConfig
 from .plan import Trials, with_values
-from .rows import row_model, steps_of
+from .rows import parameters_of, row_model, steps_of
 from .trial import Trial, Values
 
 CONSTANTS = 5
@@ -122,7 +122,7 @@ def _check_ladder(recipe: Recipe, runs: Sequence[Trial]) -> None:
         )
     sizes: dict[int, str] = {}
     for run in runs:
-        size = _config(recipe, run.row).parameters()
+        size = parameters_of(run.row, recipe)
         if size in sizes:
             raise RecipeError(
                 f"tune.ladder.rows has {sizes[size]} and {run.row}, both of {size:,} parameters, which are one size "
