@@ -16,6 +16,12 @@ from crawl2chat.pipelines.submit import submit, travelling
 NOBODY = "http://127.0.0.1:9"  # the discard port: nothing listens there
 
 
+@pytest.fixture(autouse=True)
+def no_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token that lies in the home folder would switch this process to it, and a Ray that later tests start here."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+
+
 def test_a_wrong_recipe_comes_first() -> None:
     with pytest.raises(RecipeError, match=r"unknown key train.stepz"):
         submit("tiny", ["train.stepz=1"], NOBODY)
