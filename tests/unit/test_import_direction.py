@@ -21,8 +21,10 @@ MAY_IMPORT = {
     "evaluate": {"core", *DATA, "train"},
     "tune": {"core", *DATA, "train"},
     "chat": {"core", *DATA, "train", "tune"},
-    "pipelines": {"core", *DATA, "train", "evaluate", "tune", "chat"},
-    "": {"core", *DATA, "train", "evaluate", "tune", "chat", "pipelines"},  # cli.py, __main__.py
+    "serve": {"core", *DATA, "train", "chat"},
+    "report": {"core", *DATA, "train", "evaluate", "tune"},
+    "pipelines": {"core", *DATA, "train", "evaluate", "tune", "chat", "serve", "report"},
+    "": {"core", *DATA, "train", "evaluate", "tune", "chat", "serve", "report", "pipelines"},  # cli.py, __main__.py
 }
 RAY_OUTSIDE_STAGES = {  # beside *_stage.py: where plain functions meet Ray
     "core/session.py",
@@ -41,7 +43,7 @@ RAY_OUTSIDE_STAGES = {  # beside *_stage.py: where plain functions meet Ray
     "pipelines/sources/pace_actor.py",
     "pipelines/job_client.py",
 }
-TORCH_FOLDERS = {"model", "train", "evaluate", "tune", "chat"}
+TORCH_FOLDERS = {"model", "train", "evaluate", "tune", "chat", "serve"}
 LIGHT = ["cli", "pipelines.stages", "pipelines.execute", "pipelines.summary", "core.stage", "core.unit_map"]
 
 

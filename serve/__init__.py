@@ -1,0 +1,1 @@
+"""An OpenAI-compatible server on Ray Serve, and the page that chats with it."""
