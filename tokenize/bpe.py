@@ -37,10 +37,13 @@ class Tokenizer:
     """Text to token ids and back. Made of the bytes of a tokenizer.json; `load` reads them from a file.
 
     verdict: the encoder that passed the thorough check, None where none was made. No other is used then but the
-    library, as no other passed it.
+    library, as no other passed it. end_of_text: of a tokenizer that was made elsewhere (tokenize/given.py), the special
+    token that documents begin with; it needs none of our four.
     """
 
-    def __init__(self, data: bytes, name: str = "tokenizer.json", verdict: str | None = None) -> None:
+    def __init__(
+        self, data: bytes, name: str = "tokenizer.json", verdict: str | None = None, end_of_text: str | None = None
+    ) -> None:
         try:
             self._tokenizer = tokenizers.Tokenizer.from_buffer(data)
         except Exception as error:  # the library raises plain Exception
@@ -48,19 +51,21 @@ class Tokenizer:
                 f"{name} is not a tokenizer: {error}", "remove the stage's folder, and run it again"
             ) from error
         described = json.loads(data)
-        self._special = {one["content"]: one["id"] for one in described["added_tokens"] if one["special"]}
-        for special in SPECIAL_TOKENS:
+        added = described.get("added_tokens") or []
+        self._special = {one["content"]: one["id"] for one in added if one["special"]}
+        self._plain = frozenset(one["content"] for one in added if not one["special"])
+        for special in SPECIAL_TOKENS if end_of_text is None else (end_of_text,):
             if special not in self._special:
                 raise InputError(
                     f"{name} has no special token {special}", "use a tokenizer that this made: docs/tokenize.md"
                 )
         self._tokenizer.encode_special_tokens = True  # spelled special tokens are text
-        self._data, self._name = data, name
+        self._data, self._name, self._end_of_text = data, name, end_of_text
         self._characters = bool(described["model"].get("byte_fallback"))
         self.digest: str = hashlib.sha256(data).hexdigest()
         self.verdict = verdict
-        self.vocab_size: int = self._tokenizer.get_vocab_size()
-        self.end_of_text: int = self.special(END_OF_TEXT)
+        self.vocab_size: int = max(self._tokenizer.get_vocab().values(), default=-1) + 1
+        self.end_of_text: int = self.special(end_of_text or END_OF_TEXT)
 
     @classmethod
     def load(cls, path: str | Path) -> Tokenizer:
@@ -71,8 +76,8 @@ class Tokenizer:
             raise InputError(f"no tokenizer at {path}: {error.strerror}", "run the stage `tokenizer` first") from error
         return cls(data, str(path), read_verdict(Path(path), hashlib.sha256(data).hexdigest()))
 
-    def __reduce__(self) -> tuple[type[Tokenizer], tuple[bytes, str, str | None]]:
-        return Tokenizer, (self._data, self._name, self.verdict)
+    def __reduce__(self) -> tuple[type[Tokenizer], tuple[bytes, str, str | None, str | None]]:
+        return Tokenizer, (self._data, self._name, self.verdict, self._end_of_text)
 
     def encode(self, text: str) -> list[int]:
         """Ids of a text. No special token is among them. A lone surrogate counts as U+FFFD."""
@@ -91,7 +96,8 @@ class Tokenizer:
 
     def decode_bytes(self, ids: Sequence[int]) -> bytes:
         """Bytes of the ids. A token may hold a part of a character: when streaming, join bytes before decoding."""
-        return b"".join([self._bytes[index] for index in ids])
+        size = self.vocab_size  # embeddings of others have rows behind it that stand for nothing
+        return b"".join([self._bytes[index] for index in ids if index < size])
 
     def special(self, name: str) -> int:
         """Id of a special token, given as one of the constants above or as the recipe spells it."""
@@ -122,7 +128,8 @@ class Tokenizer:
     @cached_property
     def _bytes(self) -> list[bytes]:
         """Bytes of each token, by id."""
-        return token_bytes(self._tokenizer.get_vocab(), self._special, self.vocab_size, self._characters)
+        vocab = self._tokenizer.get_vocab()
+        return token_bytes(vocab, self._special, self.vocab_size, self._characters, self._plain)
 
 
 @lru_cache(maxsize=4)

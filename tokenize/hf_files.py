@@ -9,14 +9,18 @@ from typing import Any
 
 from .bpe import ASSISTANT, END, END_OF_TEXT, SPECIAL_TOKENS, USER
 
-# As tokenize/chat_template.py encodes it: turns alternate, the user's first, none empty.
+# As tokenize/chat_template.py's OwnTemplate encodes it: turns alternate, the user's first, none empty; what the system
+# says goes before the first question.
 CHAT_TEMPLATE = (
-    "{% for message in messages %}"
+    "{% set skipped = 1 if messages[0]['role'] == 'system' else 0 %}"
+    "{% for message in messages[skipped:] %}"
     "{% set turn = 'assistant' if loop.index0 % 2 else 'user' %}"
     "{% if message['role'] != turn %}"
-    "{{ raise_exception('message ' ~ loop.index ~ ' is not of the role ' ~ turn) }}"
+    "{{ raise_exception('message ' ~ (loop.index + skipped) ~ ' is not of the role ' ~ turn) }}"
     "{% endif %}"
-    f"{{{{ ('{ASSISTANT}' if loop.index0 % 2 else '{USER}') ~ message['content'] ~ '{END}' }}}}"
+    f"{{{{ '{ASSISTANT}' if loop.index0 % 2 else '{USER}' }}}}"
+    "{% if skipped and loop.first %}{{ messages[0]['content'] ~ '\\n\\n' }}{% endif %}"
+    f"{{{{ message['content'] ~ '{END}' }}}}"
     "{% endfor %}"
     f"{{% if add_generation_prompt %}}{{{{ '{ASSISTANT}' }}}}{{% endif %}}"
 )
@@ -31,6 +35,7 @@ def tokenizer_config(context: int, chat: bool) -> dict[str, Any]:
         "bos_token": END_OF_TEXT,
         "eos_token": END if chat else END_OF_TEXT,
         "pad_token": END_OF_TEXT,
+        "padding_side": "left",  # for answers to several prompts at once
         "additional_special_tokens": [token for token in SPECIAL_TOKENS if token != END_OF_TEXT],
     }
     return found | ({"chat_template": CHAT_TEMPLATE} if chat else {})

@@ -40,6 +40,7 @@ class JinjaTemplate:
         now: datetime | None = None,
     ) -> None:
         """`variables` for the template, as bos_token and eos_token. Raises InputError when `source` is no template."""
+        self.source = source
         self._template = SandboxedTemplate(source, name, now)
         self._tokenizer, self._name, self._variables = tokenizer, name, dict(variables or {})
         specials = sorted(tokenizer.special_tokens, key=lambda one: (-len(one), one))

@@ -8,6 +8,7 @@ named <0x00>…<0xFF>.
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,13 +62,19 @@ def read_vocabulary(data: bytes) -> Vocabulary:
     return Vocabulary(tokens, special, np.array(merges, np.int64).reshape(-1, 3), regex, byte_ids, character_ids)
 
 
-def token_bytes(vocab: dict[str, int], special: dict[str, int], size: int, characters: bool) -> list[bytes]:
-    """The bytes that each token stands for, by id; b"" for special tokens and for ids that no token has."""
-    byte_of = _byte_of_character()
+def token_bytes(
+    vocab: dict[str, int], special: dict[str, int], size: int, characters: bool, plain: Collection[str] = ()
+) -> list[bytes]:
+    """The bytes that each token stands for, by id; b"" for special tokens and for ids that no token has.
+
+    plain: tokens that are spelled as the text that they stand for. Raises KeyError for a token in no alphabet."""
+    byte_of = byte_of_character()
     spelled = {token: bytes([byte]) for byte, token in enumerate(BYTE_TOKENS)} if characters else {}
     table = [b""] * size
     for token, index in vocab.items():
-        if token not in special:
+        if token in plain:
+            table[index] = token.encode()
+        elif token not in special:
             table[index] = (
                 spelled.get(token) or token.encode() if characters else bytes([byte_of[one] for one in token])
             )
@@ -88,7 +95,7 @@ def _splitting(pre_tokenizer: dict[str, Any] | None, characters: bool) -> tuple[
 
 
 def _alphabet(vocab: dict[str, int], characters: bool) -> tuple[np.ndarray, np.ndarray]:
-    names = BYTE_TOKENS if characters else {byte: one for one, byte in _byte_of_character().items()}
+    names = BYTE_TOKENS if characters else {byte: one for one, byte in byte_of_character().items()}
     try:
         byte_ids = np.array([vocab[names[byte]] for byte in range(256)], np.int32)
     except KeyError as error:
@@ -101,7 +108,7 @@ def _alphabet(vocab: dict[str, int], characters: bool) -> tuple[np.ndarray, np.n
     return byte_ids, character_ids
 
 
-def _byte_of_character() -> dict[str, int]:
+def byte_of_character() -> dict[str, int]:
     """The byte that each character of a byte-level vocabulary stands for.
 
     The vocabulary is spelled in printable characters: a byte that is a printable character of Latin-1 stands for

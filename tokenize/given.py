@@ -1,0 +1,139 @@
+"""The tokenizer of a model that was made elsewhere, by what the model's folder says of it.
+
+    tokenizer.json             the vocabulary
+    tokenizer_config.json      bos_token, eos_token, pad_token; add_bos_token; chat_template
+    special_tokens_map.json    the same tokens, in older folders
+    chat_template.jinja        in newer ones
+    generation_config.json     eos_token_id: one or several
+
+Such a tokenizer has not our special tokens. What a document begins with is its `<|endoftext|>`, else its bos_token,
+else its eos_token. Any id of `stop_ids` ends what the model writes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+
+from ..core.errors import InputError
+from .bpe import END_OF_TEXT, SPECIAL_TOKENS, Tokenizer
+from .chat_template import ChatTemplate, OwnTemplate
+from .hf_files import CHAT_TEMPLATE
+from .jinja_chat import JinjaTemplate
+from .probes import SENTENCES
+from .vocabulary import BYTE_TOKENS, byte_of_character
+
+ENDS = ("<|end|>", "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|endoftext|>")  # of turns, of texts
+CONFIG = "tokenizer_config.json"
+FILES = ("tokenizer.json", CONFIG, "special_tokens_map.json", "chat_template.jinja", "generation_config.json")
+_NAMES = ("bos_token", "eos_token", "pad_token")
+
+
+@dataclass(frozen=True)
+class GivenTokenizer:
+    """`template` is None where the folder has no chat template; `tokens` are those of bos_token, eos_token, pad_token
+    that there are."""
+
+    tokenizer: Tokenizer
+    template: ChatTemplate | None
+    chat_template: str | None  # its source
+    tokens: Mapping[str, str]
+    adds_bos: bool
+    stop_ids: frozenset[int]
+
+
+def read_given(folder: Path) -> GivenTokenizer:
+    """The tokenizer of a folder in Hugging Face's form. Raises InputError naming file and fault."""
+    path = folder / "tokenizer.json"
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"no tokenizer at {path}: {error.strerror}",
+            "convert it: AutoTokenizer.from_pretrained(…).save_pretrained(…)",
+        ) from error
+    config = _read(folder / "special_tokens_map.json") | _read(folder / CONFIG)
+    special = _special(data, path)
+    tokens = {name: one for name in _NAMES if (one := _content(config.get(name))) in special}
+    begins = [one for one in (END_OF_TEXT, tokens.get("bos_token"), tokens.get("eos_token")) if one in special]
+    if not begins:
+        raise InputError(
+            f"{folder} names no special token that a text begins or ends with",
+            f"put bos_token or eos_token of {path.name} into {CONFIG}",
+        )
+    tokenizer = Tokenizer(data, str(path), end_of_text=begins[0])
+    stops = {special[one] for one in (*ENDS, tokens.get("eos_token"), begins[0]) if one in special}
+    found = _read(folder / "generation_config.json").get("eos_token_id")
+    stops |= {one for one in (found if isinstance(found, list) else [found]) if isinstance(one, int)}
+    template, source = _template(folder, config, tokenizer)
+    adds_bos = bool(config.get("add_bos_token")) and "bos_token" in tokens
+    return GivenTokenizer(tokenizer, template, source, tokens, adds_bos, frozenset(stops))
+
+
+def unspelled_bytes(data: bytes, tokenizer: Tokenizer, where: str) -> int:
+    """How many of the 256 bytes no token spells: what holds them loses them. 0 for most tokenizers.
+
+    Raises InputError when text does not come back otherwise: then it is not spelled in bytes, as by SentencePiece.
+    """
+    library = tokenizers.Tokenizer.from_buffer(data)
+    vocab = library.get_vocab()
+    fallback = json.loads(data)["model"].get("byte_fallback")
+    names = enumerate(BYTE_TOKENS) if fallback else ((byte, one) for one, byte in byte_of_character().items())
+    lost = {byte for byte, name in names if name not in vocab}
+    normalizer: Any = library.normalizer
+    for text in SENTENCES:
+        same = normalizer.normalize_str(text) if normalizer is not None else text
+        try:
+            found = tokenizer.decode_bytes(tokenizer.encode(text))
+        except KeyError:  # a token in characters that stand for no byte
+            found = None
+        if found != bytes(byte for byte in same.encode() if byte not in lost):
+            raise InputError(
+                f"{where} does not spell text in bytes: {text[:24]!r} comes back as "
+                f"{(found or b'').decode(errors='replace')[:24]!r}",
+                "models with byte-level BPE can be imported: those of GPT-2, Llama 3, Qwen, SmolLM and others",
+            )
+    return len(lost)
+
+
+def _template(
+    folder: Path, config: dict[str, Any], tokenizer: Tokenizer
+) -> tuple[ChatTemplate, str] | tuple[None, None]:
+    if not config.get("chat_template") and not (folder / "chat_template.jinja").exists():
+        return None, None
+    found = JinjaTemplate.load(folder, tokenizer)
+    ours = found.source == CHAT_TEMPLATE and all(one in tokenizer.special_tokens for one in SPECIAL_TOKENS)
+    return (OwnTemplate(tokenizer) if ours else found), found.source
+
+
+def _special(data: bytes, path: Path) -> dict[str, int]:
+    """Special tokens and their ids."""
+    try:
+        tokenizers.Tokenizer.from_buffer(data)
+        return {one["content"]: one["id"] for one in json.loads(data)["added_tokens"] if one["special"]}
+    except Exception as error:  # the library raises plain Exception
+        raise InputError(f"{path} is not a tokenizer: {error}", "fetch the file again") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A JSON object; empty where there is no file."""
+    if not path.exists():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is not readable: {error}", "fetch the file again") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{path} holds a {type(found).__name__}, not an object", "fetch the file again")
+    return found
+
+
+def _content(value: object) -> str | None:
+    """A token: its text, or an object that holds it."""
+    found = value.get("content") if isinstance(value, dict) else value
+    return found if isinstance(found, str) else None
