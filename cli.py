@@ -155,7 +155,9 @@ def _set_option(parser: argparse.ArgumentParser) -> None:
 
 
 def _sampling_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--run", required=True, metavar="R", help="folder of the run")
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--run", metavar="R", help="folder of the run")
+    which.add_argument("--model", type=Path, metavar="M", help="instead of a run: folder of an imported model")
     parser.add_argument("--max-tokens", type=int, metavar="N")
     parser.add_argument("--temperature", type=float, metavar="T", help="0 takes the likeliest token")
     parser.add_argument("--top-k", type=int, metavar="K")
@@ -263,13 +265,14 @@ def _status(options: argparse.Namespace) -> int:
 def _generate(options: argparse.Namespace) -> int:
     from .chat.generate import run_generate
 
-    return run_generate(Run.open(options.run), options.prompt, stage=options.stage, **_sampling(options))
+    where = options.model or Run.open(options.run)
+    return run_generate(where, options.prompt, stage=options.stage, **_sampling(options))
 
 
 def _chat(options: argparse.Namespace) -> int:
     from .chat.repl import run_chat
 
-    return run_chat(Run.open(options.run), **_sampling(options))
+    return run_chat(options.model or Run.open(options.run), **_sampling(options))
 
 
 def _sampling(options: argparse.Namespace) -> dict[str, int | float]:

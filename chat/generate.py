@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from ..core.log import log
@@ -14,10 +15,12 @@ from .session import ChatSession, Options
 CONTROLS = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)], "\ufffd")
 
 
-def run_generate(run: Run, prompt: str, *, stage: str = "pretrain", **options: Any) -> int:
-    """Print the prompt and its continuation by the base model. `options`: the fields of session.Options."""
+def run_generate(run: Run | Path, prompt: str, *, stage: str = "pretrain", **options: Any) -> int:
+    """Print the prompt and its continuation by the base model, or by an imported one. `options`: the fields of
+    session.Options."""
     session = ChatSession.open(run, stage)
-    stream = session.continue_text(prompt, Options.of(run.recipe, **options))
+    recipe = None if isinstance(run, Path) else run.recipe
+    stream = session.continue_text(prompt, Options.of(recipe, **options))
     show([prompt])
     show(stream)
     show(["\n"])

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from ..core.errors import InputError
@@ -17,16 +18,18 @@ from .session import ChatSession, Message, Options
 HELP = "/reset forgets the conversation, /quit (or Ctrl-D) leaves, Ctrl-C stops an answer"
 
 
-def run_chat(run: Run, **options: Any) -> int:
-    """Answer line by line until the input ends. `options`: the fields of session.Options.
+def run_chat(run: Run | Path, **options: Any) -> int:
+    """Answer line by line until the input ends; `run` may be an imported model's folder. `options`: the fields of
+    session.Options.
 
     Returns 0, or 2 when a question from a pipe could not be answered (the others are).
     """
-    chosen = Options.of(run.recipe, **options)
+    name, recipe = (run.name, None) if isinstance(run, Path) else (run.recipe.name, run.recipe)
+    chosen = Options.of(recipe, **options)
     session = ChatSession.open(run, "finetune")
     interactive = sys.stdin.isatty()
     if interactive:
-        print(f"{run.recipe.name}: {HELP}")
+        print(f"{name}: {HELP}")
     code = 0
     history: list[Message] = []
     for line in _questions(interactive):

@@ -1,13 +1,14 @@
 """A trained model with its tokenizer, ready to continue texts and to answer questions, piece by piece.
 
-Opened from a run's folder, in one process, without Ray. Used by `generate`, `chat`, and the stage `samples`.
+Opened from a run's folder or an imported model's, in one process, without Ray. Used by `generate`, `chat`, `export`,
+and the stage `samples`.
 """
 
 from __future__ import annotations
 
 import codecs
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,14 @@ from ..core.errors import ContractError, InputError
 from ..core.log import log
 from ..core.recipe import Recipe
 from ..core.run import Run
+from ..core.settings_training import Sampling
 from ..model.generation import check_settings, generate
 from ..model.transformer import Transformer
 from ..tokenize.bpe import SPECIAL_TOKENS, Tokenizer
-from ..tokenize.chat_template import encode_chat
+from ..tokenize.chat_template import ChatTemplate, OwnTemplate
+from ..tokenize.given import GivenTokenizer
 from ..train.checkpoints import load_for_inference, newest
+from ..train.model_folder import ModelFolder
 
 Message = dict[str, str]
 
@@ -39,11 +43,13 @@ class Options:
         check_settings(self.max_tokens, self.temperature, self.top_k, self.top_p)
 
     @classmethod
-    def of(cls, recipe: Recipe, **overrides: Any) -> Options:
-        """The recipe's settings, and its seed; an override that is None leaves the recipe's."""
+    def of(cls, recipe: Recipe | None, **overrides: Any) -> Options:
+        """The recipe's settings, and its seed; an override that is None leaves the recipe's. Without a recipe, as an
+        imported model is, the defaults."""
         given = {name: value for name, value in overrides.items() if value is not None}
         names = [item.name for item in fields(cls) if item.name != "seed"]
-        base = cls(seed=recipe.seed, **{name: getattr(recipe.sampling, name) for name in names})
+        sampling, seed = (recipe.sampling, recipe.seed) if recipe else (Sampling(), 0)
+        base = cls(seed=seed, **{name: getattr(sampling, name) for name in names})
         return replace(base, **given)
 
 
@@ -81,18 +87,35 @@ class TextStream:
 
 
 class ChatSession:
-    """Model and tokenizer. It keeps no conversation: `answer` gets all messages."""
+    """Model and tokenizer. It keeps no conversation: `answer` gets all messages.
 
-    def __init__(self, model: Transformer, tokenizer: Tokenizer) -> None:
-        self.model, self.tokenizer = model, tokenizer
-        self._stop_ids = frozenset(tokenizer.special(name) for name in SPECIAL_TOKENS)
+    `given` is what is known of the tokenizer of an imported model, and `source` where that is from; None and empty for
+    a run's.
+    """
+
+    def __init__(
+        self,
+        model: Transformer,
+        tokenizer: Tokenizer,
+        given: GivenTokenizer | None = None,
+        source: Mapping[str, str] | None = None,
+    ) -> None:
+        self.model, self.tokenizer, self.given, self.source = model, tokenizer, given, source or {}
+        if given is None:
+            self.template: ChatTemplate | None = OwnTemplate(tokenizer)
+            self.stop_ids = frozenset(tokenizer.special(name) for name in SPECIAL_TOKENS)
+        else:
+            self.template, self.stop_ids = given.template, given.stop_ids
 
     @classmethod
-    def open(cls, run: Run, stage: str = "finetune") -> ChatSession:
-        """The model of the stage `finetune` or `pretrain`, and the run's tokenizer.
+    def open(cls, run: Run | Path, stage: str = "finetune") -> ChatSession:
+        """The model of the stage `finetune` or `pretrain`, and the run's tokenizer; or those of an imported model's folder.
 
         Raises InputError when there is no checkpoint yet, ContractError when it was trained with another tokenizer.
         """
+        if isinstance(run, Path):
+            imported = ModelFolder.open(run)
+            return cls(imported.load(), imported.given.tokenizer, imported.given, imported.source)
         if stage == "finetune" and run.recipe.instructions is None:
             raise InputError(
                 f"{run.folder} has no fine-tuned model: its recipe has instructions: null",
@@ -141,7 +164,9 @@ class ChatSession:
 
     def _encode(self, messages: Sequence[Message]) -> list[int]:
         valid = [{"role": one["role"], "content": _valid(one["content"])} for one in messages]
-        return encode_chat(self.tokenizer, valid, generation_prompt=True)[0]
+        if self.template is None:
+            raise InputError("the model has no chat template", "continue a text with it: crawl2chat generate")
+        return self.template.encode(valid, generation_prompt=True)[0]
 
     def _write(self, ids: list[int], options: Options) -> TextStream:
         drawn = generate(
@@ -151,7 +176,7 @@ class ChatSession:
             temperature=options.temperature,
             top_k=options.top_k,
             top_p=options.top_p,
-            stop_ids=self._stop_ids,
+            stop_ids=self.stop_ids,
             seed=options.seed,
         )
         return TextStream(drawn, self.tokenizer)

@@ -11,7 +11,11 @@ EXAMPLES = """\
   crawl2chat model recipes/tiny.yaml --ranks 4 --set model.family=llama --set train.precision=bf16
   crawl2chat export --run runs/tiny --out tiny-hf          the fine-tuned model, for transformers
   crawl2chat export --run runs/tiny --stage pretrain --out base-hf
-  crawl2chat import tiny-hf --out models/tiny              a model of Hugging Face's form as a checkpoint of ours
+  crawl2chat export --run runs/tiny --format gguf --type q8_0 --out tiny.gguf
+  crawl2chat import tiny-hf --out models/tiny              a model of Hugging Face's form as one of ours
+  crawl2chat import tiny.gguf --out models/tiny            a GGUF file
+  crawl2chat generate --model models/tiny "The history of"  continue a text with it
+  crawl2chat chat --model models/tiny                      ask it
 """
 
 Verb = Callable[[str, str, Callable[[argparse.Namespace], int]], argparse.ArgumentParser]
@@ -25,14 +29,23 @@ def add_model_verbs(verb: Verb) -> None:
     model.add_argument("--ranks", type=int, metavar="N", help="instead of resources.train_workers")
     model.add_argument("--json", action="store_true", help="one JSON object instead of a table, bytes as bytes")
 
-    export = verb("export", "write a trained model in Hugging Face's form", _export)
-    export.add_argument("--run", required=True, metavar="R", help="folder of the run")
-    export.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="a new folder")
-    export.add_argument("--stage", choices=("pretrain", "finetune"), default="finetune", help="which model")
-    export.add_argument("--format", choices=("hf",), default="hf", help="hf: safetensors, config.json, tokenizer.json")
+    export = verb("export", "write a trained or imported model for other programs", _export)
+    which = export.add_mutually_exclusive_group(required=True)
+    which.add_argument("--run", metavar="R", help="folder of the run")
+    which.add_argument("--model", type=Path, metavar="M", help="instead of a run: folder of an imported model")
+    export.add_argument("--out", required=True, type=Path, metavar="NEW", help="a new folder; of a GGUF a new file")
+    export.add_argument("--stage", choices=("pretrain", "finetune"), default="finetune", help="which model of a run")
+    form = "hf: safetensors, config.json, tokenizer.json (hf); gguf: one file, for llama.cpp"
+    export.add_argument("--format", choices=("hf", "gguf"), default="hf", help=form)
+    export.add_argument(
+        "--type", choices=("f32", "f16", "bf16", "q8_0"), help="of a GGUF's matrices (f32); vectors stay f32"
+    )
+    export.add_argument("--lora", type=Path, metavar="FILE", help="LoRA's parameters, put into the weights")
 
-    imported = verb("import", "read a model in Hugging Face's form: qwen3, llama, gpt2", _import)
-    imported.add_argument("folder", type=Path, help="with config.json, model.safetensors and tokenizer.json")
+    imported = verb("import", "read a model that was made elsewhere: qwen3, llama, gpt2", _import)
+    imported.add_argument(
+        "model", type=Path, help="a .gguf file, or a folder with config.json, model.safetensors and tokenizer.json"
+    )
     imported.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="a new folder")
 
 
@@ -47,13 +60,17 @@ def _model(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
+    from ..core.errors import InputError
     from ..core.run import Run
     from .exporting import run_export
 
-    return run_export(Run.open(options.run), options.stage, options.out)
+    if options.type and options.format != "gguf":
+        raise InputError(f"--type {options.type} is for GGUF files; a folder is written in f32", "add --format gguf")
+    where = options.model or Run.open(options.run)
+    return run_export(where, options.stage, options.out, options.format, options.type or "f32", options.lora)
 
 
 def _import(options: argparse.Namespace) -> int:
     from .importing import run_import
 
-    return run_import(options.folder, options.out)
+    return run_import(options.model, options.out)

@@ -124,13 +124,13 @@ def write_config(config: ModelConfig) -> dict[str, Any]:
     return found
 
 
-def model_type(config: ModelConfig) -> str:
-    """The architecture that computes what our transformer does with these options."""
+def model_type(config: ModelConfig, of: str = "Hugging Face") -> str:
+    """The architecture that computes what our transformer does with these options; `of` says whose, in the error."""
     differences = {kind: _differences(config, architecture) for kind, architecture in ARCHITECTURES.items()}
     nearest = min(differences, key=lambda kind: len(differences[kind]))
     if differences[nearest]:
         raise InputError(
-            f"no Hugging Face architecture computes this model; the nearest is {nearest}, but "
+            f"no {of} architecture computes this model; the nearest is {nearest}, but "
             + ", ".join(differences[nearest]),
             f"models that can be exported: {', '.join(ARCHITECTURES)}, with these options as their families have them",
         )

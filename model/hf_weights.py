@@ -34,6 +34,7 @@ GPT2_NAMES = {
     "feed_forward": "mlp", "up": "c_fc", "down": "c_proj",
 }  # fmt: skip
 TABLES = {"qwen3": LLAMA_NAMES, "llama": LLAMA_NAMES, "gpt2": GPT2_NAMES}
+PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 NOT_PARAMETERS = (".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq")  # buffers that older files carry
 
 
@@ -110,12 +111,21 @@ def _tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
         files = sorted({folder / name for name in index.values()})
     for file in files:
         if not file.is_file():
-            raise InputError(
-                f"no weights at {file}", "only safetensors are read: convert other files with transformers"
-            )
+            raise _no_weights(folder, file)
         try:
             with safe_open(file, framework="pt") as opened:
                 for name in opened.keys():  # noqa: SIM118 (no mapping)
                     yield name, opened.get_tensor(name)
         except SafetensorError as error:
             raise InputError(f"{file} is broken: {error}", "fetch the file again") from error
+
+
+def _no_weights(folder: Path, file: Path) -> InputError:
+    pickles = sorted(one.name for ending in PICKLES for one in folder.glob(f"*{ending}"))
+    convert = f"AutoModelForCausalLM.from_pretrained({str(folder)!r}).save_pretrained(…), where you trust it"
+    if pickles:
+        return InputError(
+            f"no weights at {file}: {pickles[0]} is a pickle, which can run any code when it is read",
+            f"only safetensors are read: convert it with transformers: {convert}",
+        )
+    return InputError(f"no weights at {file}", "only safetensors are read: convert other files with transformers")

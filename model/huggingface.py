@@ -14,7 +14,7 @@ import torch
 from ..core.errors import InputError
 from ..core.files import write_json
 from .hf_config import model_type, read_config, write_config
-from .hf_transfer import fold
+from .hf_transfer import standard
 from .hf_weights import read_weights, write_weights
 from .transformer import Transformer
 
@@ -40,17 +40,16 @@ def read_model(folder: Path) -> Transformer:
     return model.requires_grad_().eval()
 
 
-def write_model(folder: Path, model: Transformer, begin: int, stop: Sequence[int]) -> None:
-    """Write the model into an existing folder. `begin` is the id that texts begin with, `stop` those that end them.
-    The factors of `model.transfer` are in the weights then (model/hf_transfer.py).
+def write_model(folder: Path, model: Transformer, begin: int, stop: Sequence[int], pad: int | None = None) -> None:
+    """Write the model into an existing folder. `begin` is the id that texts begin with, `stop` those that end them,
+    `pad` what stands before shorter texts of a batch (`begin`, if it is left out). The factors of `model.transfer` and
+    `scale_embedding` are in the weights then (model/hf_transfer.py).
 
     Raises InputError, before anything is written, when no architecture of Hugging Face's computes this model.
     """
-    kind = model_type(model.config)
-    config, state = model.config, model.state_dict()
-    if config.transfer is not None:
-        config, state = fold(config, state)
-    special = {"bos_token_id": begin, "eos_token_id": list(stop)}
+    config, state = standard(model)
+    kind = model_type(config)
+    special = {"bos_token_id": begin, "eos_token_id": list(stop), "pad_token_id": begin if pad is None else pad}
     write_json(folder / "config.json", write_config(config) | special)
     write_json(folder / "generation_config.json", special)
     write_weights(folder, config, kind, state)

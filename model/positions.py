@@ -80,7 +80,7 @@ def rotate(x_BTHK: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
 
 def sinusoids(position: Tensor, width: int, theta: float) -> Tensor:
     """sin(p / theta^(2i/D)) at component 2i, the cosine at 2i + 1 (Vaswani et al. 2017, 3.5). float32 […, D]."""
-    angles = position[..., None].float() * _frequencies(width, theta, position.device)
+    angles = position[..., None].float() * frequencies(width, theta, position.device)
     return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(-2)
 
 
@@ -88,20 +88,20 @@ def _turn(config: ModelConfig, position: Tensor) -> tuple[Tensor, Tensor] | None
     """float32, each of the positions' shape with R behind it."""
     if config.positions != "rotary":
         return None
-    frequencies_R = _frequencies(config.head_size, config.rope_theta, position.device)
+    frequencies_R = frequencies(config.head_size, config.rope_theta, position.device)
     if config.rope_scaling is not None:
-        frequencies_R = _stretched(frequencies_R, config.rope_scaling)
+        frequencies_R = stretched(frequencies_R, config.rope_scaling)
     angles = position[..., None].float() * frequencies_R
     return angles.cos(), angles.sin()
 
 
-def _frequencies(size: int, theta: float, device: torch.device) -> Tensor:
+def frequencies(size: int, theta: float, device: torch.device) -> Tensor:
     """theta^(-2i/size) for i of 0 … size / 2 - 1."""
     half = size // 2
     return theta ** (-torch.arange(half, device=device, dtype=torch.float32) / half)
 
 
-def _stretched(frequencies_R: Tensor, scaling: RopeScaling) -> Tensor:
+def stretched(frequencies_R: Tensor, scaling: RopeScaling) -> Tensor:
     turns_R = scaling.original_context * frequencies_R / (2 * math.pi)  # that a component makes in the first context
     kept_R = (turns_R - scaling.low_frequency) / (scaling.high_frequency - scaling.low_frequency)
     kept_R = kept_R.clamp(0, 1)

@@ -79,6 +79,11 @@ class Tokenizer:
     def __reduce__(self) -> tuple[type[Tokenizer], tuple[bytes, str, str | None, str | None]]:
         return Tokenizer, (self._data, self._name, self.verdict, self._end_of_text)
 
+    @property
+    def data(self) -> bytes:
+        """The tokenizer.json."""
+        return self._data
+
     def encode(self, text: str) -> list[int]:
         """Ids of a text. No special token is among them. A lone surrogate counts as U+FFFD."""
         return self._tokenizer.encode(valid(text), add_special_tokens=False).ids
