@@ -1,11 +1,11 @@
 """A model with its tokenizer as one GGUF file, read back before it gets its name.
 
-    general.*            architecture, name, license where it is known, size, encoding
-    llama.*, qwen3.*, gpt2.*    the shape (model/gguf_config.py)
-    tokenizer.ggml.*     tokenizer (tokenize/gguf_tokens.py), the ids that begin and end texts and turns
-    tokenizer.chat_template         Jinja, of models that chat
-    tokenizer.huggingface.json      the tokenizer.json as it is, for programs that read it
-    tensors              model/gguf_weights.py
+general.*            architecture, name, license where it is known, size, encoding
+llama.*, qwen3.*, gpt2.*    the shape (model/gguf_config.py)
+tokenizer.ggml.*     tokenizer (tokenize/gguf_tokens.py), the ids that begin and end texts and turns
+tokenizer.chat_template         Jinja, of models that chat
+tokenizer.huggingface.json      the tokenizer.json as it is, for programs that read it
+tensors              model/gguf_weights.py
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ from ..model.gguf_config import FREQUENCIES, read_metadata
 from ..model.gguf_file import GgufFile
 from ..model.gguf_weights import read_weights
 from ..model.transformer import Transformer
-from ..tokenize.given import CONFIG
 from ..tokenize.gguf_tokens import TEXT, GgufTokens, from_gguf
+from ..tokenize.roles import CONFIG
 
 ROLES = {"bos_token": "bos", "eos_token": "eos", "pad_token": "padding"}
 STOPS = ("eos", "eot", "eom")

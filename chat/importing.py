@@ -81,5 +81,3 @@ def _one_gguf(source: Path) -> None:
     files = sorted(source.glob("*.gguf"))
     if files and not (source / "config.json").exists():
         raise InputError(f"{source} is a folder of {len(files)} GGUF files", f"name one of them: {files[0]}")
-
-

@@ -89,33 +89,31 @@ class TextStream:
 class ChatSession:
     """Model and tokenizer. It keeps no conversation: `answer` gets all messages.
 
-    `given` is what is known of the tokenizer of an imported model, and `source` where that is from; None and empty for
-    a run's.
+    `given` is what the files beside a tokenizer from elsewhere say of it, `source` where an imported model is from.
     """
 
     def __init__(
         self,
         model: Transformer,
         tokenizer: Tokenizer,
+        template: ChatTemplate | None = None,
         given: GivenTokenizer | None = None,
         source: Mapping[str, str] | None = None,
     ) -> None:
         self.model, self.tokenizer, self.given, self.source = model, tokenizer, given, source or {}
-        if given is None:
-            self.template: ChatTemplate | None = OwnTemplate(tokenizer)
-            self.stop_ids = frozenset(tokenizer.special(name) for name in SPECIAL_TOKENS)
-        else:
-            self.template, self.stop_ids = given.template, given.stop_ids
+        self.template = template if template or given else OwnTemplate(tokenizer)
+        self.stop_ids = given.stop_ids if given else frozenset(tokenizer.special(name) for name in SPECIAL_TOKENS)
 
     @classmethod
     def open(cls, run: Run | Path, stage: str = "finetune") -> ChatSession:
-        """The model of the stage `finetune` or `pretrain`, and the run's tokenizer; or those of an imported model's folder.
+        """Model and tokenizer of the stage `finetune` or `pretrain`, or of an imported model's folder.
 
         Raises InputError when there is no checkpoint yet, ContractError when it was trained with another tokenizer.
         """
         if isinstance(run, Path):
             imported = ModelFolder.open(run)
-            return cls(imported.load(), imported.given.tokenizer, imported.given, imported.source)
+            given = imported.given
+            return cls(imported.load(), given.tokenizer, given.template, given, imported.source)
         if stage == "finetune" and run.recipe.instructions is None:
             raise InputError(
                 f"{run.folder} has no fine-tuned model: its recipe has instructions: null",

@@ -23,6 +23,7 @@ from ..core.errors import InputError
 from ..core.log import log
 from .encoders import Encoder, LibraryEncoder, candidates, choose, valid
 from .probes import probes
+from .roles import CONFIG, MAP, document_begin
 from .verdict import read_verdict
 from .vocabulary import Unknown, read_vocabulary, token_bytes
 
@@ -37,8 +38,8 @@ class Tokenizer:
     """Text to token ids and back. Made of the bytes of a tokenizer.json; `load` reads them from a file.
 
     verdict: the encoder that passed the thorough check, None where none was made. No other is used then but the
-    library, as no other passed it. end_of_text: of a tokenizer that was made elsewhere (tokenize/given.py), the special
-    token that documents begin with; it needs none of our four.
+    library, as no other passed it. end_of_text: of a tokenizer made elsewhere, the special token that documents
+    begin with; it needs none of our four. `load` finds it (tokenize/roles.py).
     """
 
     def __init__(
@@ -57,7 +58,8 @@ class Tokenizer:
         for special in SPECIAL_TOKENS if end_of_text is None else (end_of_text,):
             if special not in self._special:
                 raise InputError(
-                    f"{name} has no special token {special}", "use a tokenizer that this made: docs/tokenize.md"
+                    f"{name} has no special token {special}",
+                    "use a tokenizer that this made, or one whose bos_token a tokenizer_config.json beside it names",
                 )
         self._tokenizer.encode_special_tokens = True  # spelled special tokens are text
         self._data, self._name, self._end_of_text = data, name, end_of_text
@@ -74,7 +76,8 @@ class Tokenizer:
             data = Path(path).read_bytes()
         except OSError as error:
             raise InputError(f"no tokenizer at {path}: {error.strerror}", "run the stage `tokenizer` first") from error
-        return cls(data, str(path), read_verdict(Path(path), hashlib.sha256(data).hexdigest()))
+        verdict = read_verdict(Path(path), hashlib.sha256(data).hexdigest())
+        return cls(data, str(path), verdict, _made_elsewhere(Path(path), data))
 
     def __reduce__(self) -> tuple[type[Tokenizer], tuple[bytes, str, str | None, str | None]]:
         return Tokenizer, (self._data, self._name, self.verdict, self._end_of_text)
@@ -135,6 +138,17 @@ class Tokenizer:
         """Bytes of each token, by id."""
         vocab = self._tokenizer.get_vocab()
         return token_bytes(vocab, self._special, self.vocab_size, self._characters, self._plain)
+
+
+def _made_elsewhere(path: Path, data: bytes) -> str | None:
+    """What documents begin with by the files beside a tokenizer.json that has not our special tokens."""
+    if not any((path.parent / name).exists() for name in (CONFIG, MAP)):
+        return None
+    try:
+        special = {one["content"] for one in json.loads(data)["added_tokens"] if one["special"]}
+    except (ValueError, LookupError, TypeError):
+        return None  # no tokenizer: the constructor says so
+    return None if special.issuperset(SPECIAL_TOKENS) else document_begin(path.parent, special, END_OF_TEXT)
 
 
 @lru_cache(maxsize=4)

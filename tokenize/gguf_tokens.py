@@ -1,9 +1,9 @@
 """A tokenizer.json as what a GGUF file says of a tokenizer, and back. Byte-level BPE only.
 
-    tokenizer.ggml.tokens       by id, spelled in GPT-2's printable characters
-    tokenizer.ggml.token_type   1 text; 3 special; 4 added, but text; 5 a place that no token has
-    tokenizer.ggml.merges       "left right", by rank
-    tokenizer.ggml.pre          how text is cut: tokenize/gguf_patterns.py
+tokenizer.ggml.tokens       by id, spelled in GPT-2's printable characters
+tokenizer.ggml.token_type   1 text; 3 special; 4 added, but text; 5 a place that no token has
+tokenizer.ggml.merges       "left right", by rank
+tokenizer.ggml.pre          how text is cut: tokenize/gguf_patterns.py
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@
     chat_template.jinja        in newer ones
     generation_config.json     eos_token_id: one or several
 
-Such a tokenizer has not our special tokens. What a document begins with is its `<|endoftext|>`, else its bos_token,
-else its eos_token. Any id of `stop_ids` ends what the model writes.
+Such a tokenizer has not our special tokens: tokenize/roles.py says what a document begins with. Any id of `stop_ids`
+ends what the model writes.
 """
 
 from __future__ import annotations
@@ -21,17 +21,16 @@ from typing import Any
 import tokenizers
 
 from ..core.errors import InputError
-from .bpe import END_OF_TEXT, SPECIAL_TOKENS, Tokenizer
+from .bpe import SPECIAL_TOKENS, Tokenizer
 from .chat_template import ChatTemplate, OwnTemplate
 from .hf_files import CHAT_TEMPLATE
 from .jinja_chat import JinjaTemplate
 from .probes import SENTENCES
+from .roles import CONFIG, MAP, read_object, read_roles
 from .vocabulary import BYTE_TOKENS, byte_of_character
 
 ENDS = ("<|end|>", "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|endoftext|>")  # of turns, of texts
-CONFIG = "tokenizer_config.json"
-FILES = ("tokenizer.json", CONFIG, "special_tokens_map.json", "chat_template.jinja", "generation_config.json")
-_NAMES = ("bos_token", "eos_token", "pad_token")
+FILES = ("tokenizer.json", CONFIG, MAP, "chat_template.jinja", "generation_config.json")
 
 
 @dataclass(frozen=True)
@@ -50,26 +49,19 @@ class GivenTokenizer:
 def read_given(folder: Path) -> GivenTokenizer:
     """The tokenizer of a folder in Hugging Face's form. Raises InputError naming file and fault."""
     path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise InputError(f"no tokenizer at {path}", "convert it: AutoTokenizer.from_pretrained(…).save_pretrained(…)")
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(
-            f"no tokenizer at {path}: {error.strerror}",
-            "convert it: AutoTokenizer.from_pretrained(…).save_pretrained(…)",
-        ) from error
-    config = _read(folder / "special_tokens_map.json") | _read(folder / CONFIG)
-    special = _special(data, path)
-    tokens = {name: one for name in _NAMES if (one := _content(config.get(name))) in special}
-    begins = [one for one in (END_OF_TEXT, tokens.get("bos_token"), tokens.get("eos_token")) if one in special]
-    if not begins:
-        raise InputError(
-            f"{folder} names no special token that a text begins or ends with",
-            f"put bos_token or eos_token of {path.name} into {CONFIG}",
-        )
-    tokenizer = Tokenizer(data, str(path), end_of_text=begins[0])
-    stops = {special[one] for one in (*ENDS, tokens.get("eos_token"), begins[0]) if one in special}
-    found = _read(folder / "generation_config.json").get("eos_token_id")
+        tokenizers.Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises plain Exception
+        raise InputError(f"{path} is not a tokenizer: {error}", "fetch the file again") from error
+    tokenizer = Tokenizer.load(path)
+    special = tokenizer.special_tokens
+    tokens = {name: one for name, one in read_roles(folder).items() if one in special}
+    stops = {special[one] for one in (*ENDS, tokens.get("eos_token")) if one in special} | {tokenizer.end_of_text}
+    found = read_object(folder / "generation_config.json").get("eos_token_id")
     stops |= {one for one in (found if isinstance(found, list) else [found]) if isinstance(one, int)}
+    config = read_object(folder / CONFIG)
     template, source = _template(folder, config, tokenizer)
     adds_bos = bool(config.get("add_bos_token")) and "bos_token" in tokens
     return GivenTokenizer(tokenizer, template, source, tokens, adds_bos, frozenset(stops))
@@ -109,31 +101,3 @@ def _template(
     found = JinjaTemplate.load(folder, tokenizer)
     ours = found.source == CHAT_TEMPLATE and all(one in tokenizer.special_tokens for one in SPECIAL_TOKENS)
     return (OwnTemplate(tokenizer) if ours else found), found.source
-
-
-def _special(data: bytes, path: Path) -> dict[str, int]:
-    """Special tokens and their ids."""
-    try:
-        tokenizers.Tokenizer.from_buffer(data)
-        return {one["content"]: one["id"] for one in json.loads(data)["added_tokens"] if one["special"]}
-    except Exception as error:  # the library raises plain Exception
-        raise InputError(f"{path} is not a tokenizer: {error}", "fetch the file again") from error
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """A JSON object; empty where there is no file."""
-    if not path.exists():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is not readable: {error}", "fetch the file again") from error
-    if not isinstance(found, dict):
-        raise InputError(f"{path} holds a {type(found).__name__}, not an object", "fetch the file again")
-    return found
-
-
-def _content(value: object) -> str | None:
-    """A token: its text, or an object that holds it."""
-    found = value.get("content") if isinstance(value, dict) else value
-    return found if isinstance(found, str) else None

@@ -4,7 +4,8 @@
     tokenizer.json, …         as tokenize/given.py reads them
     source.json               {name, license, from}
 
-`crawl2chat import` writes it (chat/importing.py). Training can begin with `checkpoint`, as `Job.initial`.
+`crawl2chat import` writes it (chat/importing.py). Training can begin with `checkpoint`, as `Job.initial`. A folder in
+Hugging Face's form is opened as well, but is no checkpoint to train from.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ..core.errors import ContractError, InputError
-from ..model.config import ModelConfig
+from ..model.huggingface import read_model
 from ..model.transformer import Transformer
 from ..tokenize.given import GivenTokenizer, read_given
 from .checkpoints import load_for_inference, newest, read_meta
@@ -26,21 +27,25 @@ SOURCE = "source.json"
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """`source` has the keys name and from, and license where it is known."""
+    """`checkpoint` is None in Hugging Face's form. `source` has the key name, of an imported model also from, and
+    license where it is known."""
 
     folder: Path
-    checkpoint: Path
+    checkpoint: Path | None
     source: Mapping[str, str]
 
     @classmethod
     def open(cls, folder: Path) -> ModelFolder:
         """Raises InputError when it holds no complete checkpoint, ContractError when the tokenizer is another one."""
+        folder = folder.absolute()
         checkpoint = newest(folder)
-        if checkpoint is None:
-            raise InputError(
-                f"{folder} holds no imported model", f"import it first: crawl2chat import {folder} --out NEW_FOLDER"
-            )
         found = cls(folder, checkpoint, _source(folder))
+        if checkpoint is None:
+            if not (folder / "config.json").is_file():
+                raise InputError(
+                    f"{folder} holds no model", f"import it first: crawl2chat import {folder} --out NEW_FOLDER"
+                )
+            return found
         digest, wanted = found.given.tokenizer.digest, read_meta(checkpoint).tokenizer_digest
         if digest != wanted:
             raise ContractError(
@@ -53,13 +58,9 @@ class ModelFolder:
     def given(self) -> GivenTokenizer:
         return read_given(self.folder)
 
-    @property
-    def config(self) -> ModelConfig:
-        return ModelConfig.from_dict(read_meta(self.checkpoint).model)
-
     def load(self) -> Transformer:
         """The model, in float32 and evaluation mode."""
-        return load_for_inference(self.checkpoint)[0]
+        return read_model(self.folder) if self.checkpoint is None else load_for_inference(self.checkpoint)[0]
 
 
 def _source(folder: Path) -> dict[str, str]:
