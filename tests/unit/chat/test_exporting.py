@@ -16,7 +16,7 @@ from crawl2chat.cli import main
 from crawl2chat.core.errors import ContractError, InputError
 from crawl2chat.core.run import Run
 from crawl2chat.tokenize.bpe import Tokenizer
-from crawl2chat.tokenize.chat_template import encode_chat
+from crawl2chat.tokenize.chat_template import OwnTemplate, encode_chat
 from crawl2chat.train.checkpoints import load_for_inference, newest
 
 from .conftest import ANSWER, QUESTION, TEXT
@@ -46,6 +46,9 @@ def test_transformers_reads_texts_as_we_do(transformers, exported: Path) -> None
         assert theirs.decode(ours.encode(text)) == text
     assert (theirs.bos_token_id, theirs.eos_token_id) == (ours.end_of_text, ours.special("<|end|>"))
     assert theirs.model_max_length == 128
+    assert (theirs.pad_token_id, theirs.padding_side) == (ours.end_of_text, "left")
+    assert {ours.special("<|user|>"), ours.special("<|end|>")} <= set(theirs.all_special_ids)
+    assert theirs.decode([ours.special("<|user|>"), *ours.encode("x")], skip_special_tokens=True) == "x"
 
 
 def test_the_chat_template_encodes_as_we_do(transformers, exported: Path) -> None:
@@ -53,8 +56,28 @@ def test_the_chat_template_encodes_as_we_do(transformers, exported: Path) -> Non
     for messages, prompt in ((MESSAGES[:2], False), (MESSAGES, True), (MESSAGES[:1], True)):
         found = theirs.apply_chat_template(messages, add_generation_prompt=prompt, return_dict=False)
         assert found == encode_chat(ours, messages, generation_prompt=prompt)[0]
+    system = [{"role": "system", "content": "Be brief: 漢字."}]
+    for messages in ([*system, *MESSAGES[:1]], [*system, *MESSAGES]):
+        found = theirs.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+        assert found == OwnTemplate(ours).encode(messages, generation_prompt=True)[0]
     with pytest.raises(Exception, match="message 1 is not of the role user"):
         theirs.apply_chat_template(MESSAGES[1:])
+    with pytest.raises(Exception, match="message 2 is not of the role user"):
+        theirs.apply_chat_template([*system, *MESSAGES[1:]])
+
+
+def test_transformers_answers_several_at_once(transformers, exported: Path) -> None:
+    """generation_config.json names the ids that end an answer, and what pads: shorter prompts are padded before."""
+    model = transformers.AutoModelForCausalLM.from_pretrained(exported)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(exported)
+    assert model.generation_config.eos_token_id == [0, 3]
+    assert (model.generation_config.bos_token_id, model.generation_config.pad_token_id) == (0, 0)
+    chats = [MESSAGES[:1], MESSAGES[:1]]
+    prompts = [tokenizer.apply_chat_template(one, add_generation_prompt=True, tokenize=False) for one in chats]
+    batch = tokenizer([prompts[0], "<|end|>" + prompts[1]], return_tensors="pt", padding=True)
+    assert batch["attention_mask"][0, 0] == 0
+    written = model.generate(**batch, max_new_tokens=80, do_sample=False)[:, batch["input_ids"].shape[1] :]
+    assert tokenizer.decode(written[0], skip_special_tokens=True) == ANSWER
 
 
 def test_transformers_gives_our_answer(transformers, run: Run, exported: Path) -> None:
