@@ -18,15 +18,16 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ..core.errors import InputError
 from ..core.files import write_json
 from ..core.log import log
 from ..core.run import Run
 from ..model.huggingface import write_model
-from ..tokenize.bpe import END
 from ..tokenize.given import FILES
 from ..tokenize.hf_files import tokenizer_config
+from ..tokenize.roles import ROLES
 from ..train.lora import merge
 from ..train.lora_file import read_lora
 from .gguf_export import write_gguf_model
@@ -48,35 +49,40 @@ def run_export(
     if lora is not None:
         read_lora(lora, session.model)
     merge(session.model)
-    chat = stage == "finetune"
+    config = _tokenizer_config(session, stage)
     if form == "gguf":
-        write_gguf_model(out, session, _name(run), chat, encoding)
+        about = {"name": run.name if isinstance(run, Path) else run.recipe.name} | dict(session.source)
+        write_gguf_model(out, session.model, session.tokenizer, config, about, encoding)
     else:
-        _write_folder(out, run, session, chat)
+        _write_folder(out, run, session, config)
     log.info("%s: %d parameters", out, session.model.config.parameters())
     return 0
 
 
-def _write_folder(out: Path, run: Run | Path, session: ChatSession, chat: bool) -> None:
-    tokenizer = session.tokenizer
+def _write_folder(out: Path, run: Run | Path, session: ChatSession, config: dict[str, Any]) -> None:
+    ids = session.tokenizer.special_tokens
+    begin, end = (ids[config[name]] for name in ("bos_token", "eos_token"))
+    stops = sorted(session.stop_ids) if session.given else [session.tokenizer.end_of_text, end]
     with new_folder(out) as folder:
+        write_model(folder, session.model, begin, list(dict.fromkeys(stops)), ids[config["pad_token"]])
         if isinstance(run, Path):  # what came with the model goes with it
             for name in FILES:
-                if (run / name).exists():
+                if (run / name).exists() and not (folder / name).exists():
                     shutil.copyfile(run / name, folder / name)
-            given = session.given.tokens if session.given else {}
-            ids = {role: tokenizer.special(token) for role, token in given.items()}
-            begin, pad = ids.get("bos_token", tokenizer.end_of_text), ids.get("pad_token", tokenizer.end_of_text)
-            write_model(folder, session.model, begin, sorted(session.stop_ids), pad)
         else:
-            stops = [tokenizer.end_of_text, *([tokenizer.special(END)] if chat else [])]
-            write_model(folder, session.model, tokenizer.end_of_text, stops)
             shutil.copyfile(run.stage("tokenizer") / "tokenizer.json", folder / "tokenizer.json")
-            write_json(folder / "tokenizer_config.json", tokenizer_config(session.context, chat))
+            write_json(folder / "tokenizer_config.json", config)
 
 
-def _name(run: Run | Path) -> str:
-    return run.name if isinstance(run, Path) else run.recipe.name
+def _tokenizer_config(session: ChatSession, stage: str) -> dict[str, Any]:
+    """tokenizer_config.json of a run's model; of an imported one what is known, and in any case the three ROLES."""
+    given = session.given
+    if given is None:
+        return tokenizer_config(session.context, chat=stage == "finetune")
+    names = {index: name for name, index in session.tokenizer.special_tokens.items()}
+    usual = dict.fromkeys(ROLES, names[session.tokenizer.end_of_text])
+    template = {"chat_template": given.chat_template} if given.chat_template else {}
+    return usual | given.tokens | template | {"add_bos_token": given.adds_bos}
 
 
 @contextmanager

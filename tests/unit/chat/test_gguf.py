@@ -23,7 +23,7 @@ from crawl2chat.model.gguf_file import GgufFile
 from crawl2chat.model.transformer import Transformer
 from crawl2chat.tokenize.bpe import Tokenizer
 from crawl2chat.tokenize.chat_template import encode_chat
-from crawl2chat.tokenize.hf_files import CHAT_TEMPLATE
+from crawl2chat.tokenize.hf_files import CHAT_TEMPLATE, tokenizer_config
 from crawl2chat.tokenize.train import train_tokenizer
 from crawl2chat.train.lora import Lora, inject, lora_parameters
 from crawl2chat.train.lora_file import lora_state, write_lora
@@ -60,6 +60,11 @@ def session() -> Session:
     return make
 
 
+def write(out: Path, session: ChatSession, encoding: str = "f32", chat: bool = True, name: str = "m") -> None:
+    config = tokenizer_config(session.context, chat)
+    write_gguf_model(out, session.model, session.tokenizer, config, {"name": name}, encoding)
+
+
 @pytest.mark.parametrize(
     ("family", "settings"),
     [
@@ -73,7 +78,7 @@ def test_transformers_computes_the_same_from_the_file(
     family: str, settings: dict, transformers, session: Session, tmp_path: Path
 ) -> None:
     ours = session(family, **settings)
-    write_gguf_model(tmp_path / "m.gguf", ours, "m", True, "f32")
+    write(tmp_path / "m.gguf", ours, "f32")
     theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file="m.gguf", dtype=torch.float32)
     tokens = torch.randint(ours.model.config.vocab_size, (2, 32), generator=torch.Generator().manual_seed(5))
     with torch.no_grad():
@@ -87,7 +92,7 @@ def test_transformers_reads_texts_as_we_do_from_the_file(
     family: str, pattern: str, transformers, session: Session, tmp_path: Path
 ) -> None:
     ours = session(family, pattern, kv_heads=4)
-    write_gguf_model(tmp_path / "m.gguf", ours, "m", True, "f32")
+    write(tmp_path / "m.gguf", ours, "f32")
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path, gguf_file="m.gguf")
     for text in (TEXT, ANSWER, " two  spaces\n\n\ttab", "1234567 émigré's"):
         assert theirs(text, add_special_tokens=False)["input_ids"] == ours.tokenizer.encode(text)
@@ -97,7 +102,7 @@ def test_transformers_reads_texts_as_we_do_from_the_file(
 
 def test_metadata_and_tokenizer_are_complete(session: Session, tmp_path: Path) -> None:
     ours = session("qwen3", "gpt4")
-    write_gguf_model(tmp_path / "m.gguf", ours, "small", True, "q8_0")
+    write(tmp_path / "m.gguf", ours, "q8_0", chat=True, name="small")
     found = GgufFile(tmp_path / "m.gguf").metadata
     assert {key: value for key, value in found.items() if key.startswith("general.")} == {
         "general.architecture": "qwen3", "general.type": "model", "general.name": "small",
@@ -119,7 +124,7 @@ def test_metadata_and_tokenizer_are_complete(session: Session, tmp_path: Path) -
     }  # fmt: skip
     assert found["tokenizer.chat_template"] == CHAT_TEMPLATE
     assert found["tokenizer.huggingface.json"] == ours.tokenizer.data.decode()
-    write_gguf_model(tmp_path / "base.gguf", ours, "base", False, "f16")
+    write(tmp_path / "base.gguf", ours, "f16", chat=False, name="base")
     base = GgufFile(tmp_path / "base.gguf").metadata
     assert "tokenizer.chat_template" not in base and base["general.file_type"] == 1
     assert (base["tokenizer.ggml.eos_token_id"], base["tokenizer.ggml.add_bos_token"]) == (0, True)
@@ -149,7 +154,7 @@ def test_the_commands_there_and_back(run: Run, tmp_path: Path, capsys: pytest.Ca
 
 def test_a_file_without_a_tokenizer_json_gives_the_same_ids(session: Session, tmp_path: Path, monkeypatch) -> None:
     ours = session("llama", "gpt4")
-    write_gguf_model(tmp_path / "m.gguf", ours, "m", True, "f32")
+    write(tmp_path / "m.gguf", ours, "f32")
     monkeypatch.setattr("crawl2chat.chat.gguf_import._own_json", lambda *_: None)
     run_import(tmp_path / "m.gguf", tmp_path / "back")
     made = ChatSession.open(tmp_path / "back")
@@ -161,7 +166,7 @@ def test_a_file_without_a_tokenizer_json_gives_the_same_ids(session: Session, tm
 
 def test_a_tokenizer_json_that_says_otherwise_is_not_taken(session: Session, tmp_path: Path) -> None:
     ours, other = session("llama", "gpt4"), session("llama", "gpt2")
-    write_gguf_model(tmp_path / "m.gguf", ours, "m", True, "f32")
+    write(tmp_path / "m.gguf", ours, "f32")
     data = (tmp_path / "m.gguf").read_bytes()
     mine, theirs = ours.tokenizer.data, other.tokenizer.data
     assert mine in data
@@ -197,14 +202,14 @@ def test_nothing_half_written_is_left(session: Session, tmp_path: Path, monkeypa
     with torch.no_grad():
         ours.model.blocks[0].feed_forward.up.weight[0, 0] = 1e6  # pyright: ignore
     with pytest.raises(InputError, match="more than F16 can"):
-        write_gguf_model(tmp_path / "m.gguf", ours, "m", True, "f16")
+        write(tmp_path / "m.gguf", ours, "f16")
 
     def otherwise(*_: Any) -> None:
         raise StageError("reads back otherwise")
 
     monkeypatch.setattr("crawl2chat.chat.gguf_export.check_written", otherwise)
     with pytest.raises(StageError):
-        write_gguf_model(tmp_path / "m.gguf", ours, "m", True, "f32")
+        write(tmp_path / "m.gguf", ours, "f32")
     assert not list(tmp_path.iterdir())
 
 
@@ -214,14 +219,14 @@ def test_nothing_half_written_is_left(session: Session, tmp_path: Path, monkeypa
 def test_a_tokenizer_that_gguf_cannot_express(pattern: str, says: str, session: Session, tmp_path: Path) -> None:
     ours = session("llama", pattern)
     if not says:
-        return write_gguf_model(tmp_path / "m.gguf", ours, "m", True, "f32")
+        return write(tmp_path / "m.gguf", ours, "f32")
     with pytest.raises(InputError, match=says):
-        write_gguf_model(tmp_path / "m.gguf", ours, "m", True, "f32")
+        write(tmp_path / "m.gguf", ours, "f32")
     return None
 
 
 def test_tokenizers_of_other_kinds_are_refused(session: Session, tmp_path: Path) -> None:
-    write_gguf_model(tmp_path / "m.gguf", session("llama"), "m", True, "f32")
+    write(tmp_path / "m.gguf", session("llama"), "f32")
     data = (tmp_path / "m.gguf").read_bytes()
     key = b"tokenizer.ggml.model"
     place = data.index(key) + len(key) + 12
