@@ -9,6 +9,7 @@ A checkpoint names its tokenizer by digest, so that no model is trained on with 
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -16,6 +17,7 @@ import torch
 from ..core.errors import ContractError, InputError
 from ..core.files import write_json
 from ..core.log import log
+from ..model.config import ModelConfig
 from ..model.huggingface import read_model
 from ..model.transformer import Transformer
 from ..tokenize.given import FILES, read_given, unspelled_bytes
@@ -27,9 +29,10 @@ from .exporting import new_folder
 from .gguf_import import read_gguf_model, write_tokenizer
 
 
-def run_import(source: Path, out: Path) -> int:
+def run_import(source: Path, out: Path, context: int | None = None) -> int:
     """Write the new folder `out` from a folder with config.json, safetensors and tokenizer.json, or a GGUF file.
 
+    `context`: a shorter one than the model's, for rows to train on that are as long.
     Raises InputError naming the field or tensor that our transformer does not compute, ContractError when tokenizer
     and embedding do not fit.
     """
@@ -41,6 +44,8 @@ def run_import(source: Path, out: Path) -> int:
     else:
         _one_gguf(source)
         found, model, card = None, read_model(source), {"name": source.absolute().name}
+    if context is not None:
+        model.config = _shortened(model.config, context)
     with new_folder(out) as folder:
         if found is not None:
             write_tokenizer(folder, found)
@@ -55,6 +60,15 @@ def run_import(source: Path, out: Path) -> int:
         save(folder, model, stateless, meta, World(), "import", keep=1)
     log.info("%s: %d parameters, context %d", out, model.config.parameters(), model.config.context)
     return 0
+
+
+def _shortened(config: ModelConfig, context: int) -> ModelConfig:
+    if not 8 <= context <= config.context or config.positions != "rotary":
+        raise InputError(
+            f"--context {context}: the model has {config.context} {config.positions} positions",
+            "give 8 or more, not more than it has; learned positions cannot be left out",
+        )
+    return replace(config, context=context)
 
 
 def _check_tokenizer(folder: Path, source: Path, model: Transformer) -> str:

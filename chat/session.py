@@ -22,7 +22,7 @@ from ..model.generation import check_settings, generate
 from ..model.transformer import Transformer
 from ..tokenize.bpe import SPECIAL_TOKENS, Tokenizer
 from ..tokenize.chat_template import ChatTemplate, OwnTemplate
-from ..tokenize.given import GivenTokenizer
+from ..tokenize.given import GivenTokenizer, read_given
 from ..train.checkpoints import load_for_inference, newest
 from ..train.model_folder import ModelFolder
 
@@ -89,8 +89,7 @@ class TextStream:
 class ChatSession:
     """Model and tokenizer. It keeps no conversation: `answer` gets all messages.
 
-    `given` is what the files beside a tokenizer from elsewhere say of it, `source` where an imported model is from.
-    """
+    `given`: what the files beside a tokenizer from elsewhere say of it; `source`: where an imported model is from."""
 
     def __init__(
         self,
@@ -129,7 +128,10 @@ class ChatSession:
                 f"{path} is {tokenizer.digest[:16]}",
                 f"bring the run up to date: crawl2chat run --run {run.folder}",
             )
-        return cls(model, tokenizer)
+        if run.recipe.base is None:
+            return cls(model, tokenizer)
+        given = read_given(path.parent)
+        return cls(model, tokenizer, given.template, given)
 
     @property
     def context(self) -> int:

@@ -47,6 +47,7 @@ def add_model_verbs(verb: Verb) -> None:
         "model", type=Path, help="a .gguf file, or a folder with config.json, model.safetensors and tokenizer.json"
     )
     imported.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="a new folder")
+    imported.add_argument("--context", type=int, metavar="N", help="shorter than the model's, for training on")
 
 
 def _model(options: argparse.Namespace) -> int:
@@ -73,4 +74,4 @@ def _export(options: argparse.Namespace) -> int:
 def _import(options: argparse.Namespace) -> int:
     from .importing import run_import
 
-    return run_import(options.model, options.out)
+    return run_import(options.model, options.out, options.context)

@@ -53,6 +53,10 @@ class Recipe(Section):
     tokenizer: Tokenizer = Tokenizer()
     shards: Shards = Shards()
     model: Model = Model()
+    base: str | None = Field(
+        default=None,
+        description="folder of an imported model, to be fine-tuned in place of one that is pretrained here",
+    )
     train: Train = Train()
     mixture: Mixture | None = None
     instructions: Instructions | None = None
@@ -144,6 +148,7 @@ def _rooted(recipe: Recipe) -> Recipe:
         "dedup": recipe.dedup.rooted(absolute_path),
         "toxicity": recipe.toxicity and recipe.toxicity.rooted(absolute_path),
         "tokenizer": recipe.tokenizer.rooted(absolute_path),
+        "base": recipe.base and absolute_path(recipe.base),
         "train": recipe.train.rooted(absolute_path),
     }
     return recipe.model_copy(update=made)

@@ -14,6 +14,7 @@ from ..core.stage import Planned, Stage, plan
 from ..dedup.dedup_stage import DEDUP
 from ..dedup.spans_stage import SPANS
 from ..tokenize.tokenize_stage import SHARDS, TOKENIZER
+from ..train.base_stage import BASE_MODEL, BASE_TOKENIZER
 from ..train.finetune_stage import FINETUNE
 from ..train.pretrain_stage import PRETRAIN
 from ..tune.forecast_stage import FORECAST
@@ -36,6 +37,8 @@ GROUPS = {
 SEARCH = ("tune", "tune verify")  # groups that are no part of `crawl2chat run`
 LEFT_OUT = {  # why a recipe has none of a group's stages, and the fix
     "finetune": ("instructions: null", "add instructions: {source: NAME}"),
+    "tune": ("a base, which is pretrained already", "leave base out"),
+    "data": ("a base, and no instructions", "add instructions: {source: NAME}, or leave base out"),
     "tune verify": ("no tune.target", "add tune.ladder, and tune.target: {row: NAME, tokens: N}"),
 }
 
@@ -45,6 +48,10 @@ def all_stages(recipe: Recipe) -> list[Stage]:
     instructed = recipe.instructions is not None
     answers = [INSTRUCTIONS, FINETUNE] if instructed else []
     ledgers = [stage for stage in (DEDUP, SPANS, PARAGRAPHS, DECONTAMINATE) if stage.name in ledger_stages(recipe)]
+    if recipe.base is not None:  # nothing is pretrained, and documents are read for instruction pairs alone
+        data = [CRAWL, EXTRACT, *ledgers] if instructed else []
+        given = [BASE_TOKENIZER, BASE_MODEL, *answers, samples_stage(instructed)]
+        return [_behind_ledgers(stage, recipe) for stage in (*data, *given)]
     learning = [TOKENIZER, SHARDS, PRETRAIN, *answers, samples_stage(instructed), TUNE]
     learning += [FORECAST] if recipe.tune.ladder is not None else []
     learning += [VERIFY] if recipe.tune.target is not None else []
@@ -68,6 +75,10 @@ def run_stages(recipe: Recipe) -> list[Stage]:
 
 def sweep_stages(recipe: Recipe) -> list[Stage]:
     """The stages of `crawl2chat tune sweep`: from the sources to the verified forecast, without the recipe's model."""
+    if recipe.base is not None:
+        raise RecipeError(
+            "the recipe has a base, which is pretrained already: there is nothing to search", "leave it out"
+        )
     chosen = {name for group in ("data", "tokenizer", *SEARCH) for name in GROUPS[group]}
     return [stage for stage in all_stages(recipe) if stage.name in chosen]
 

@@ -85,6 +85,8 @@ def _line(stage: str, manifest: Manifest) -> Line:
     if stage == "instructions":
         notes = f"{count['pairs']:,} + {count['pairs_validation']:,} question/answer pairs"
         return Line(f"{count['documents']:,}", notes=notes)
+    if stage == "pretrain" and "train_loss" not in count:
+        return Line(notes=f"imported: {manifest.notes.get('name', '')}, {count['parameters']:,} parameters")
     if stage in ("pretrain", "finetune", "verify"):
         before = count.get("validation_loss_before")  # of fine-tuning: its losses count answers only
         bits = f"{count['bits_per_byte']:.3f}" if "bits_per_byte" in count and before is None else ""
@@ -120,7 +122,7 @@ def _short(number: float) -> str:
 
 def _print_baselines(run: Run) -> None:
     manifest = run.manifest("pretrain")
-    if manifest is None:
+    if manifest is None or "baseline_gzip_bpb" not in manifest.counters:  # an imported model has none
         return
     table = Table(title="validation, bits per byte", title_justify="left", box=box.SIMPLE_HEAD)
     names = (

@@ -67,6 +67,19 @@ def read_given(folder: Path) -> GivenTokenizer:
     return GivenTokenizer(tokenizer, template, source, tokens, adds_bos, frozenset(stops))
 
 
+def spoken_template(folder: Path, tokenizer: Tokenizer) -> ChatTemplate:
+    """How conversations are written for the tokenizer in a folder: ours, or that of the imported model it belongs to.
+
+    Raises InputError when that has none.
+    """
+    if all(one in tokenizer.special_tokens for one in SPECIAL_TOKENS):
+        return OwnTemplate(tokenizer)
+    template = read_given(folder).template
+    if template is None:
+        raise InputError(f"{folder} has no chat template", "take a base that was trained to chat, or its template")
+    return template
+
+
 def unspelled_bytes(data: bytes, tokenizer: Tokenizer, where: str) -> int:
     """How many of the 256 bytes no token spells: what holds them loses them. 0 for most tokenizers.
 

@@ -3,7 +3,7 @@
 In: JSON lines {doc_id, messages: [{role, content}]}. Out, as Arrow IPC file with one record batch:
 
     doc_id   string               the document that the conversation was made of
-    tokens   large_list<int32>    at most context + 1, by tokenize/chat_template.py
+    tokens   large_list<int32>    at most context + 1, by a chat template
     answer   large_list<bool>     True where the model learns to write the token
 
 One conversation a row; those longer than the context are cut. Nothing of one row is seen by another.
@@ -21,7 +21,7 @@ import pyarrow as pa
 from ..core.errors import Crawl2ChatError, InputError
 from ..core.files import atomic_path
 from ..tokenize.bpe import Tokenizer
-from ..tokenize.chat_template import encode_chat
+from ..tokenize.chat_template import ChatTemplate, OwnTemplate
 from .loader import IGNORED, Span
 
 PAD_TO = 16
@@ -34,9 +34,12 @@ SCHEMA = pa.schema(
 )
 
 
-def write_examples(source: Path, target: Path, tokenizer: Tokenizer, context: int) -> dict[str, int]:
+def write_examples(
+    source: Path, target: Path, tokenizer: Tokenizer, context: int, template: ChatTemplate | None = None
+) -> dict[str, int]:
     """Encode the conversations of a file. Returns counts: examples, cut, and dropped (no answer left after cutting).
 
+    `template` is our own, if it is left out.
     Raises InputError naming file and line when a line is not a conversation.
     """
     columns: dict[str, list] = {name: [] for name in SCHEMA.names}
@@ -45,7 +48,7 @@ def write_examples(source: Path, target: Path, tokenizer: Tokenizer, context: in
     for number, line in enumerate(lines if lines != [""] else [], 1):
         try:
             row = json.loads(line)
-            tokens, answer = encode_chat(tokenizer, row["messages"])
+            tokens, answer = (template or OwnTemplate(tokenizer)).encode(row["messages"])
         except (Crawl2ChatError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(
                 f"{source}:{number} is not a conversation: {error}", "correct or remove the line"

@@ -44,6 +44,7 @@ def check(ctx: StageContext) -> None:
 def work(ctx: StageContext) -> StageResult:
     from ..core.manifest import file_entry
     from ..tokenize.bpe import Tokenizer
+    from ..tokenize.given import spoken_template
     from .examples import write_examples
     from .launcher import launch
     from .outcome import result
@@ -51,8 +52,11 @@ def work(ctx: StageContext) -> StageResult:
     tokenizer = Tokenizer.load(ctx.input_folder("tokenizer") / "tokenizer.json")
     context = ctx.inputs["pretrain"].facts["model"]["context"]
     pairs, examples = ctx.input_folder("instructions"), ctx.folder / "examples"
-    counts = write_examples(pairs / "pairs.jsonl", examples / "train.arrow", tokenizer, context)
-    held_out = write_examples(pairs / "pairs_validation.jsonl", examples / "validation.arrow", tokenizer, context)
+    template = spoken_template(ctx.input_folder("tokenizer"), tokenizer)
+    counts = write_examples(pairs / "pairs.jsonl", examples / "train.arrow", tokenizer, context, template)
+    held_out = write_examples(
+        pairs / "pairs_validation.jsonl", examples / "validation.arrow", tokenizer, context, template
+    )
     if not counts["examples"]:
         raise InputError(
             f"{pairs / 'pairs.jsonl'} gives no example that fits model.context = {context}",
