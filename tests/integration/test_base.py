@@ -1,4 +1,4 @@
-"""A recipe with `base`: an imported model, with a tokenizer and a chat template of its own, is fine-tuned and answers."""
+"""A recipe with `base`: an imported model, with tokenizer and chat template of its own, is fine-tuned and answers."""
 
 from __future__ import annotations
 
