@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,7 @@ def test_transformers_computes_the_same_from_the_file(
     family: str, settings: dict, transformers, session: Session, tmp_path: Path
 ) -> None:
     ours = session(family, **settings)
-    write(tmp_path / "m.gguf", ours, "f32")
+    write(tmp_path / "m.gguf", ours)
     theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file="m.gguf", dtype=torch.float32)
     tokens = torch.randint(ours.model.config.vocab_size, (2, 32), generator=torch.Generator().manual_seed(5))
     with torch.no_grad():
@@ -92,7 +93,7 @@ def test_transformers_reads_texts_as_we_do_from_the_file(
     family: str, pattern: str, transformers, session: Session, tmp_path: Path
 ) -> None:
     ours = session(family, pattern, kv_heads=4)
-    write(tmp_path / "m.gguf", ours, "f32")
+    write(tmp_path / "m.gguf", ours)
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path, gguf_file="m.gguf")
     for text in (TEXT, ANSWER, " two  spaces\n\n\ttab", "1234567 émigré's"):
         assert theirs(text, add_special_tokens=False)["input_ids"] == ours.tokenizer.encode(text)
@@ -103,7 +104,7 @@ def test_transformers_reads_texts_as_we_do_from_the_file(
 def test_metadata_and_tokenizer_are_complete(session: Session, tmp_path: Path) -> None:
     ours = session("qwen3", "gpt4")
     write(tmp_path / "m.gguf", ours, "q8_0", chat=True, name="small")
-    found = GgufFile(tmp_path / "m.gguf").metadata
+    found, size = GgufFile(tmp_path / "m.gguf").metadata, ours.tokenizer.vocab_size
     assert {key: value for key, value in found.items() if key.startswith("general.")} == {
         "general.architecture": "qwen3", "general.type": "model", "general.name": "small",
         "general.size_label": gguf.size_label(ours.model.config.parameters(), 0, 0, 0),
@@ -113,11 +114,11 @@ def test_metadata_and_tokenizer_are_complete(session: Session, tmp_path: Path) -
         "qwen3.context_length": 32, "qwen3.embedding_length": 64, "qwen3.block_count": 2,
         "qwen3.feed_forward_length": 96, "qwen3.attention.head_count": 4, "qwen3.attention.head_count_kv": 2,
         "qwen3.attention.key_length": 16, "qwen3.attention.value_length": 16, "qwen3.rope.dimension_count": 16,
-        "qwen3.rope.freq_base": 10_000.0, "qwen3.attention.layer_norm_rms_epsilon": 1e-6, "qwen3.vocab_size": 300,
+        "qwen3.rope.freq_base": 10_000.0, "qwen3.attention.layer_norm_rms_epsilon": 1e-6, "qwen3.vocab_size": size,
     }  # fmt: skip
     tokens = {key.removeprefix("tokenizer.ggml."): value for key, value in found.items() if "tokenizer.ggml." in key}
-    assert len(tokens.pop("tokens")) == len(tokens.pop("token_type")) == 300
-    assert len(tokens.pop("merges")) == 300 - 256 - 4
+    assert len(tokens.pop("tokens")) == len(tokens.pop("token_type")) == size
+    assert len(tokens.pop("merges")) == size - 256 - 4
     assert tokens == {
         "model": "gpt2", "pre": "llama-bpe", "bos_token_id": 0, "eos_token_id": 3, "eot_token_id": 3,
         "padding_token_id": 0, "add_bos_token": False, "add_eos_token": False, "add_space_prefix": False,
@@ -154,7 +155,7 @@ def test_the_commands_there_and_back(run: Run, tmp_path: Path, capsys: pytest.Ca
 
 def test_a_file_without_a_tokenizer_json_gives_the_same_ids(session: Session, tmp_path: Path, monkeypatch) -> None:
     ours = session("llama", "gpt4")
-    write(tmp_path / "m.gguf", ours, "f32")
+    write(tmp_path / "m.gguf", ours)
     monkeypatch.setattr("crawl2chat.chat.gguf_import._own_json", lambda *_: None)
     run_import(tmp_path / "m.gguf", tmp_path / "back")
     made = ChatSession.open(tmp_path / "back")
@@ -165,17 +166,16 @@ def test_a_file_without_a_tokenizer_json_gives_the_same_ids(session: Session, tm
 
 
 def test_a_tokenizer_json_that_says_otherwise_is_not_taken(session: Session, tmp_path: Path) -> None:
-    ours, other = session("llama", "gpt4"), session("llama", "gpt2")
-    write(tmp_path / "m.gguf", ours, "f32")
-    data = (tmp_path / "m.gguf").read_bytes()
-    mine, theirs = ours.tokenizer.data, other.tokenizer.data
-    assert mine in data
-    word = b'"\xc4\xa0acid":'  # a token of one, swapped for another name of the same length
-    assert word in mine and theirs != mine
-    (tmp_path / "m.gguf").write_bytes(data.replace(mine, mine.replace(word, b'"\xc4\xa0acyd":')))
+    ours = session("llama", "gpt4")
+    write(tmp_path / "m.gguf", ours)
+    data, mine = (tmp_path / "m.gguf").read_bytes(), ours.tokenizer.data
+    token = max(json.loads(mine)["model"]["vocab"], key=len).encode()
+    assert mine in data and len(token) > 4
+    (tmp_path / "m.gguf").write_bytes(data.replace(mine, mine.replace(token, token[:-1] + b"Q")))
     run_import(tmp_path / "m.gguf", tmp_path / "back")
     found = Tokenizer.load(tmp_path / "back" / "tokenizer.json")
-    assert found.encode(" acid") == ours.tokenizer.encode(" acid")
+    assert found.encode("Is history short?") == ours.tokenizer.encode("Is history short?")
+    assert token.decode() in json.loads(found.data)["model"]["vocab"]
 
 
 def test_lora_goes_into_the_weights(run: Run, tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_nothing_half_written_is_left(session: Session, tmp_path: Path, monkeypa
 
     monkeypatch.setattr("crawl2chat.chat.gguf_export.check_written", otherwise)
     with pytest.raises(StageError):
-        write(tmp_path / "m.gguf", ours, "f32")
+        write(tmp_path / "m.gguf", ours)
     assert not list(tmp_path.iterdir())
 
 
@@ -219,9 +219,9 @@ def test_nothing_half_written_is_left(session: Session, tmp_path: Path, monkeypa
 def test_a_tokenizer_that_gguf_cannot_express(pattern: str, says: str, session: Session, tmp_path: Path) -> None:
     ours = session("llama", pattern)
     if not says:
-        return write(tmp_path / "m.gguf", ours, "f32")
+        return write(tmp_path / "m.gguf", ours)
     with pytest.raises(InputError, match=says):
-        write(tmp_path / "m.gguf", ours, "f32")
+        write(tmp_path / "m.gguf", ours)
     return None
 
 
