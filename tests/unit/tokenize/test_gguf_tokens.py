@@ -26,7 +26,7 @@ Trained = Callable[..., Tokenizer]
         ({"pattern": "gpt2"}, "gpt-2"),
         ({"pattern": "gpt4"}, "llama-bpe"),
         ({"pattern": "gpt4", "digits": 3}, "llama-bpe"),
-        ({"pattern": "gpt4", "digits": 1, "special_tokens": ["<|im_start|>"]}, "qwen2"),
+        ({"pattern": "gpt4", "digits": 1, "special_tokens": ("<|im_start|>",)}, "qwen2"),
     ],
 )
 def test_there_and_back_texts_have_the_same_ids(
