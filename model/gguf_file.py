@@ -5,6 +5,7 @@ A GGUF is plain data, unlike a pickle: a header, metadata by key, tensors by nam
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,9 +110,9 @@ def _opened(path: Path) -> gguf.GGUFReader:
     try:
         reader = gguf.GGUFReader(path)
     except FAULTS as error:
-        if "GGMLQuantizationType" in str(error):
+        if "GGMLQuantizationType" in str(error):  # "np.uint32(999) is not a valid GGMLQuantizationType"
             raise InputError(
-                f"{path}: a tensor has an encoding that is not known here: {error}",
+                f"{path}: a tensor has the encoding {re.findall(r'[0-9]+', str(error))[-1]}, which is not known here",
                 "take a file in F16, BF16, Q8_0, Q4_K_M or another usual type",
             ) from error
         raise _broken(path, error) from error
