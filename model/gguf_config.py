@@ -36,7 +36,15 @@ WITHOUT_EFFECT = {"vocab_size", "tensor_data_layout", "rope.scaling.finetuned", 
 
 
 def write_metadata(config: ModelConfig, kind: str) -> dict[str, int | float]:
-    """The keys of an architecture, without its name before them; whole numbers are uint32, others float32."""
+    """The keys of an architecture, without its name before them; whole numbers are uint32, others float32.
+
+    Raises InputError for Llama 3's stretching of rotary angles elsewhere than in a llama: llama.cpp has no other.
+    """
+    if config.rope_scaling is not None and kind != "llama":
+        raise InputError(
+            f"the model stretches rotary angles ({config.rope_scaling}): GGUF's {kind} has no place for it",
+            "export --format hf",
+        )
     found: dict[str, int | float] = {theirs: getattr(config, ours) for ours, theirs in WIDTHS.items()}
     found |= {EPS[config.norm]: config.norm_eps, "vocab_size": config.vocab_size}
     if kind != "gpt2":

@@ -268,6 +268,21 @@ def test_an_imported_folder_with_another_tokenizer(run: Run, tmp_path: Path) -> 
         ChatSession.open(tmp_path / "back")
 
 
+def test_a_shorter_context(run: Run, session: Session, tmp_path: Path) -> None:
+    run_export(run, "finetune", tmp_path / "hf")
+    assert main(["import", str(tmp_path / "hf"), "--out", str(tmp_path / "short"), "--context", "96"]) == 0
+    short = ChatSession.open(tmp_path / "short")
+    assert short.model.config.context == short.context == 96
+    assert short.answer(MESSAGES, Options.of(None, temperature=0, max_tokens=80)).read().text == ANSWER
+    for wrong in (4, 129):
+        with pytest.raises(InputError, match=f"--context {wrong}: the model has 128 rotary positions"):
+            run_import(tmp_path / "hf", tmp_path / "back", wrong)
+    write(tmp_path / "gpt2.gguf", session("gpt2", kv_heads=4))
+    with pytest.raises(InputError, match="the model has 32 learned positions"):
+        run_import(tmp_path / "gpt2.gguf", tmp_path / "back", 16)
+    assert not (tmp_path / "back").exists()
+
+
 def test_a_model_without_a_chat_template_does_not_chat(run: Run, tmp_path: Path) -> None:
     run_export(run, "pretrain", tmp_path / "base")
     run_import(tmp_path / "base", tmp_path / "back")

@@ -157,6 +157,12 @@ def test_a_model_that_no_architecture_computes(family: str, settings: dict, says
         model_type(standard(random_model(config_of(family, **settings)))[0], "GGUF")
 
 
+def test_stretched_angles_have_a_place_in_llama_alone(config_of) -> None:
+    with pytest.raises(InputError, match="stretches rotary angles .*: GGUF's qwen3 has no place for it\n.*--format hf"):
+        write_metadata(replace(config_of("qwen3"), rope_scaling=SCALING), "qwen3")
+    assert write_metadata(replace(config_of("llama"), rope_scaling=SCALING), "llama")
+
+
 def test_values_beyond_an_encoding(config_of, random_model) -> None:
     model = random_model(config_of("llama"))
     with torch.no_grad():
