@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from ..core.units import source_of
-from .loader import IGNORED, TokenStream, TrainData
+from .loader import IGNORED, TokenStream, TrainData, rows_of
 from .loss import loss_sum
 from .world import World
 
@@ -102,9 +102,9 @@ def _sums(
     sums = torch.zeros(3, dtype=torch.float64, device=world.device)
     for start in range(first, first + forwards * rows_a_forward, rows_a_forward):
         wanted = np.arange(start, start + rows_a_forward)
-        inputs, targets = data.batch(np.minimum(wanted, len(data) - 1))
+        inputs, targets, *documents = rows_of(data, np.minimum(wanted, len(data) - 1))
         targets = np.where((wanted < len(data))[:, None], targets, IGNORED)
         counted = targets[targets != IGNORED]
-        nats = loss_sum(model, inputs, targets, precision, world.device).double()
+        nats = loss_sum(model, inputs, targets, precision, world.device, *documents).double()
         sums += torch.stack((nats, nats.new_tensor(counted.size), nats.new_tensor(int(token_bytes[counted].sum()))))
     return sums
