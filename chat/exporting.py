@@ -18,24 +18,24 @@ from ..core.files import write_json
 from ..core.log import log
 from ..core.run import Run
 from ..model.huggingface import write_model
-from ..tokenize.bpe import END
 from ..tokenize.hf_files import tokenizer_config
 from .session import ChatSession
 
 
-def run_export(run: Run, stage: str, out: Path) -> int:
-    """Write the model of the stage `pretrain` or `finetune` into the new folder `out`.
+def run_export(run: Run, stage: str | None, out: Path) -> int:
+    """Write the model of the stage `pretrain`, `finetune` or `align` into the new folder `out`; None: that chats.
 
     Raises InputError when `out` exists already, when there is no checkpoint yet, and when Hugging Face has no
     architecture that computes this model.
     """
     session = ChatSession.open(run, stage)
-    tokenizer, chat = session.tokenizer, stage == "finetune"
-    stops = [tokenizer.end_of_text, *([tokenizer.special(END)] if chat else [])]
+    tokenizer, chat = session.tokenizer, stage != "pretrain"
+    stops = [tokenizer.end_of_text, *([session.end] if chat else [])]
     with new_folder(out) as folder:
         write_model(folder, session.model, tokenizer.end_of_text, stops)
         shutil.copyfile(run.stage("tokenizer") / "tokenizer.json", folder / "tokenizer.json")
-        write_json(folder / "tokenizer_config.json", tokenizer_config(session.context, chat))
+        config = tokenizer_config(session.context, chat)
+        write_json(folder / "tokenizer_config.json", config | (session.exported_template if chat else {}))
     log.info("%s: %d parameters, loads with transformers' from_pretrained", out, session.model.config.parameters())
     return 0
 

@@ -23,7 +23,7 @@ def run_chat(run: Run, **options: Any) -> int:
     Returns 0, or 2 when a question from a pipe could not be answered (the others are).
     """
     chosen = Options.of(run.recipe, **options)
-    session = ChatSession.open(run, "finetune")
+    session = ChatSession.open(run)
     interactive = sys.stdin.isatty()
     if interactive:
         print(f"{run.recipe.name}: {HELP}")

@@ -19,8 +19,9 @@ from ..core.run import Run
 from ..model.generation import check_settings, generate
 from ..model.transformer import Transformer
 from ..tokenize.bpe import SPECIAL_TOKENS, Tokenizer
-from ..tokenize.chat_template import encode_chat
+from ..tokenize.chat_templates import CHATML, Description, describe, end_of_answer, make_template
 from ..train.checkpoints import load_for_inference, newest
+from ..train.reward import RewardModel
 
 Message = dict[str, str]
 
@@ -83,19 +84,24 @@ class TextStream:
 class ChatSession:
     """Model and tokenizer. It keeps no conversation: `answer` gets all messages."""
 
-    def __init__(self, model: Transformer, tokenizer: Tokenizer) -> None:
+    def __init__(self, model: Transformer, tokenizer: Tokenizer, template: Description | None = None) -> None:
+        """`template`: a description of the chat template (tokenize/chat_templates.py); None: our own."""
         self.model, self.tokenizer = model, tokenizer
-        self._stop_ids = frozenset(tokenizer.special(name) for name in SPECIAL_TOKENS)
+        self._description, self._template = template, make_template(template, tokenizer)
+        self.end = end_of_answer(self._template)
+        self._stop_ids = frozenset([*(tokenizer.special(name) for name in SPECIAL_TOKENS), self.end])
 
     @classmethod
-    def open(cls, run: Run, stage: str = "finetune") -> ChatSession:
-        """The model of the stage `finetune` or `pretrain`, and the run's tokenizer.
+    def open(cls, run: Run, stage: str | None = None) -> ChatSession:
+        """The model of the stage `align`, `finetune` or `pretrain`, and the run's tokenizer; None: the one that answers.
 
-        Raises InputError when there is no checkpoint yet, ContractError when it was trained with another tokenizer.
+        Raises InputError when there is no checkpoint yet, or a reward model's, ContractError when it was trained with
+        another tokenizer.
         """
-        if stage == "finetune" and run.recipe.instructions is None:
+        stage = stage or answering_stage(run)
+        if stage != "pretrain" and not run.recipe.finetuned:
             raise InputError(
-                f"{run.folder} has no fine-tuned model: its recipe has instructions: null",
+                f"{run.folder} has no fine-tuned model: its recipe has instructions: null, and no finetune.data",
                 f"continue a text with the base model: crawl2chat generate --run {run.folder} TEXT",
             )
         path = run.stage("tokenizer") / "tokenizer.json"
@@ -108,7 +114,21 @@ class ChatSession:
                 f"{path} is {tokenizer.digest[:16]}",
                 f"bring the run up to date: crawl2chat run --run {run.folder}",
             )
-        return cls(model, tokenizer)
+        if isinstance(model, RewardModel):
+            raise InputError(
+                f"{checkpoint} is a reward model, which writes nothing", "name the stage that it began at: finetune"
+            )
+        return cls(model, tokenizer, _template(run, stage, tokenizer))
+
+    @property
+    def exported_template(self) -> dict[str, Any]:
+        """What of transformers' tokenizer_config.json is not that of our own template."""
+        description = self._description or {"kind": "house"}
+        if description["kind"] == "house":
+            return {}
+        source = CHATML if description["kind"] == "chatml" else description["source"]
+        names = {number: name for name, number in self.tokenizer.special_tokens.items()}
+        return {"chat_template": source} | ({"eos_token": names[self.end]} if self.end in names else {})
 
     @property
     def context(self) -> int:
@@ -141,7 +161,7 @@ class ChatSession:
 
     def _encode(self, messages: Sequence[Message]) -> list[int]:
         valid = [{"role": one["role"], "content": _valid(one["content"])} for one in messages]
-        return encode_chat(self.tokenizer, valid, generation_prompt=True)[0]
+        return self._template.encode(valid, generation_prompt=True)[0]
 
     def _write(self, ids: list[int], options: Options) -> TextStream:
         drawn = generate(
@@ -155,6 +175,25 @@ class ChatSession:
             seed=options.seed,
         )
         return TextStream(drawn, self.tokenizer)
+
+
+def answering_stage(run: Run) -> str:
+    """The stage whose model answers: `align` where the run has one that does, finished or begun; else `finetune`."""
+    align = run.recipe.align
+    if align is None or not align.answers:
+        return "finetune"
+    begun = run.manifest("align") is not None or newest(run.stage("align") / "checkpoints") is not None
+    return "align" if begun else "finetune"
+
+
+def _template(run: Run, stage: str, tokenizer: Tokenizer) -> Description | None:
+    """The chat template that the stage's model was trained with, of an unfinished stage as the recipe has it."""
+    manifest, data = run.manifest(stage) or run.manifest("finetune"), run.recipe.finetune.data
+    if stage == "pretrain":
+        return None
+    if manifest is None and data is not None:
+        return describe(data.template, tokenizer, Path(data.template_folder) if data.template_folder else None)
+    return manifest and manifest.facts.get("template")
 
 
 def _checkpoint(run: Run, stage: str) -> Path:

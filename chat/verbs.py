@@ -9,7 +9,7 @@ from pathlib import Path
 EXAMPLES = """\
   crawl2chat model recipes/tiny.yaml                       parameters, FLOPs a token, memory of a rank
   crawl2chat model recipes/tiny.yaml --ranks 4 --set model.family=llama --set train.precision=bf16
-  crawl2chat export --run runs/tiny --out tiny-hf          the fine-tuned model, for transformers
+  crawl2chat export --run runs/tiny --out tiny-hf          the model that chats, for transformers
   crawl2chat export --run runs/tiny --stage pretrain --out base-hf
   crawl2chat import tiny-hf --out models/tiny              a model of Hugging Face's form as a checkpoint of ours
 """
@@ -28,7 +28,9 @@ def add_model_verbs(verb: Verb) -> None:
     export = verb("export", "write a trained model in Hugging Face's form", _export)
     export.add_argument("--run", required=True, metavar="R", help="folder of the run")
     export.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="a new folder")
-    export.add_argument("--stage", choices=("pretrain", "finetune"), default="finetune", help="which model")
+    export.add_argument(
+        "--stage", choices=("pretrain", "finetune", "align"), help="which model (the one that chat asks)"
+    )
     export.add_argument("--format", choices=("hf",), default="hf", help="hf: safetensors, config.json, tokenizer.json")
 
     imported = verb("import", "read a model in Hugging Face's form: qwen3, llama, gpt2", _import)

@@ -67,6 +67,9 @@ class PreferenceData(Section):
         description="also pairs made of the stage instructions' questions: chosen is the answer, rejected another's",
     )
     max_rejects: int = Field(default=100, ge=0, description="rows that are no pairs, before it is an error")
+    too_long: Literal["drop", "truncate"] = Field(
+        default="drop", description="of pairs longer than the context; truncate keeps the answers' beginnings"
+    )
     validation_share: float = Field(default=0.1, ge=0, lt=1, description="of the files' pairs, by a hash of the prompt")
 
     @property

@@ -18,6 +18,12 @@ from .chatml import ChatML
 from .jinja_chat import JinjaTemplate
 
 Description = Mapping[str, Any]
+CHATML = (  # as tokenize/chatml.py encodes it, for transformers
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' ~ message['role'] ~ '\\n' ~ message['content'] ~ '<|im_end|>\\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
 PROBE = ({"role": "user", "content": "a"}, {"role": "assistant", "content": "b"})
 
 

@@ -62,6 +62,13 @@ def encode_pair(template: ChatTemplate, pair: Pair) -> EncodedPair:
     return EncodedPair(prompt, chosen, rejected)
 
 
+def truncated(pair: EncodedPair, context: int) -> EncodedPair | None:
+    """The pair with answers that fit the context; None where the prompt leaves no room, or nothing tells them apart."""
+    room = context - len(pair.prompt)
+    cut = EncodedPair(pair.prompt, pair.chosen[: max(0, room)], pair.rejected[: max(0, room)])
+    return None if room < 1 or cut.chosen == cut.rejected else cut
+
+
 def _answer(template: ChatTemplate, prompt: list[int], pair: Pair, text: str) -> list[int]:
     """The ids of an answer, up to the last that is learned of it."""
     ids, learned = template.encode([*pair.prompt, {"role": "assistant", "content": text}])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..core.errors import StageError
+from ..core.errors import InputError, StageError
 from ..model.cache import KVCache
 from ..model.transformer import Transformer
 
@@ -18,11 +18,13 @@ def sample_group(
     model: Transformer, prompt: list[int], group: int, max_tokens: int, temperature: float, end: int, seed: int
 ) -> list[list[int]]:
     """`group` answers to a prompt, each with its `end` where it has one: the others stopped at `max_tokens`, or where
-    the context is full. At temperature 0 the likeliest token is taken. The same arguments give the same ids.
+    the context is full. At temperature 0 the likeliest token is taken. The same arguments give the same ids. Raises
+    InputError for a prompt that is longer than the context.
     """
     weight, context = model.embedding.weight, model.config.context
     steps = min(max_tokens, context - len(prompt) + 1)
-    assert steps > 0, f"a prompt of {len(prompt)} tokens in a context of {context}"
+    if steps < 1:
+        raise InputError(f"a prompt has {len(prompt)} tokens, the model's context is {context}", "ask shorter questions")
     cache = KVCache(model.config, group, len(prompt) + steps, weight.device, weight.dtype)
     generator = torch.Generator().manual_seed(seed)
     tokens_GT = torch.tensor([prompt] * group, device=weight.device)
