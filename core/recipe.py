@@ -88,7 +88,10 @@ class Recipe(Section):
                 f"instructions.source is {self.instructions.source!r}, but the sources are {names}; name one of these"
             )
         if self.align is not None and not self.finetuned:
-            raise ValueError("align needs a fine-tuned model; add instructions: {source: NAME}, or finetune.data")
+            raise ValueError(
+                "align is given, but there is nothing to fine-tune on; add instructions: {source: NAME} or finetune.data, "
+                "or set align: null"
+            )
         if self.align is not None and self.align.data.from_instructions and self.instructions is None:
             raise ValueError(
                 "align.data.from_instructions is true, but there are no instructions; add instructions: {source: NAME}"
