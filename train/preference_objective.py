@@ -7,6 +7,7 @@ P pairs, B = 2 · P rows (the chosen ones, then the rejected ones), T tokens.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -64,10 +65,10 @@ class PreferenceObjective:
 
     @torch.no_grad()
     def validate(self, model: nn.Module, data: HeldOut, rows: int, precision: str, world: World) -> dict[str, float]:
-        assert not isinstance(data, dict), "pairs are of one kind"
+        assert not isinstance(data, Mapping), "pairs are of one kind"
         model.eval()
         sums = torch.zeros(8, dtype=torch.float64, device=world.device)
-        for part in rank_rows(data, rows, world):  # type: ignore[arg-type]
+        for part in rank_rows(data, rows, world):
             policy, reference = _both(model, part, precision, world.device)
             sums += self._sums(policy, reference)
         model.train()
@@ -124,10 +125,10 @@ class RewardObjective:
 
     @torch.no_grad()
     def validate(self, model: nn.Module, data: HeldOut, rows: int, precision: str, world: World) -> dict[str, float]:
-        assert not isinstance(data, dict), "pairs are of one kind"
+        assert not isinstance(data, Mapping), "pairs are of one kind"
         model.eval()
         sums = torch.zeros(4, dtype=torch.float64, device=world.device)
-        for part in rank_rows(data, rows, world):  # type: ignore[arg-type]
+        for part in rank_rows(data, rows, world):
             difference_P, counts_P = _differences(model, part, precision, world.device)
             each = (
                 torch.ones_like(difference_P),
