@@ -3,9 +3,9 @@
     python benchmarks/alignment.py --json
     python benchmarks/alignment.py --quick --keep FOLDER
 
-A base model of some two million parameters is pretrained on novels, web pages and Wikipedia, fine-tuned on the files of
-../shared/data/instruct that name a question and an answer, and aligned by DPO on the pairs of ../shared/data/preference:
-the stages that `crawl2chat run` runs, on two workers. All figures are the manifests'.
+A base model of some two million parameters is pretrained on novels, web pages and Wikipedia, fine-tuned on files of
+../shared/data/instruct, and aligned by DPO on the English pairs of ../shared/data/preference: the stages that
+`crawl2chat run` runs, on two workers. All figures are the manifests'.
 
 loss_fall                    of the held-out answers, against the base model: 1 - after / before
 answers_ended_share          held-out prompts whose greedy answer ends by itself within 256 tokens

@@ -93,7 +93,7 @@ class ChatSession:
 
     @classmethod
     def open(cls, run: Run, stage: str | None = None) -> ChatSession:
-        """The model of the stage `align`, `finetune` or `pretrain`, and the run's tokenizer; None: the one that answers.
+        """The model of the stage `align`, `finetune` or `pretrain`, and the run's tokenizer; None: that which answers.
 
         Raises InputError when there is no checkpoint yet, or a reward model's, ContractError when it was trained with
         another tokenizer.

@@ -89,8 +89,8 @@ class Recipe(Section):
             )
         if self.align is not None and not self.finetuned:
             raise ValueError(
-                "align is given, but there is nothing to fine-tune on; add instructions: {source: NAME} or finetune.data, "
-                "or set align: null"
+                "align is given, but there is nothing to fine-tune on; add instructions: {source: NAME} or "
+                "finetune.data, or set align: null"
             )
         if self.align is not None and self.align.data.from_instructions and self.instructions is None:
             raise ValueError(

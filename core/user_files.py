@@ -18,7 +18,7 @@ def user_files(paths: Iterable[str], key: str) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for path in paths:
-        hits = sorted(glob.glob(path, recursive=True)) if glob.has_magic(path) else [path]
+        hits = sorted(glob.glob(path, recursive=True)) if glob.has_magic(path) else [path]  # noqa: PTH207 (any path)
         files = [Path(hit) for hit in hits if Path(hit).is_file()]
         if not files:
             raise InputError(f"{key}: no file at {path!r}", "correct the path, or put the file there")

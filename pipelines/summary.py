@@ -95,7 +95,9 @@ def _line(stage: str, manifest: Manifest) -> Line:
             notes += f"; {count['answers_ended']} of {count['answers_asked']} held-out answers end by themselves"
         return Line("", _short(count["tokens_seen"]), f"{count['train_loss']:.3f}{validation}", bits, notes)
     if stage == "align":
-        loss = f"{count['train_loss']:.3f}" + (f" / {count['validation_loss']:.3f}" if "validation_loss" in count else "")
+        loss = f"{count['train_loss']:.3f}" + (
+            f" / {count['validation_loss']:.3f}" if "validation_loss" in count else ""
+        )
         return Line(tokens=_short(count["tokens_seen"]), loss=loss, notes=_aligned(manifest))
     if stage == "tune":
         return Line(loss=f"{count['validation_loss']:.3f}", notes=f"the best of {count['trials']} trials")

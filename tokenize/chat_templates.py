@@ -1,8 +1,8 @@
 """Which chat template a model speaks, as a description that travels in recipes and manifests; none is our own.
 
-    {"kind": "house"}                                         tokenize/chat_template.py
-    {"kind": "chatml"}                                        tokenize/chatml.py
-    {"kind": "jinja", "source": text, "variables": {…}}       tokenize/jinja_chat.py
+{"kind": "house"}                                         tokenize/chat_template.py
+{"kind": "chatml"}                                        tokenize/chatml.py
+{"kind": "jinja", "source": text, "variables": {…}}       tokenize/jinja_chat.py
 """
 
 from __future__ import annotations

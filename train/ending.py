@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import cast
 
@@ -23,10 +24,10 @@ def held_out_prompts(path: Path, number: int, context: int) -> list[list[int]]:
     learned = cast(pa.LargeListArray, batch.column("answer")).values.to_numpy(zero_copy_only=False)
     ids, offsets = tokens.values.to_numpy(), tokens.offsets.to_numpy()
     fitting = []
-    for start, stop in zip(offsets[:-1], offsets[1:], strict=True):
+    for start, stop in pairwise(offsets.tolist()):
         first = np.flatnonzero(learned[start:stop])
         if len(first) and 0 < first[0] < context:
-            fitting.append((start, start + first[0]))
+            fitting.append((start, start + int(first[0])))
     chosen = np.unique(np.linspace(0, len(fitting) - 1, min(number, len(fitting))).astype(int))
     return [ids[slice(*fitting[one])].tolist() for one in chosen]
 

@@ -99,7 +99,8 @@ def _chat(ctx: StageContext, data: ChatData, tokenizer: Tokenizer, context: int)
     rows, held_out = opened(train), opened(validation)
     if not len(rows):
         raise InputError(
-            f"{CHAT_DATA} gives no conversation that fits model.context = {context}: {tally.counts() | rows.packing.counts}",
+            f"{CHAT_DATA} gives no conversation that fits model.context = {context}: "
+            f"{tally.counts() | rows.packing.counts}",
             "raise model.context, set finetune.data.too_long to truncate or split, or give other files",
         )
     packed = {name: rows.packing.counts[name] for name in ("rows", "too_long", "dropped", "truncated", "split")}

@@ -163,9 +163,7 @@ def ended_answers(
     return {"answers_asked": len(prompts), "answers_ended": ended, "answers_ended_share": ended / len(prompts)}
 
 
-FINETUNE = Stage(
-    "finetune", ("tokenizer", "pretrain", "instructions"), config_of, work, external=external, check=check
-)
+FINETUNE = Stage("finetune", ("tokenizer", "pretrain", "instructions"), config_of, work, external=external, check=check)
 
 
 def finetune_stage(recipe: Recipe) -> Stage:

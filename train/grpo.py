@@ -155,9 +155,13 @@ class GrpoObjective:
         return self.task.reward(number, answer[:-1] if answer[-1] == self.task.end else answer)
 
     def _part(
-        self, rows: list[tuple[list[int], int, float]], policy: Transformer, reference: Transformer, device: torch.device
+        self,
+        rows: list[tuple[list[int], int, float]],
+        policy: Transformer,
+        reference: Transformer,
+        device: torch.device,
     ) -> tuple[Part, float]:
-        """inputs, targets, advantages, and log-probabilities under the policy that drew and the reference; sum of kl."""
+        """inputs, targets, advantages, log-probabilities under the policy that drew and the reference; sum of kl."""
         longest = max(2, *(len(ids) for ids, _, _ in rows)) - 1
         width = min(self._config.context, -(-longest // PAD_TO) * PAD_TO)
         inputs = np.zeros((len(rows), width), dtype=np.int64)
@@ -200,7 +204,7 @@ def token_log_probs(
 def gains(
     now_RT: Tensor, old_RT: Tensor, reference_RT: Tensor, advantage_R: Tensor, clip: float, kl_weight: float
 ) -> Tensor:
-    """What each token gains, [R, T], of log-probabilities under the policy now, the one that drew, and the reference."""
+    """What each token gains, [R, T], of log-probabilities under the policy now, that which drew, and the reference."""
     ratio_RT = (now_RT - old_RT).exp()
     advantage_R1 = advantage_R[:, None]
     gain_RT = torch.minimum(ratio_RT * advantage_R1, ratio_RT.clamp(1 - clip, 1 + clip) * advantage_R1)

@@ -2,10 +2,10 @@
 
 Steps count from 1. The batch of step s has the global positions (s - 1) · batch … s · batch - 1 of the keyed order, or
 those that batch-size warm-up gives it (train/batch_sizes.py); rank r of n computes its r-th n-th of them
-(train/prefetch.py). What is learned the objective says (train/objective.py). The loss is the sum over the batch's counted
-targets divided by their number in the whole batch, so that it depends neither on the number of ranks nor on how the
-targets are spread over rows; of pairs and of sampled answers, their number takes that place. The state after step s is
-a function of the state before and of s alone.
+(train/prefetch.py). What is learned the objective says (train/objective.py). The loss is the sum over the batch's
+counted targets divided by their number in the whole batch, so that it depends neither on the number of ranks nor on how
+the targets are spread over rows; of pairs and of sampled answers, their number takes that place. The state after step s
+is a function of the state before and of s alone.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A checkpoint with low-rank differences as one of plain weights: what a finished stage hands on.
 
-Everything that reads a model afterwards (chat, export, evaluation, the next stage) then finds a checkpoint as any other.
-The model is held whole, in one process.
+Everything that reads a model afterwards (chat, export, evaluation, the next stage) then finds a checkpoint as any
+other. The model is held whole, in one process.
 """
 
 from __future__ import annotations
@@ -27,4 +27,6 @@ def write_merged(checkpoint: Path, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     variant = replace(Variant.from_dict(meta.variant), lora=None)
     nothing_learned = torch.optim.SGD(model.parameters(), lr=0.0)  # it has no state: only weights are written
-    return save(folder, model, nothing_learned, replace(meta, variant=variant.to_dict(), files={}), World(), "merged", 1)
+    return save(
+        folder, model, nothing_learned, replace(meta, variant=variant.to_dict(), files={}), World(), "merged", 1
+    )

@@ -5,8 +5,8 @@
 
 The reference's log-probabilities stand in files of their own (train/reference.py), in the order of the pairs.
 
-A row is a pair: inputs and targets are [2, T], the chosen answer first. T is that of the longest row of a batch, rounded
-up. Inputs hold every token, the last one too, at which a reward model looks; its target is not counted.
+A row is a pair: inputs and targets are [2, T], the chosen answer first. T is that of a batch's longest row, rounded up.
+Inputs hold every token, the last one too, at which a reward model looks; its target is not counted.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Preference pairs made of instruction pairs: the answer to a question is chosen over the answer to another one.
 
-A model learns from them to answer what was asked. They need no data but the run's own, and are as many as the questions.
+A model learns from them to answer what was asked. They need no data but the run's own, and are as many as questions.
 """
 
 from __future__ import annotations

@@ -58,9 +58,7 @@ class PreferenceObjective:
 
     def losses(self, model: nn.Module, part: Part, precision: str, device: torch.device) -> tuple[Tensor, Tensor]:
         policy, reference = _both(model, part, precision, device)
-        total = torch.where(
-            policy.chosen_tokens_P > 0, preference_losses(policy, reference, self.objective), 0.0
-        ).sum()
+        total = torch.where(policy.chosen_tokens_P > 0, preference_losses(policy, reference, self.objective), 0.0).sum()
         return total, total
 
     @torch.no_grad()
@@ -142,9 +140,7 @@ class RewardObjective:
         return {"validation_loss": loss / pairs, "preference_accuracy": right / pairs, "margin": margin / pairs}
 
 
-def _both(
-    model: nn.Module, part: Part, precision: str, device: torch.device
-) -> tuple[PairLogProbs, PairLogProbs]:
+def _both(model: nn.Module, part: Part, precision: str, device: torch.device) -> tuple[PairLogProbs, PairLogProbs]:
     """What the policy gives now, and what the reference gave."""
     inputs, targets, reference_P2 = part
     policy = pair_log_probs(model, *flat_pairs(inputs, targets, device), precision)

@@ -1,7 +1,7 @@
-"""A reward model: the Transformer with one number a token in place of logits, learned from pairs (Bradley & Terry 1952).
+"""A reward model: the Transformer with one number a token in place of logits, from pairs (Bradley & Terry 1952).
 
-The answer's reward is the number at its last token, which has seen all of it. P(chosen over rejected) = σ(r_c - r_r), so
-the loss of a pair is -log σ(r_c - r_r) (Ouyang et al. 2022, "Training language models to follow instructions", 3.4).
+The answer's reward is the number at its last token, which has seen all of it. P(chosen over rejected) = σ(r_c - r_r),
+so the loss of a pair is -log σ(r_c - r_r) (Ouyang et al. 2022, "Training language models to follow instructions", 3.4).
 Rewards are known up to a constant of the prompt: only differences between answers to one prompt mean anything.
 
 P pairs, B = 2 · P rows (the chosen ones, then the rejected ones), T tokens.
@@ -19,7 +19,7 @@ from .loss import mixed_precision
 
 
 class RewardModel(Transformer):
-    """forward(tokens_BT) gives [B, T, 1]. The head is the model's own, also where the language model's is its embedding."""
+    """forward(tokens_BT) gives [B, T, 1]. The head is its own, also where the language model's is the embedding."""
 
     head: Linear
 

@@ -24,7 +24,9 @@ def sample_group(
     weight, context = model.embedding.weight, model.config.context
     steps = min(max_tokens, context - len(prompt) + 1)
     if steps < 1:
-        raise InputError(f"a prompt has {len(prompt)} tokens, the model's context is {context}", "ask shorter questions")
+        raise InputError(
+            f"a prompt has {len(prompt)} tokens, the model's context is {context}", "ask shorter questions"
+        )
     cache = KVCache(model.config, group, len(prompt) + steps, weight.device, weight.dtype)
     generator = torch.Generator().manual_seed(seed)
     tokens_GT = torch.tensor([prompt] * group, device=weight.device)

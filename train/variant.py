@@ -66,4 +66,3 @@ class Variant:
 
 
 PLAIN = Variant()
-

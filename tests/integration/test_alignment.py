@@ -1,5 +1,5 @@
-"""The stages `finetune` and `align` on Ray, on real rows: the user's conversations packed, preferences with LoRA, a reward
-model, GRPO; and the model that chats afterwards."""
+"""The stages `finetune` and `align` on Ray, on real rows: conversations packed, preferences with LoRA, a reward model,
+GRPO; and the model that chats afterwards."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory, shared_data: Path, loca
     """A model of a play, and two files of real rows, shortened: the context is 64."""
     folder = tmp_path_factory.mktemp("runs")
     for kind, name in (
-        ("instruct", "rasbt_instruction_data.json.gz"), ("preference", "rasbt_instruction_data_with_preference.json.gz"),
-    ):  # fmt: skip
+        ("instruct", "rasbt_instruction_data.json.gz"),
+        ("preference", "rasbt_instruction_data_with_preference.json.gz"),
+    ):
         rows = json.loads(gzip.decompress((shared_data / kind / name).read_bytes()))
         short = [row for row in rows if len(row["instruction"] + row["input"]) < 60 and len(row["output"]) < 60]
         (folder / f"{kind}.json").write_text(json.dumps([*short, {"instruction": "an answer is missing"}]))
@@ -112,7 +113,9 @@ def test_a_reward_model_is_none_to_chat_with(pretrained: Run, tuned: Manifest, t
 
 def test_grpo_runs_through(pretrained: Run, tuned: Manifest, tmp_path: Path) -> None:
     own = {"group": 4, "max_tokens": 6, "held_out": 6, "updates": 2}
-    run = aligning(pretrained, tmp_path, method="grpo", grpo=own, steps=4, batch=2, checkpoint_every=4, validate_every=4)
+    run = aligning(
+        pretrained, tmp_path, method="grpo", grpo=own, steps=4, batch=2, checkpoint_every=4, validate_every=4
+    )
     made = bring(run, align_stage(run.recipe))
     assert {"held_out_reward", "held_out_reward_before", "divergence", "problems"} <= made.counters.keys()
     rows = [json.loads(line) for line in (run.stage("align") / "metrics.jsonl").read_text().splitlines()]

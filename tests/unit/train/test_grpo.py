@@ -1,4 +1,4 @@
-"""GRPO: its gains by hand, groups as one answer at a time, and reward that rises, resumed to the bit and on two ranks."""
+"""GRPO: its gains by hand, groups as one answer at a time; reward that rises, resumed to the bit, on two ranks."""
 
 from __future__ import annotations
 

@@ -103,9 +103,7 @@ def one_rank(world: World, job: Job) -> None:
 
 def test_two_workers_see_the_same_documents(packed_job: Job, tmp_path: Path) -> None:
     run_training(packed_job, World())
-    others = [
-        replace(packed_job, folder=tmp_path / name, parallel=Parallel(strategy=name)) for name in ("fsdp", "ddp")
-    ]
+    others = [replace(packed_job, folder=tmp_path / name, parallel=Parallel(strategy=name)) for name in ("fsdp", "ddp")]
     on_ranks(*((2, one_rank, (other,)) for other in others))
     for other in others:
         for mine, theirs in zip(rows(packed_job), rows(other), strict=True):

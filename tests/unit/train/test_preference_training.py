@@ -46,7 +46,9 @@ def pairs(number: int) -> list[EncodedPair]:
     def answer(odd: int) -> list[int]:
         return [*(2 * rng.integers(1, 40, int(rng.integers(1, 6))) + odd).tolist(), 95]
 
-    return [EncodedPair(rng.integers(1, 97, int(rng.integers(2, 6))).tolist(), answer(1), answer(0)) for _ in range(number)]
+    return [
+        EncodedPair(rng.integers(1, 97, int(rng.integers(2, 6))).tolist(), answer(1), answer(0)) for _ in range(number)
+    ]
 
 
 @pytest.fixture
@@ -195,9 +197,7 @@ def test_two_workers_learn_the_same(aligned: Job, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("lora", [None, Lora(rank=4, alpha=16.0)], ids=["whole", "lora"])
 def test_a_reward_model_tells_chosen_from_rejected(aligned: Job, lora: Lora | None) -> None:
-    opened = [
-        partial(PairRows, aligned.folder / "pairs" / f"{side}.arrow") for side in ("train", "validation")
-    ]
+    opened = [partial(PairRows, aligned.folder / "pairs" / f"{side}.arrow") for side in ("train", "validation")]
     rewarded = replace(
         aligned,
         open_data=opened[0],

@@ -1,4 +1,4 @@
-"""What the stages `finetune` and `align` make of files, real ones and malformed ones: rows, held-out parts, the ledger."""
+"""What the stages `finetune` and `align` make of files, real and malformed ones: rows, held-out parts, the ledger."""
 
 from __future__ import annotations
 
@@ -127,7 +127,11 @@ def test_what_leaves_nothing_is_an_error(
 def test_a_format_that_is_named_is_asked_for(
     context_of: Callable[..., StageContext], chatting: Tokenizer, tmp_path: Path
 ) -> None:
-    rows = [{"instruction": "q", "output": "a"}, {"conversations": [{"from": "human", "value": "q"}]}, chat(1, "q", "a")]
+    rows = [
+        {"instruction": "q", "output": "a"},
+        {"conversations": [{"from": "human", "value": "q"}]},
+        chat(1, "q", "a"),
+    ]
     file = write(tmp_path / "chats.jsonl", rows)
     data = {"paths": [str(file)], "format": "messages", "template": "chatml", "validation_share": 0}
     ctx = context_of("finetune", instructed=False, finetune={"data": data})

@@ -36,7 +36,9 @@ def tuned(job: Job, tmp_path: Path) -> Job:
     run_training(job, World())
     plan = replace(job.plan, steps=12, checkpoint_every=4, log_every=2)
     initial = job.checkpoints / "step_000020"
-    return replace(job, folder=tmp_path / "tuned", initial=initial, validate_first=True, plan=plan, variant=Variant(LORA))
+    return replace(
+        job, folder=tmp_path / "tuned", initial=initial, validate_first=True, plan=plan, variant=Variant(LORA)
+    )
 
 
 def newest(job: Job) -> Path:
