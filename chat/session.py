@@ -19,9 +19,10 @@ from ..core.run import Run
 from ..model.generation import check_settings, generate
 from ..model.transformer import Transformer
 from ..tokenize.bpe import SPECIAL_TOKENS, Tokenizer
-from ..tokenize.chat_templates import CHATML, Description, describe, end_of_answer, make_template
+from ..tokenize.chat_templates import CHATML, Description, end_of_answer, make_template
 from ..train.checkpoints import load_for_inference, newest
 from ..train.reward import RewardModel
+from .answering import answering_stage, learned_template
 
 Message = dict[str, str]
 
@@ -118,7 +119,7 @@ class ChatSession:
             raise InputError(
                 f"{checkpoint} is a reward model, which writes nothing", "name the stage that it began at: finetune"
             )
-        return cls(model, tokenizer, _template(run, stage, tokenizer))
+        return cls(model, tokenizer, learned_template(run, stage, tokenizer))
 
     @property
     def exported_template(self) -> dict[str, Any]:
@@ -175,25 +176,6 @@ class ChatSession:
             seed=options.seed,
         )
         return TextStream(drawn, self.tokenizer)
-
-
-def answering_stage(run: Run) -> str:
-    """The stage whose model answers: `align` where the run has one that does, finished or begun; else `finetune`."""
-    align = run.recipe.align
-    if align is None or not align.answers:
-        return "finetune"
-    begun = run.manifest("align") is not None or newest(run.stage("align") / "checkpoints") is not None
-    return "align" if begun else "finetune"
-
-
-def _template(run: Run, stage: str, tokenizer: Tokenizer) -> Description | None:
-    """The chat template that the stage's model was trained with, of an unfinished stage as the recipe has it."""
-    manifest, data = run.manifest(stage) or run.manifest("finetune"), run.recipe.finetune.data
-    if stage == "pretrain":
-        return None
-    if manifest is None and data is not None:
-        return describe(data.template, tokenizer, Path(data.template_folder) if data.template_folder else None)
-    return manifest and manifest.facts.get("template")
 
 
 def _checkpoint(run: Run, stage: str) -> Path:

@@ -13,24 +13,19 @@ tokenizer_digest, steps; template, where it is not our own.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.files import digest, sha256_file
-from ..core.manifest import FileEntry
 from ..core.recipe import Recipe
 from ..core.settings_alignment import Align
 from ..core.stage import Stage, StageContext, StageResult, sections
 from ..core.user_files import PREFERENCES, file_stamps, user_files
-from .finetune_stage import check_lora, check_tokenizer, tuning_job
+from .finetune_stage import check_lora, check_tokenizer
 from .pretrain_stage import result_settings, rounding
 
 if TYPE_CHECKING:
-    from ..tokenize.bpe import Tokenizer
-    from .job import Job
+    from .align_jobs import Made
 
 DIVERGENCE_PAIRS = 64  # held-out pairs that the divergence is measured on
 
@@ -75,129 +70,30 @@ def check(ctx: StageContext) -> None:
 
 def work(ctx: StageContext) -> StageResult:
     from ..tokenize.bpe import Tokenizer
+    from .align_jobs import make
     from .launcher import launch
     from .outcome import result
 
     settings = settings_of(ctx.recipe)
-    tokenizer = Tokenizer.load(ctx.input_folder("tokenizer") / "tokenizer.json")
-    make = _grpo if settings.method == "grpo" else _preferences
-    job, counters, files, measure = make(ctx, settings, tokenizer)
+    made = make(ctx, settings, Tokenizer.load(ctx.input_folder("tokenizer") / "tokenizer.json"))
+    job = replace(made.job, recipe=config_of(ctx.recipe))
     launch(job, ctx.recipe.resources, ctx.progress)
-    finished = result(job, counters)
-    facts = {"method": settings.method, **finished.facts, **_template(ctx)}
-    measured = measure(ctx.folder / finished.facts["checkpoint"])
-    return StageResult([*finished.files, *files], finished.counters | measured, facts)
+    finished = result(job, made.counters)
+    template = {key: value for key, value in ctx.inputs["finetune"].facts.items() if key == "template"}
+    facts = {"method": settings.method, **finished.facts, **template}
+    apart = divergence(ctx, made, ctx.folder / finished.facts["checkpoint"])
+    return StageResult([*finished.files, *made.files], finished.counters | apart, facts)
 
 
-Made = tuple["Job", dict[str, float | int], list[FileEntry], Callable[[Path], dict[str, float | int]]]
-
-
-def _preferences(ctx: StageContext, settings: Align, tokenizer: Tokenizer) -> Made:
-    """The job of dpo, ipo and reward, what there is to count, what was written, and what is measured behind it."""
-    from ..tokenize.chat_templates import make_template
-    from .align_data import prepare
-    from .preference import Objective
-    from .preference_file import PairRows
-    from .preference_objective import PreferenceObjective, RewardObjective
-    from .variant import Variant
-
-    job = _job(ctx, settings, tokenizer)
-    template = make_template(ctx.inputs["finetune"].facts.get("template"), tokenizer)
-    data = prepare(ctx, settings.data, template, job.model.context)
-    rewarded = settings.method == "reward"
-    reference = {side: [] for side in data.pairs} if rewarded else _reference(ctx, data.pairs, settings)
-    whole = job.model.context if ctx.recipe.resources.parallel.compile else None
-    opened = {
-        side: partial(PairRows, path, [ctx.folder / entry.path for entry in reference[side]], whole)
-        for side, path in (("train", data.train), ("validation", data.validation))
-    }
-    if settings.method in ("dpo", "ipo"):
-        smoothing, normalised = settings.label_smoothing, settings.length_normalised
-        objective = PreferenceObjective(Objective(settings.method, settings.beta, smoothing, normalised))
-    else:
-        objective = RewardObjective()
-    held_out = data.pairs["validation"] > 0
-    job = replace(
-        job,
-        open_data=opened["train"],
-        open_validation=opened["validation"] if held_out else None,
-        data_digest=sha256_file(data.train),
-        variant=Variant.of(settings.lora, reward=rewarded),
-        objective=objective,
-    )
-    entries = [entry for side in reference.values() for entry in side]
-    measure = partial(_divergence, ctx, data.validation) if held_out and not rewarded else _nothing
-    return job, data.counters, [*data.files, *entries], measure
-
-
-def _reference(ctx: StageContext, pairs: dict[str, int], settings: Align) -> dict[str, list[FileEntry]]:
-    """The reference's log-probabilities, side by side with the pairs, by Ray Data."""
-    from ..core.unit_map import map_units
-    from .reference import reference_units, reference_work
-
-    resources = ctx.recipe.resources
-    units = [unit for side, number in pairs.items() for unit in reference_units(side, number, resources.train_workers)]
-    config = {
-        "checkpoint": str(_base(ctx)),
-        "pairs": {side: sha256_file(ctx.folder / "pairs" / f"{side}.arrow") for side in pairs},
-        "precision": ctx.inputs["pretrain"].config["train"]["precision"],
-        "rows": max(1, settings.batch // resources.train_workers),
-    }
-    reports = map_units(
-        reference_work, units, ctx.folder, config, ctx.progress, counting="pairs", gpus=resources.gpus_per_worker
-    )
-    found: dict[str, list[FileEntry]] = {side: [] for side in pairs}
-    for unit, report in zip(units, reports, strict=True):
-        found[unit.spec["split"]] += report.files
-    return found
-
-
-def _grpo(ctx: StageContext, settings: Align, tokenizer: Tokenizer) -> Made:
-    """The job of grpo."""
-    from ..tokenize.chat_templates import end_of_answer, make_template
-    from .arithmetic import Arithmetic
-    from .grpo import GrpoObjective, TaskPrompts
-
-    description = ctx.inputs["finetune"].facts.get("template")
-    end = end_of_answer(make_template(description, tokenizer))
-    own, job = settings.grpo, _job(ctx, settings, tokenizer)
-    task = Arithmetic(tokenizer, description, end, ctx.recipe.seed, own.steps_a_problem, own.largest)
-    job = replace(
-        job,
-        plan=replace(job.plan, guard=None),  # groups without a difference give gradients of zero, none of them a spike
-        open_data=partial(TaskPrompts, task, 0, own.problems),
-        open_validation=partial(TaskPrompts, task, own.problems, own.held_out),
-        data_digest=digest([tokenizer.digest, description, own.model_dump(mode="json")]),
-        objective=GrpoObjective(own, task, job.model, _base(ctx), job.variant, ctx.recipe.seed),
-    )
-    return job, {"problems": own.problems, "validation_problems": own.held_out}, [], _nothing
-
-
-def _job(ctx: StageContext, settings: Align, tokenizer: Tokenizer) -> Job:
-    job = tuning_job(ctx, tokenizer, settings, ctx.inputs["pretrain"].config["train"]["precision"])
-    return replace(job, recipe=config_of(ctx.recipe), initial=_base(ctx))
-
-
-def _base(ctx: StageContext) -> Path:
-    """The checkpoint of the fine-tuned model."""
-    return ctx.input_folder("finetune") / ctx.inputs["finetune"].facts["checkpoint"]
-
-
-def _template(ctx: StageContext) -> dict[str, Any]:
-    """The fine-tuned model's, handed on."""
-    return {key: value for key, value in ctx.inputs["finetune"].facts.items() if key == "template"}
-
-
-def _divergence(ctx: StageContext, pairs: Path, checkpoint: Path) -> dict[str, float | int]:
-    """Measured with both models side by side, in a task of Ray."""
+def divergence(ctx: StageContext, made: Made, checkpoint: Path) -> dict[str, float]:
+    """Of dpo and ipo: measured with both models side by side, in a task of Ray."""
+    if made.compared is None:
+        return {}
     import ray
 
     from .divergence import held_out_divergence
 
     resources = ctx.recipe.resources
     task = ray.remote(num_cpus=resources.cpus_per_worker, num_gpus=resources.gpus_per_worker)(held_out_divergence)
-    return {"divergence": ray.get(task.remote(checkpoint, _base(ctx), pairs, DIVERGENCE_PAIRS))}
-
-
-def _nothing(checkpoint: Path) -> dict[str, float | int]:
-    return {}
+    found = task.remote(checkpoint, made.job.initial, made.compared, DIVERGENCE_PAIRS)
+    return {"divergence": ray.get(found)}

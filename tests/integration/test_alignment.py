@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crawl2chat.chat.session import ChatSession, Options, answering_stage
+from crawl2chat.chat.answering import answering_stage
+from crawl2chat.chat.session import ChatSession, Options
 from crawl2chat.core.errors import InputError
 from crawl2chat.core.manifest import Manifest
 from crawl2chat.core.recipe import Recipe

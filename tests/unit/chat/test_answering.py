@@ -7,7 +7,8 @@ import shutil
 from collections.abc import Callable
 
 import pytest
-from crawl2chat.chat.session import ChatSession, Options, answering_stage
+from crawl2chat.chat.answering import answering_stage
+from crawl2chat.chat.session import ChatSession, Options
 from crawl2chat.core.errors import InputError
 from crawl2chat.core.run import Run
 from crawl2chat.tokenize.hf_files import CHAT_TEMPLATE

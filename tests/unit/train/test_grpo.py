@@ -18,7 +18,8 @@ from crawl2chat.core.settings_parallel import Parallel
 from crawl2chat.model.config import ModelConfig
 from crawl2chat.model.generation import generate
 from crawl2chat.train import checkpoints
-from crawl2chat.train.grpo import GrpoObjective, TaskPrompts, divergence_estimate, gains, token_log_probs
+from crawl2chat.train.grpo import GrpoObjective, TaskPrompts
+from crawl2chat.train.grpo_loss import divergence_estimate, gains, token_log_probs
 from crawl2chat.train.job import Job
 from crawl2chat.train.loader import IGNORED
 from crawl2chat.train.lora import Lora
