@@ -28,8 +28,9 @@ class Variant:
     @classmethod
     def of(cls, settings: Settings | None, reward: bool = False) -> Variant:
         """From the recipe's section `lora`."""
-        lora = settings and Lora(**settings.model_dump(exclude={"targets"}), targets=tuple(settings.targets))
-        return cls(lora, reward)
+        if settings is None:
+            return cls(None, reward)
+        return cls(Lora(**settings.model_dump(exclude={"targets"}), targets=tuple(settings.targets)), reward)
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Variant:
