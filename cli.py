@@ -36,12 +36,13 @@ EXAMPLES = f"""examples:
   crawl2chat tokenizer report --run runs/tiny              bytes per token and unknown characters, by language
   crawl2chat pretrain --run runs/tiny                      only the pretraining, on the shards that a run has
   crawl2chat finetune --run runs/tiny
+  crawl2chat align --run runs/tiny                         only the alignment, on the fine-tuned model that a run has
   crawl2chat tune recipes/tiny.yaml                        search learning rates over the scaling table's rows
 {TUNE_EXAMPLES}\
   crawl2chat status --run runs/tiny                        what is done, what is out of date
   crawl2chat submit recipes/tiny.yaml --address http://127.0.0.1:8265
   crawl2chat generate --run runs/tiny "The history of"     continue a text
-  crawl2chat chat --run runs/tiny                          ask the fine-tuned model
+  crawl2chat chat --run runs/tiny                          ask the aligned or fine-tuned model
 {MODEL_EXAMPLES}\
   crawl2chat trace --run runs/tiny --step 20 --row 0       from a row of a training batch back to the WARC records
 """
@@ -79,7 +80,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         ("data", "crawl, extract, filter, deduplicate"),
         ("tokenizer", "train the tokenizer, write the token shards"),
         ("pretrain", "train the language model on the shards"),
-        ("finetune", "make question/answer pairs, and tune the model on them"),
+        ("finetune", "make question/answer pairs, and tune the model on them and on chat data"),
+        ("align", "learn from preferences, or from answers that can be checked"),
     ):
         _stage_verb(verbs, name, about, _group(name))
     _stage_verb(verbs, "tune", "search learning rates over rows of the scaling table", _group("tune", _show_search))
@@ -93,10 +95,10 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
     generate = _verb(verbs, "generate", "continue a text with the base model", _generate)
     generate.add_argument("prompt")
-    generate.add_argument("--stage", choices=("pretrain", "finetune"), default="pretrain", help="which model")
+    generate.add_argument("--stage", choices=("pretrain", "finetune", "align"), default="pretrain", help="which model")
     _sampling_options(generate)
 
-    chat = _verb(verbs, "chat", "talk with the fine-tuned model", _chat)
+    chat = _verb(verbs, "chat", "talk with the aligned model, or the fine-tuned one", _chat)
     _sampling_options(chat)
 
     trace = _verb(verbs, "trace", "from a row of a training batch back to the records it came from", _trace)

@@ -35,9 +35,10 @@ from .session import ChatSession
 
 
 def run_export(
-    run: Run | Path, stage: str, out: Path, form: str = "hf", encoding: str = "f32", lora: Path | None = None
+    run: Run | Path, stage: str | None, out: Path, form: str = "hf", encoding: str = "f32", lora: Path | None = None
 ) -> int:
-    """Write the model of the stage `pretrain` or `finetune`, or of an imported model's folder, to `out`, which is new.
+    """Write the model of the stage `pretrain`, `finetune` or `align` (None: that which answers), or of an imported
+    model's folder, to `out`, which is new.
 
     `form` is hf or gguf, `encoding` that of a GGUF's matrices, `lora` a file of LoRA's parameters for this model.
     Raises InputError when `out` exists already, when there is no checkpoint yet, and when `form` has no architecture
@@ -74,15 +75,16 @@ def _write_folder(out: Path, run: Run | Path, session: ChatSession, config: dict
             write_json(folder / "tokenizer_config.json", config)
 
 
-def _tokenizer_config(session: ChatSession, stage: str) -> dict[str, Any]:
+def _tokenizer_config(session: ChatSession, stage: str | None) -> dict[str, Any]:
     """tokenizer_config.json of a run's model; of an imported one what is known, and in any case the three ROLES."""
     given = session.given
     if given is None:
-        return tokenizer_config(session.context, chat=stage == "finetune")
+        chat = stage != "pretrain"
+        return tokenizer_config(session.context, chat) | (session.exported_template if chat else {})
     names = {index: name for name, index in session.tokenizer.special_tokens.items()}
     usual = dict.fromkeys(ROLES, names[session.tokenizer.end_of_text])
     template = {"chat_template": given.chat_template} if given.chat_template else {}
-    return usual | given.tokens | template | {"add_bos_token": given.adds_bos}
+    return usual | given.tokens | template | {"add_bos_token": given.adds_bos} | session.exported_template
 
 
 @contextmanager

@@ -26,7 +26,7 @@ def run_chat(run: Run | Path, **options: Any) -> int:
     """
     name, recipe = (run.name, None) if isinstance(run, Path) else (run.recipe.name, run.recipe)
     chosen = Options.of(recipe, **options)
-    session = ChatSession.open(run, "finetune")
+    session = ChatSession.open(run)
     interactive = sys.stdin.isatty()
     if interactive:
         print(f"{name}: {HELP}")

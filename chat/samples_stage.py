@@ -2,8 +2,8 @@
 
     samples/samples.json   [{kind: "continuation" | "answer", prompt, text, tokens, tokens_per_second}]
 
-Continuations of sampling.prompts are the base model's, answers to sampling.questions the fine-tuned model's. Texts
-depend on the recipe's seed and the prompt's place in its list.
+Continuations of sampling.prompts are the base model's, answers to sampling.questions those of the aligned model, or of
+the fine-tuned one where nothing is aligned. Texts depend on the recipe's seed and the prompt's place in its list.
 """
 
 from __future__ import annotations
@@ -21,10 +21,18 @@ if TYPE_CHECKING:
     from .session import TextStream
 
 
-def samples_stage(with_finetune: bool) -> Stage:
-    """The stage for a recipe with or without instructions."""
-    inputs = ("tokenizer", "pretrain", "finetune") if with_finetune else ("tokenizer", "pretrain")
+def samples_stage(recipe: Recipe) -> Stage:
+    """The stage for a recipe with a model that answers or without."""
+    answers = answering(recipe)
+    inputs = ("tokenizer", "pretrain", answers) if answers else ("tokenizer", "pretrain")
     return Stage("samples", inputs=inputs, config=_config, work=write_samples, needs_ray=False)
+
+
+def answering(recipe: Recipe) -> str | None:
+    """The stage whose model answers in a finished run; None where none does."""
+    if recipe.align is not None and recipe.align.answers:
+        return "align"
+    return "finetune" if recipe.finetuned else None
 
 
 def _config(recipe: Recipe) -> dict[str, Any]:
@@ -36,7 +44,8 @@ def write_samples(ctx: StageContext) -> StageResult:
     from .session import ChatSession, Options  # imports torch
 
     sampling, options = ctx.recipe.sampling, Options.of(ctx.recipe)
-    questions = sampling.questions if "finetune" in ctx.inputs else []
+    answers = answering(ctx.recipe)
+    questions = sampling.questions if answers else []
     if sampling.questions and not questions:
         log.warning("sampling.questions are left out: instructions: null means no model that answers")
     ctx.progress.start(len(sampling.prompts) + len(questions), counting="tokens")
@@ -54,7 +63,7 @@ def write_samples(ctx: StageContext) -> StageResult:
         for place, prompt in enumerate(sampling.prompts):
             add("continuation", prompt, base.continue_text(prompt, replace(options, seed=options.seed + place)))
     if questions:
-        tuned = ChatSession.open(ctx.run, "finetune")
+        tuned = ChatSession.open(ctx.run, answers)
         for place, question in enumerate(questions):
             messages = [{"role": "user", "content": question}]
             add("answer", question, tuned.answer(messages, replace(options, seed=options.seed + place)))

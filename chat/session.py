@@ -21,10 +21,13 @@ from ..core.settings_training import Sampling
 from ..model.generation import check_settings, generate
 from ..model.transformer import Transformer
 from ..tokenize.bpe import SPECIAL_TOKENS, Tokenizer
-from ..tokenize.chat_template import ChatTemplate, OwnTemplate
-from ..tokenize.given import GivenTokenizer, read_given
+from ..tokenize.chat_template import ChatTemplate
+from ..tokenize.chat_templates import CHATML, Description, end_of_answer, make_template
+from ..tokenize.given import GivenTokenizer, given_beside
 from ..train.checkpoints import load_for_inference, newest
 from ..train.model_folder import ModelFolder
+from ..train.reward import RewardModel
+from .answering import answering_stage, learned_template
 
 Message = dict[str, str]
 
@@ -95,27 +98,35 @@ class ChatSession:
         self,
         model: Transformer,
         tokenizer: Tokenizer,
-        template: ChatTemplate | None = None,
+        template: Description | None = None,
         given: GivenTokenizer | None = None,
         source: Mapping[str, str] | None = None,
     ) -> None:
+        """`template`: a description of the chat template (tokenize/chat_templates.py); None: that of `given`, or our
+        own."""
         self.model, self.tokenizer, self.given, self.source = model, tokenizer, given, source or {}
-        self.template = template if template or given else OwnTemplate(tokenizer)
-        self.stop_ids = given.stop_ids if given else frozenset(tokenizer.special(name) for name in SPECIAL_TOKENS)
+        own = given.template if given and template is None else make_template(template, tokenizer)
+        self.template: ChatTemplate | None = own
+        self._description = template
+        self.end = tokenizer.end_of_text if own is None else end_of_answer(own)
+        stops = given.stop_ids if given else {tokenizer.special(name) for name in SPECIAL_TOKENS}
+        self.stop_ids = frozenset([*stops, self.end])
 
     @classmethod
-    def open(cls, run: Run | Path, stage: str = "finetune") -> ChatSession:
-        """Model and tokenizer of the stage `finetune` or `pretrain`, or of an imported model's folder.
+    def open(cls, run: Run | Path, stage: str | None = None) -> ChatSession:
+        """Model and tokenizer of the stage `align`, `finetune` or `pretrain` (None: of that which answers), or of an
+        imported model's folder.
 
-        Raises InputError when there is no checkpoint yet, ContractError when it was trained with another tokenizer.
+        Raises InputError when there is no checkpoint yet, or a reward model's, ContractError when it was trained with
+        another tokenizer.
         """
         if isinstance(run, Path):
-            imported = ModelFolder.open(run)
-            given = imported.given
-            return cls(imported.load(), given.tokenizer, given.template, given, imported.source)
-        if stage == "finetune" and run.recipe.instructions is None:
+            found = ModelFolder.open(run)
+            return cls(found.load(), found.given.tokenizer, None, found.given, found.source)
+        stage = stage or answering_stage(run)
+        if stage != "pretrain" and not run.recipe.finetuned:
             raise InputError(
-                f"{run.folder} has no fine-tuned model: its recipe has instructions: null",
+                f"{run.folder} has no fine-tuned model: its recipe has instructions: null, and no finetune.data",
                 f"continue a text with the base model: crawl2chat generate --run {run.folder} TEXT",
             )
         path = run.stage("tokenizer") / "tokenizer.json"
@@ -128,10 +139,22 @@ class ChatSession:
                 f"{path} is {tokenizer.digest[:16]}",
                 f"bring the run up to date: crawl2chat run --run {run.folder}",
             )
-        if run.recipe.base is None:
-            return cls(model, tokenizer)
-        given = read_given(path.parent)
-        return cls(model, tokenizer, given.template, given)
+        if isinstance(model, RewardModel):
+            raise InputError(
+                f"{checkpoint} is a reward model, which writes nothing", "name the stage that it began at: finetune"
+            )
+        template = learned_template(run, stage, tokenizer)
+        return cls(model, tokenizer, template, given_beside(path.parent, tokenizer))
+
+    @property
+    def exported_template(self) -> dict[str, Any]:
+        """What of transformers' tokenizer_config.json is not that of our own template."""
+        description = self._description or {"kind": "house"}
+        if description["kind"] == "house":
+            return {}
+        source = CHATML if description["kind"] == "chatml" else description["source"]
+        names = {number: name for name, number in self.tokenizer.special_tokens.items()}
+        return {"chat_template": source} | ({"eos_token": names[self.end]} if self.end in names else {})
 
     @property
     def context(self) -> int:

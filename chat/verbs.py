@@ -9,7 +9,7 @@ from pathlib import Path
 EXAMPLES = """\
   crawl2chat model recipes/tiny.yaml                       parameters, FLOPs a token, memory of a rank
   crawl2chat model recipes/tiny.yaml --ranks 4 --set model.family=llama --set train.precision=bf16
-  crawl2chat export --run runs/tiny --out tiny-hf          the fine-tuned model, for transformers
+  crawl2chat export --run runs/tiny --out tiny-hf          the model that chats, for transformers
   crawl2chat export --run runs/tiny --stage pretrain --out base-hf
   crawl2chat export --run runs/tiny --format gguf --type q8_0 --out tiny.gguf
   crawl2chat import tiny-hf --out models/tiny              a model of Hugging Face's form as one of ours
@@ -34,7 +34,9 @@ def add_model_verbs(verb: Verb) -> None:
     which.add_argument("--run", metavar="R", help="folder of the run")
     which.add_argument("--model", type=Path, metavar="M", help="instead of a run: folder of an imported model")
     export.add_argument("--out", required=True, type=Path, metavar="NEW", help="a new folder; of a GGUF a new file")
-    export.add_argument("--stage", choices=("pretrain", "finetune"), default="finetune", help="which model of a run")
+    export.add_argument(
+        "--stage", choices=("pretrain", "finetune", "align"), help="which model of a run (the one that chat asks)"
+    )
     form = "hf: safetensors, config.json, tokenizer.json (hf); gguf: one file, for llama.cpp"
     export.add_argument("--format", choices=("hf", "gguf"), default="hf", help=form)
     export.add_argument(

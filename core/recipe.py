@@ -11,6 +11,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from .errors import RecipeError
+from .settings_alignment import Align
 from .settings_cleaning import Decontaminate, Paragraphs, Spans
 from .settings_data import (
     CrawlSource,
@@ -34,7 +35,8 @@ SHIPPED = Path(__file__).parent.parent / "recipes"
 
 
 class Recipe(Section):
-    """The whole of a run. A section that is left out has its defaults; `instructions: null` leaves fine-tuning out."""
+    """The whole of a run. A section that is left out has its defaults; without `instructions` and `finetune.data` there
+    is no fine-tuning, without `align` no alignment."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="of the run, and of its folder in `storage`")
     storage: str = Field(default="runs", description="folder that holds the runs; relative to the working directory")
@@ -61,6 +63,7 @@ class Recipe(Section):
     mixture: Mixture | None = None
     instructions: Instructions | None = None
     finetune: Finetune = Finetune()
+    align: Align | None = None
     sampling: Sampling = Sampling()
     tune: Tune = Tune()
     watching: Watching = Watching()
@@ -70,7 +73,7 @@ class Recipe(Section):
     def _fits_together(self) -> Recipe:
         if wrong := self.model.fault():
             raise ValueError("; ".join(wrong))
-        check_training(self.train, self.finetune, self.resources)
+        check_training(self.train, self.finetune, self.align, self.resources)
         names = [source.name for source in self.sources]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -88,7 +91,21 @@ class Recipe(Section):
             raise ValueError(
                 f"instructions.source is {self.instructions.source!r}, but the sources are {names}; name one of these"
             )
+        if self.align is not None and not self.finetuned:
+            raise ValueError(
+                "align is given, but there is nothing to fine-tune on; add instructions: {source: NAME} or "
+                "finetune.data, or set align: null"
+            )
+        if self.align is not None and self.align.data.from_instructions and self.instructions is None:
+            raise ValueError(
+                "align.data.from_instructions is true, but there are no instructions; add instructions: {source: NAME}"
+            )
         return self
+
+    @property
+    def finetuned(self) -> bool:
+        """Whether the run has a stage `finetune`."""
+        return self.instructions is not None or self.finetune.data is not None
 
     @property
     def folder(self) -> Path:
@@ -150,6 +167,8 @@ def _rooted(recipe: Recipe) -> Recipe:
         "tokenizer": recipe.tokenizer.rooted(absolute_path),
         "base": recipe.base and absolute_path(recipe.base),
         "train": recipe.train.rooted(absolute_path),
+        "finetune": recipe.finetune.rooted(absolute_path),
+        "align": recipe.align and recipe.align.rooted(absolute_path),
     }
     return recipe.model_copy(update=made)
 

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from .section import Section
+from .settings_alignment import ChatData, Lora
 from .settings_guard import SpikeGuard
 from .settings_optimizer import Optimizer
 from .settings_parallel import Parallel
@@ -94,8 +95,14 @@ class Instructions(Section):
 
 
 class Finetune(Section):
-    """Instruction tuning: loss on the answers only."""
+    """Instruction tuning: loss on the answers only, of the instruction pairs and of `data`."""
 
+    data: ChatData | None = None
+    lora: Lora | None = None
+    ending_prompts: int = Field(
+        default=32, ge=0, description="held-out prompts that are answered at the end: does the answer end by itself?"
+    )
+    ending_tokens: int = Field(default=128, ge=1, description="within how many tokens")
     steps: int = Field(default=100, ge=1)
     batch: int = Field(default=16, ge=1)
     optimizer: Optimizer = Optimizer(learning_rate=1e-3, warmup_steps=10, weight_decay=0.0)
@@ -105,6 +112,10 @@ class Finetune(Section):
     checkpoint_every: int = Field(default=50, ge=1)
     keep_checkpoints: int = Field(default=1, ge=1, description="the newest")
     keep_every: int | None = Field(default=None, ge=1, description="steps: checkpoints at multiples of it stay as well")
+
+    def rooted(self, absolute: Callable[[str], str]) -> Finetune:
+        """With absolute paths."""
+        return self.model_copy(update={"data": self.data and self.data.rooted(absolute)})
 
 
 class Sampling(Section):

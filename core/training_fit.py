@@ -1,16 +1,24 @@
-"""Whether the recipe's sections train, finetune and resources fit together. Part of the check of the whole recipe."""
+"""Whether the recipe's sections train, finetune, align and resources fit together. Part of the check of the whole."""
 
 from __future__ import annotations
 
 from .section import misfit
+from .settings_alignment import Align
 from .settings_optimizer import Optimizer
 from .settings_training import Finetune, Resources, Train
 
 
-def check_training(train: Train, finetune: Finetune, resources: Resources) -> None:
+def check_training(train: Train, finetune: Finetune, align: Align | None, resources: Resources) -> None:
     """Raises ValueError, "what is wrong; the fix", for the first thing that does not fit."""
     workers = resources.train_workers
-    _divides("resources.train_workers", workers, "finetune.batch", finetune.batch)
+    sections = {"finetune": finetune} | ({"align": align} if align is not None else {})
+    for name, section in sections.items():
+        _divides("resources.train_workers", workers, f"{name}.batch", section.batch)
+        if resources.parallel.strategy == "deepspeed" and section.lora is not None:
+            raise ValueError(
+                f"{name}.lora is given, but deepspeed cuts the weights that are trained and those that are frozen into "
+                "the same flat pieces; set resources.parallel.strategy to fsdp or ddp, or leave lora out"
+            )
     sizes = {"train.batch": train.batch}
     sizes |= {f"train.batch_warmup.{number}.batch": stage.batch for number, stage in enumerate(train.batch_warmup)}
     for name, batch in sizes.items():
@@ -29,7 +37,7 @@ def check_training(train: Train, finetune: Finetune, resources: Resources) -> No
             f"resources.min_train_workers is {resources.min_train_workers}, above train_workers ({workers}); "
             "lower it, or raise resources.train_workers"
         )
-    muon = train.optimizer.muon is not None or finetune.optimizer.muon is not None
+    muon = any(one.optimizer.muon is not None for one in (train, *sections.values()))
     resources.parallel.check(workers, resources.min_train_workers is not None, muon)
 
 

@@ -14,8 +14,9 @@ from ..core.stage import Planned, Stage, plan
 from ..dedup.dedup_stage import DEDUP
 from ..dedup.spans_stage import SPANS
 from ..tokenize.tokenize_stage import SHARDS, TOKENIZER
+from ..train.align_stage import align_stage
 from ..train.base_stage import BASE_MODEL, BASE_TOKENIZER
-from ..train.finetune_stage import FINETUNE
+from ..train.finetune_stage import finetune_stage
 from ..train.pretrain_stage import PRETRAIN
 from ..tune.forecast_stage import FORECAST
 from ..tune.tune_stage import TUNE
@@ -31,12 +32,14 @@ GROUPS = {
     "tokenizer": ("tokenizer", "shards"),
     "pretrain": ("pretrain",),
     "finetune": ("instructions", "finetune"),
+    "align": ("align",),
     "tune": ("tune", "forecast"),
     "tune verify": ("verify",),
 }
 SEARCH = ("tune", "tune verify")  # groups that are no part of `crawl2chat run`
 LEFT_OUT = {  # why a recipe has none of a group's stages, and the fix
-    "finetune": ("instructions: null", "add instructions: {source: NAME}"),
+    "finetune": ("instructions: null", "add instructions: {source: NAME}, or finetune.data: {paths: [FILE]}"),
+    "align": ("no section align", "add align: {data: {paths: [FILE]}}, or align: {data: {from_instructions: true}}"),
     "tune": ("a base, which is pretrained already", "leave base out"),
     "data": ("a base, and no instructions", "add instructions: {source: NAME}, or leave base out"),
     "tune verify": ("no tune.target", "add tune.ladder, and tune.target: {row: NAME, tokens: N}"),
@@ -45,14 +48,15 @@ LEFT_OUT = {  # why a recipe has none of a group's stages, and the fix
 
 def all_stages(recipe: Recipe) -> list[Stage]:
     """Every stage that this recipe has, inputs before those that need them."""
-    instructed = recipe.instructions is not None
-    answers = [INSTRUCTIONS, FINETUNE] if instructed else []
+    answers = [INSTRUCTIONS] if recipe.instructions is not None else []
+    answers += [finetune_stage(recipe)] if recipe.finetuned else []
+    answers += [align_stage(recipe)] if recipe.align is not None else []
     ledgers = [stage for stage in (DEDUP, SPANS, PARAGRAPHS, DECONTAMINATE) if stage.name in ledger_stages(recipe)]
     if recipe.base is not None:  # nothing is pretrained, and documents are read for instruction pairs alone
-        data = [CRAWL, EXTRACT, *ledgers] if instructed else []
-        given = [BASE_TOKENIZER, BASE_MODEL, *answers, samples_stage(instructed)]
+        data = [CRAWL, EXTRACT, *ledgers] if recipe.instructions is not None else []
+        given = [BASE_TOKENIZER, BASE_MODEL, *answers, samples_stage(recipe)]
         return [_behind_ledgers(stage, recipe) for stage in (*data, *given)]
-    learning = [TOKENIZER, SHARDS, PRETRAIN, *answers, samples_stage(instructed), TUNE]
+    learning = [TOKENIZER, SHARDS, PRETRAIN, *answers, samples_stage(recipe), TUNE]
     learning += [FORECAST] if recipe.tune.ladder is not None else []
     learning += [VERIFY] if recipe.tune.target is not None else []
     return [_behind_ledgers(stage, recipe) for stage in (CRAWL, EXTRACT, *ledgers, *learning)]

@@ -93,7 +93,14 @@ def _line(stage: str, manifest: Manifest) -> Line:
         validation = f" / {count['validation_loss']:.3f}" if "validation_loss" in count else ""
         about = "train / validation" if before is None else f"answers only, held-out ones {before:.3f} before"
         notes = f"loss: {about}; {count['steps']:,} steps, {count['tokens_per_second']:,.0f} tokens/s once under way"
+        if "answers_asked" in count:
+            notes += f"; {count['answers_ended']} of {count['answers_asked']} held-out answers end by themselves"
         return Line("", _short(count["tokens_seen"]), f"{count['train_loss']:.3f}{validation}", bits, notes)
+    if stage == "align":
+        loss = f"{count['train_loss']:.3f}" + (
+            f" / {count['validation_loss']:.3f}" if "validation_loss" in count else ""
+        )
+        return Line(tokens=_short(count["tokens_seen"]), loss=loss, notes=_aligned(manifest))
     if stage == "tune":
         return Line(loss=f"{count['validation_loss']:.3f}", notes=f"the best of {count['trials']} trials")
     if stage == "forecast":
@@ -102,6 +109,23 @@ def _line(stage: str, manifest: Manifest) -> Line:
         notes = f"of the target, 95 % {count['low']:.3f} … {count['high']:.3f}, from {count['points']} runs"
         return Line(loss=f"{count['loss']:.3f}", notes=notes)
     return Line()
+
+
+def _aligned(manifest: Manifest) -> str:
+    """What alignment came to on held-out data, and what that was before."""
+    count = manifest.counters
+    told = [
+        f"{about} {count[f'{name}_before']:.3f} → {count[name]:.3f}"
+        for name, about in (
+            ("preference_accuracy", "chosen preferred in"),
+            ("ranking_accuracy", "chosen likelier in"),
+            ("held_out_reward", "right answers"),
+            ("margin", "margin"),
+        )
+        if name in count and f"{name}_before" in count
+    ]
+    apart = f"{count['divergence']:.3g} nats a token from the reference" if "divergence" in count else ""
+    return f"{manifest.facts['method']}; {', '.join([*told, *([apart] if apart else [])])}"
 
 
 def _most(verb: str, counters: dict[str, float | int], prefix: str, n: int = 4) -> str:

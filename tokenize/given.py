@@ -67,6 +67,11 @@ def read_given(folder: Path) -> GivenTokenizer:
     return GivenTokenizer(tokenizer, template, source, tokens, adds_bos, frozenset(stops))
 
 
+def given_beside(folder: Path, tokenizer: Tokenizer) -> GivenTokenizer | None:
+    """What the folder of a run's tokenizer says of one that an imported model brought; None for a tokenizer of ours."""
+    return None if all(one in tokenizer.special_tokens for one in SPECIAL_TOKENS) else read_given(folder)
+
+
 def spoken_template(folder: Path, tokenizer: Tokenizer) -> ChatTemplate:
     """How conversations are written for the tokenizer in a folder: ours, or that of the imported model it belongs to.
 

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from itertools import chain, pairwise
 from pathlib import Path
+from typing import Any
 
 from ..core.errors import InputError
 from .chat_pieces import Piece, TextTokenizer, encode_pieces
@@ -74,6 +75,11 @@ class JinjaTemplate:
             str(own if own.exists() else file),
             now,
         )
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What tokenize/chat_templates.py makes it of again."""
+        return {"kind": "jinja", "source": self._template.source, "variables": self._variables}
 
     def encode(self, messages: Messages, generation_prompt: bool = False) -> tuple[list[int], list[bool]]:
         """Ids and loss mask; see tokenize/chat_template.py's ChatTemplate."""

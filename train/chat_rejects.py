@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 from ..core.errors import InputError
+from ..core.files import write_text
 
 NAMED = 3  # rejects that the error names
+LEDGER = "rejects.jsonl"  # in the stage's folder: {file, row, reason, detail}
 
 
 @dataclass(frozen=True)
@@ -30,12 +35,16 @@ class Tally:
     max_rejects: int = 100
     conversations: int = 0
     rejects: Counter[str] = field(default_factory=Counter)  # by reason
-    first: list[Reject] = field(default_factory=list)
+    rows: list[Reject] = field(default_factory=list)  # those that were left out, for the ledger
+
+    @property
+    def first(self) -> list[Reject]:
+        return self.rows[:NAMED]
 
     def reject(self, one: Reject) -> None:
         """Count a row that is left out. Raises InputError naming reasons and the first rows when there are too many."""
         self.rejects[one.reason] += 1
-        self.first += [one] if len(self.first) < NAMED else []
+        self.rows.append(one)
         if self.rejects.total() > self.max_rejects:
             reasons = ", ".join(f"{number} {reason}" for reason, number in self.rejects.most_common())
             raise InputError(
@@ -46,3 +55,10 @@ class Tally:
 
     def counts(self) -> dict[str, int]:
         return {"conversations": self.conversations, **{f"rejected.{k}": v for k, v in sorted(self.rejects.items())}}
+
+
+def write_ledger(folder: Path, rejects: Iterable[Reject]) -> Path:
+    """Name every row that was left out, in the order of the files."""
+    path = folder / LEDGER
+    write_text(path, "".join(json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in rejects))
+    return path

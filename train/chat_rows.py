@@ -63,15 +63,19 @@ class Unfit(Exception):
     """A row that is no conversation: reason, detail."""
 
 
-def read_conversations(paths: Iterable[Path], tally: Tally | None = None) -> Iterator[Conversation | Reject]:
+def read_conversations(
+    paths: Iterable[Path], tally: Tally | None = None, form: str = "auto"
+) -> Iterator[Conversation | Reject]:
     """The rows of the files in their order, each as conversation or reject, counted in `tally`.
+
+    `form`: messages, sharegpt or alpaca rejects rows of other formats as `unknown_format`; auto takes all.
 
     Raises InputError when a file cannot be read, and when there are more rejects than the tally allows.
     """
     tally = tally if tally is not None else Tally()
     for path in paths:
         for place, row in read_rows(Path(path)):
-            found = _read(str(path), place, row)
+            found = _read(str(path), place, row, form)
             if isinstance(found, Conversation):
                 tally.conversations += 1
             else:
@@ -147,10 +151,13 @@ def _message(number: int, role: Any, content: Any) -> dict[str, str]:
     return {"role": ROLES[role], "content": content or ""}
 
 
-def _read(file: str, place: int, row: Found) -> Conversation | Reject:
+def _read(file: str, place: int, row: Found, form: str) -> Conversation | Reject:
     if isinstance(row, tuple):
         return Reject(file, place, *row)
     try:
+        found = "messages" if "messages" in row else "sharegpt" if "conversations" in row else "alpaca"
+        if form not in ("auto", found):
+            raise Unfit("unknown_format", f"of the format {found}, not {form}; keys: {', '.join(map(str, row))}"[:200])
         return Conversation(file, place, to_messages(row))
     except Unfit as unfit:
         return Reject(file, place, *unfit.args)

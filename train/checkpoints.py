@@ -2,7 +2,7 @@
 
     checkpoints/step_000100/         `__RANK_N.distcp` and `.metadata` by DCP, written by all ranks: model and optimizer
     checkpoints/step_000100/meta.json    {step, tokens_seen, model, tokenizer_digest, data_digest, recipe, guard,
-                                          files: {name: {bytes, sha256}}}
+                                          variant, files: {name: {bytes, sha256}}}
 
 They are written by train/saving.py. A folder is complete when meta.json reads well and every file it lists is there,
 with its size and digest. DCP's `.metadata` is a pickle, read by torch itself: load checkpoints only from runs you
@@ -23,6 +23,7 @@ import torch
 from torch import nn
 from torch.distributed.checkpoint import state_dict_loader
 from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
     get_model_state_dict,
     get_state_dict,
     set_model_state_dict,
@@ -35,6 +36,8 @@ from ..core.files import sha256_file
 from ..core.log import log
 from ..model.config import ModelConfig
 from ..model.transformer import Transformer
+from .lora import merge
+from .variant import PLAIN, Variant
 from .world import World
 from .zero import ZeroOptimizer
 
@@ -54,6 +57,7 @@ class Meta:
     recipe: dict[str, Any]  # the sections that training depends on
     files: dict[str, dict[str, Any]]  # name -> {bytes, sha256}, without meta.json
     guard: dict[str, Any] = field(default_factory=dict)  # train/guard.py's History
+    variant: dict[str, Any] = field(default_factory=dict)  # train/variant.py's Variant
 
     def check(self, folder: Path, expected: Meta) -> None:
         """Raises ContractError when the checkpoint belongs to another model, tokenizer or data."""
@@ -148,25 +152,33 @@ def put_back(state: dict[str, Any], model: nn.Module, optimizer: torch.optim.Opt
         group.update(own)
 
 
-def load_weights(checkpoint: Path, model: nn.Module, world: World) -> None:
-    """Put a checkpoint's weights into a model, and nothing else: the start of fine-tuning."""
-    state = {"model": get_model_state_dict(model)}
+def load_weights(checkpoint: Path, model: nn.Module, world: World, variant: Variant = PLAIN) -> None:
+    """Put a checkpoint's weights into a model, and nothing else: the start of fine-tuning.
+
+    What the variant has of its own stays as it is.
+    """
+    weights = {name: one for name, one in get_model_state_dict(model).items() if not variant.is_new(name)}
+    state = {"model": weights}
     with quiet():
         state_dict_loader.load(state, checkpoint_id=checkpoint, no_dist=not world.distributed)
-    set_model_state_dict(model, state["model"])
+    set_model_state_dict(model, state["model"], options=StateDictOptions(strict=variant == PLAIN))
 
 
 def load_for_inference(checkpoint: Path) -> tuple[Transformer, dict[str, Any]]:
     """The model of a checkpoint, in evaluation mode, and its meta.json; in one process, without Ray.
 
-    Raises InputError when the checkpoint is broken.
+    Low-rank differences are merged into the weights; of a reward model it is a RewardModel (train/reward.py). Raises
+    InputError when the checkpoint is broken.
     """
     fault = broken(Path(checkpoint))
     if fault is not None:
         raise InputError(f"checkpoint {checkpoint}: {fault}", "run the training stage again")
     meta = read_meta(checkpoint)
-    model = Transformer(ModelConfig.from_dict(meta.model))
+    variant = Variant.from_dict(meta.variant)
+    model = variant.make(ModelConfig.from_dict(meta.model))
     load_weights(Path(checkpoint), model, World())
+    if variant.lora is not None:
+        merge(model)
     return model.eval(), asdict(meta)
 
 

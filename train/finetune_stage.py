@@ -1,39 +1,67 @@
-"""Stage `finetune`: the pretrained model learns to answer, from the stage `instructions`' conversations.
+"""Stage `finetune`: the pretrained model learns to answer, from the stage `instructions`' conversations and the user's.
 
-    examples/{train,validation}.arrow    encoded conversations (train/examples.py)
+    examples/, rejects.jsonl    (train/finetune_data.py)
     checkpoints/, metrics.jsonl, tensorboard/    as in the stage `pretrain`
+    merged/    with `finetune.lora`: the model's weights as a checkpoint (train/outcome.py)
 
-counters: examples, examples_cut, examples_dropped, validation_examples, and those of pretraining without baselines;
-validation_loss_before is the base model's, on the same answers. facts: checkpoint, model, tokenizer_digest, steps.
+counters: those of pretraining without baselines; examples, validation_examples, of pairs alone examples_cut and
+examples_dropped, of the user's data conversations, rejected.REASON, rows, places_filled, too_long, dropped, truncated,
+split, nothing_to_learn; validation_loss_before is the base model's, on the same answers; answers_asked, answers_ended
+and answers_ended_share: held-out prompts whose greedy answer ends by itself. facts: checkpoint, model,
+tokenizer_digest, steps; template, where it is not our own.
 """
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import ContractError, InputError
-from ..core.files import sha256_file
+from ..core.errors import ContractError
 from ..core.recipe import Recipe
+from ..core.settings_training import Finetune, Resources
 from ..core.stage import Stage, StageContext, StageResult, sections
+from ..core.user_files import CHAT_DATA, file_stamps, user_files
 from .pretrain_stage import result_settings, rounding
 
 if TYPE_CHECKING:
     from ..tokenize.bpe import Tokenizer
+    from .finetune_data import Prepared
     from .job import Job
+
+LATER = ("data", "lora")  # keys that runs from before do not have: left out, they change nothing
+MEASURED = ("ending_prompts", "ending_tokens")  # what is looked at behind the training
 
 
 def config_of(recipe: Recipe) -> dict[str, Any]:
     """What the weights depend on."""
-    return {"finetune": result_settings(recipe.finetune), **sections("seed")(recipe), **rounding(recipe)}
+    settings = result_settings(recipe.finetune)
+    settings = {k: v for k, v in settings.items() if k not in MEASURED and not (k in LATER and v is None)}
+    return {"finetune": settings, **sections("seed")(recipe), **rounding(recipe)}
+
+
+def external(recipe: Recipe) -> dict[str, str]:
+    """Path to size and time of the user's files, and of those that their template stands in."""
+    data = recipe.finetune.data
+    if data is None:
+        return {}
+    names = ("chat_template.jinja", "tokenizer_config.json") if data.template_folder else ()
+    beside = [Path(data.template_folder or "", name) for name in names]
+    return file_stamps([*user_files(data.paths, CHAT_DATA), *(file for file in beside if file.is_file())])
 
 
 def check(ctx: StageContext) -> None:
-    """The tokenizer is the one that the model was trained with."""
+    """The tokenizer is the one that the model was trained with, and LoRA has a place in the model."""
     from ..tokenize.bpe import Tokenizer
 
     tokenizer = Tokenizer.load(ctx.input_folder("tokenizer") / "tokenizer.json")
-    made_with = ctx.inputs["pretrain"].facts["tokenizer_digest"]
+    check_tokenizer(ctx, tokenizer, "pretrain")
+    check_lora(ctx, "pretrain", ctx.recipe.finetune.lora is not None, "finetune")
+
+
+def check_tokenizer(ctx: StageContext, tokenizer: Tokenizer, trained: str) -> None:
+    """Raises ContractError when the model of the stage `trained` has another tokenizer."""
+    made_with = ctx.inputs[trained].facts["tokenizer_digest"]
     if made_with != tokenizer.digest:
         raise ContractError(
             f"the model was trained with the tokenizer {made_with}, but this one is {tokenizer.digest}",
@@ -41,72 +69,103 @@ def check(ctx: StageContext) -> None:
         )
 
 
+def check_lora(ctx: StageContext, trained: str, wanted: bool, section: str) -> None:
+    """Raises ContractError for a model with `model.transfer`, to which LoRA's rates are not derived."""
+    if wanted and ctx.inputs[trained].facts["model"].get("transfer"):
+        raise ContractError(
+            f"{section}.lora is given, but the model has model.transfer", f"leave {section}.lora out: train all weights"
+        )
+
+
 def work(ctx: StageContext) -> StageResult:
-    from ..core.manifest import file_entry
     from ..tokenize.bpe import Tokenizer
-    from ..tokenize.given import spoken_template
-    from .examples import write_examples
+    from .finetune_data import prepare
     from .launcher import launch
     from .outcome import result
 
     tokenizer = Tokenizer.load(ctx.input_folder("tokenizer") / "tokenizer.json")
-    context = ctx.inputs["pretrain"].facts["model"]["context"]
-    pairs, examples = ctx.input_folder("instructions"), ctx.folder / "examples"
-    template = spoken_template(ctx.input_folder("tokenizer"), tokenizer)
-    counts = write_examples(pairs / "pairs.jsonl", examples / "train.arrow", tokenizer, context, template)
-    held_out = write_examples(
-        pairs / "pairs_validation.jsonl", examples / "validation.arrow", tokenizer, context, template
-    )
-    if not counts["examples"]:
-        raise InputError(
-            f"{pairs / 'pairs.jsonl'} gives no example that fits model.context = {context}",
-            "raise model.context, or leave fine-tuning out with instructions: null",
-        )
-    job = finetune_job(ctx, tokenizer, held_out["examples"] > 0)
+    prepared = prepare(ctx, tokenizer, ctx.inputs["pretrain"].facts["model"]["context"])
+    job = finetune_job(ctx, tokenizer, prepared)
     launch(job, ctx.recipe.resources, ctx.progress)
-    counters = {
-        "examples": counts["examples"],
-        "examples_cut": counts["cut"],
-        "examples_dropped": counts["dropped"],
-        "validation_examples": held_out["examples"],
-    }
-    finished = result(job, counters)
-    rows = {"train": counts["examples"], "validation": held_out["examples"]}
-    files = [file_entry(ctx.folder, examples / f"{name}.arrow", number) for name, number in rows.items()]
-    return StageResult([*finished.files, *files], finished.counters, finished.facts)
+    finished = result(job, prepared.counters)
+    settings = ctx.recipe.finetune
+    ended = ended_answers(ctx.folder / finished.facts["checkpoint"], prepared, settings, ctx.recipe.resources)
+    template = {"template": prepared.template} if prepared.template is not None else {}
+    return StageResult(
+        [*finished.files, *prepared.files], finished.counters | ended, finished.facts | template, finished.notes
+    )
 
 
-def finetune_job(ctx: StageContext, tokenizer: Tokenizer, validated: bool) -> Job:
+def finetune_job(ctx: StageContext, tokenizer: Tokenizer, prepared: Prepared) -> Job:
     """What the workers are to do. Shape and precision are those of the pretrained model."""
-    from ..model.config import ModelConfig
-    from .examples import ChatDataset
-    from .job import Job
-    from .loop import Plan
-
     base, settings = ctx.inputs["pretrain"], ctx.recipe.finetune
-    model = ModelConfig.from_dict(base.facts["model"])
-    examples, parallel = ctx.folder / "examples", ctx.recipe.resources.parallel
-    open_examples = partial(ChatDataset, context=model.context, whole=parallel.compile)
+    job = tuning_job(ctx, tokenizer, settings, base.config["train"]["precision"])
+    return replace(
+        job,
+        open_data=prepared.open_train,
+        open_validation=prepared.open_validation,
+        data_digest=prepared.digest,
+        recipe=config_of(ctx.recipe),
+        initial=ctx.input_folder("pretrain") / base.facts["checkpoint"],
+    )
+
+
+def tuning_job(ctx: StageContext, tokenizer: Tokenizer, settings: Any, precision: str) -> Job:
+    """What the stages have in common that train a trained model on: `finetune`, `align`. Data are still to be named."""
+    from ..model.config import ModelConfig
+    from .job import Job
+    from .plan import Plan
+    from .variant import Variant
+
     return Job(
         folder=ctx.folder,
-        model=model,
-        plan=Plan.of(settings, ctx.recipe.seed, base.config["train"]["precision"]),
+        model=ModelConfig.from_dict(ctx.inputs["pretrain"].facts["model"]),
+        plan=Plan.of(settings, ctx.recipe.seed, precision),
         optimizer=settings.optimizer,
         keep=settings.keep_checkpoints,
         keep_every=settings.keep_every,
         watching=ctx.recipe.watching,
         name=f"{ctx.recipe.name}/{ctx.folder.name}",
-        open_data=partial(open_examples, examples / "train.arrow"),
-        open_validation=partial(open_examples, examples / "validation.arrow") if validated else None,
+        open_data=_no_data,
+        open_validation=None,
         token_bytes=tokenizer.token_bytes(),
         tokenizer_digest=tokenizer.digest,
-        data_digest=sha256_file(examples / "train.arrow"),
-        recipe=config_of(ctx.recipe),
-        initial=ctx.input_folder("pretrain") / base.facts["checkpoint"],
+        data_digest="",
+        recipe={},
         validate_first=True,
+        variant=Variant.of(settings.lora),
         threads=ctx.recipe.resources.threads_per_worker,
-        parallel=parallel,
+        parallel=ctx.recipe.resources.parallel,
     )
 
 
-FINETUNE = Stage("finetune", ("tokenizer", "pretrain", "instructions"), config_of, work, check=check)
+def _no_data() -> Any:
+    raise AssertionError("the stage names the data of its job")
+
+
+def ended_answers(
+    checkpoint: Path, prepared: Prepared, settings: Finetune, resources: Resources
+) -> dict[str, float | int]:
+    """answers_asked, answers_ended and their share, by as many tasks of Ray as there are training workers."""
+    import ray
+
+    from .checkpoints import read_meta
+    from .ending import count_ended, held_out_prompts
+
+    context = read_meta(checkpoint).model["context"]
+    prompts = held_out_prompts(prepared.held_out, settings.ending_prompts, context) if settings.ending_prompts else []
+    if not prompts:
+        return {}
+    needs = {"num_cpus": resources.cpus_per_worker, "num_gpus": resources.gpus_per_worker}
+    count = ray.remote(**needs)(count_ended)
+    parts = [part for part in (prompts[n :: resources.train_workers] for n in range(resources.train_workers)) if part]
+    ended = sum(ray.get([count.remote(checkpoint, part, prepared.end, settings.ending_tokens) for part in parts]))
+    return {"answers_asked": len(prompts), "answers_ended": ended, "answers_ended_share": ended / len(prompts)}
+
+
+FINETUNE = Stage("finetune", ("tokenizer", "pretrain", "instructions"), config_of, work, external=external, check=check)
+
+
+def finetune_stage(recipe: Recipe) -> Stage:
+    """The stage for a recipe with instruction pairs or without, where it learns from the user's data alone."""
+    return FINETUNE if recipe.instructions is not None else replace(FINETUNE, inputs=("tokenizer", "pretrain"))

@@ -17,8 +17,10 @@ from . import checkpoints
 from .branch import Branch
 from .guard import History
 from .loader import TrainData
-from .loop import Plan
+from .objective import Objective
+from .plan import Plan
 from .sharding import UNIT_PARAMETERS
+from .variant import PLAIN, Variant
 
 Report = Callable[[Path, dict[str, Any]], None]  # a checkpoint that is in place, the newest row of metrics
 
@@ -42,6 +44,8 @@ class Job:
     initial: Path | None = None  # a checkpoint whose weights to start from
     branch: Branch | None = None  # a checkpoint to go on from, to the end of its decay
     validate_first: bool = False
+    variant: Variant = PLAIN  # low-rank differences, a reward model's head
+    objective: Objective | None = None  # None: the next token
     document_begin: int | None = None  # the token that begins a document; given: attention stays within documents
     threads: int = 1
     parallel: Parallel = field(default_factory=Parallel)
@@ -65,6 +69,7 @@ class Job:
             recipe=self.recipe,
             files={},
             guard=(history or History()).to_dict(),
+            variant=self.variant.to_dict(),
         )
 
     def resume_from(self) -> tuple[Path | None, checkpoints.Meta]:

@@ -23,23 +23,37 @@ from ..tokenize.shards import read_shard
 from .gather import copy_windows
 from .order import keyed_permutation, sample_index
 
-__all__ = ["IGNORED", "Span", "TokenDataset", "TokenStream", "TrainData", "keyed_permutation", "sample_index"]
+__all__ = [
+    "IGNORED", "Span", "TokenDataset", "TokenStream", "TrainData", "keyed_permutation", "rows_of", "sample_index",
+]  # fmt: skip
 
 IGNORED = -100  # a target that no loss counts (torch's ignore_index)
 
 
 class TrainData(Protocol):
-    """What the loop trains on: numbered rows."""
+    """What the loop trains on: numbered rows.
+
+    Data may have `documents(indices)`, numbers for the model's `documents_BT` where rows hold several, and
+    `weight(indices)`, what the loss of these rows is divided by where that is not `target_count`.
+    """
 
     def __len__(self) -> int: ...
 
-    def batch(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Inputs and targets, int64 [n, at most context] each; targets hold IGNORED where no loss is counted."""
+    def batch(self, indices: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Inputs and targets, int64 [n, at most context] each; targets hold IGNORED where no loss is counted. Behind
+        them what the objective wants beside (train/objective.py)."""
         ...
 
     def target_count(self, indices: np.ndarray) -> int:
         """Number of targets in these rows that are counted."""
         ...
+
+
+def rows_of(data: TrainData, indices: np.ndarray) -> tuple[np.ndarray, ...]:
+    """What an objective takes of these rows: inputs, targets, and the documents' numbers where rows hold several."""
+    documents = getattr(data, "documents", None)
+    found = data.batch(indices)
+    return found if documents is None else (*found, documents(indices))
 
 
 @dataclass(frozen=True)

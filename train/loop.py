@@ -2,9 +2,10 @@
 
 Steps count from 1. The batch of step s has the global positions (s - 1) · batch … s · batch - 1 of the keyed order, or
 those that batch-size warm-up gives it (train/batch_sizes.py); rank r of n computes its r-th n-th of them
-(train/prefetch.py). The loss is the sum over the batch's counted targets divided by their number in the whole batch, so
-that it depends neither on the number of ranks nor on how the targets are spread over rows. The state after step s is a
-function of the state before and of s alone.
+(train/prefetch.py). What is learned the objective says (train/objective.py). The loss is the sum over the batch's
+counted targets divided by their number in the whole batch, so that it depends neither on the number of ranks nor on how
+the targets are spread over rows; of pairs and of sampled answers, their number takes that place. The state after step s
+is a function of the state before and of s alone.
 """
 
 from __future__ import annotations
@@ -22,13 +23,11 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import get_total_norm
 
 from ..core.errors import DivergedError
-from ..core.settings_guard import SpikeGuard
-from ..core.settings_training import Finetune, Train
-from .batch_sizes import Stages, begins
 from .guard import Guard, History
 from .loader import TrainData
-from .loss import losses
 from .mixture import row_numbers
+from .objective import NextToken, Objective
+from .plan import Plan
 from .prefetch import Batch, prefetch, rank_batch
 from .schedule import Schedule
 from .strategies import backward, sync_gradients
@@ -37,49 +36,6 @@ from .world import World
 from .zero import Zero, ZeroOptimizer
 
 Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What to do when. A last step is always logged, validated and checkpointed."""
-
-    steps: int
-    batch: int
-    seed: int
-    micro_batch: int | None = None
-    precision: str = "fp32"
-    clip_norm: float = 1.0
-    batch_warmup: Stages = ()
-    z_loss: float = 0.0
-    guard: SpikeGuard | None = None
-    log_every: int = 10
-    validate_every: int = 100
-    checkpoint_every: int = 100
-
-    @classmethod
-    def of(cls, settings: Train | Finetune, seed: int, precision: str, micro_batch: int | None = None) -> Plan:
-        """The plan that a section of the recipe gives."""
-        of_train = {}
-        if isinstance(settings, Train):
-            stages = tuple((stage.steps, stage.batch) for stage in settings.batch_warmup)
-            of_train = {"batch_warmup": stages, "z_loss": settings.z_loss}
-        pace = ("steps", "batch", "log_every", "validate_every", "checkpoint_every")
-        return cls(
-            **{name: getattr(settings, name) for name in pace},
-            seed=seed,
-            micro_batch=micro_batch,
-            precision=precision,
-            clip_norm=settings.optimizer.clip_norm,
-            guard=None if settings.guard.policy == "off" else settings.guard,
-            **of_train,
-        )
-
-    def begins(self, step: int) -> int:
-        """The first position of a step's batch in an order of which nothing is left out."""
-        return begins(self.batch, self.batch_warmup, step)
-
-    def due(self, step: int, every: int) -> bool:
-        return step % every == 0 or step == self.steps
 
 
 @dataclass
@@ -104,6 +60,7 @@ def train(
     tokens_seen: int = 0,
     history: History | None = None,
     watch: Watch | None = None,
+    objective: Objective | None = None,
 ) -> int:
     """Run steps done + 1 … plan.steps, and return the number of targets that were counted since step 1.
 
@@ -113,6 +70,7 @@ def train(
     """
     world, hooks = world or World(), hooks or Hooks()
     watch, history = watch or Watch(plan.steps, done), history or History()
+    objective = objective or NextToken(plan.z_loss)
     guard = Guard(plan.guard, history) if plan.guard else None
 
     def fetch(step: int) -> Batch:
@@ -121,12 +79,15 @@ def train(
 
     put_off = False
     for batch in prefetch(fetch, done + 1, plan.steps):
-        step, counted = batch.step, batch.counted
+        step = batch.step
         model.train()
+        if plan.dropout:
+            torch.manual_seed(plan.seed + (step * world.size + world.rank) * 1_000_003)
+        batch = objective.prepare(model, batch, world)
         rate = schedule(step)
         for group in optimizer.param_groups:
             group["lr"] = rate * group["lr_ratio"]
-        loss = _accumulate(model, batch, plan, world)
+        loss = _accumulate(model, batch, plan, world, objective)
         norm = clip_gradients(model, plan.clip_norm, world)
         row = {"step": step, "lr": rate}
         if guard is not None or plan.due(step, plan.log_every):
@@ -137,8 +98,8 @@ def train(
             hooks.on_spike(row | {"reason": fault, "action": guard.settings.policy}, batch.indices)
             guard.answer(step, fault, plan.begins(step + 1) + history.shift(step))
         optimizer.zero_grad(set_to_none=True)
-        tokens_seen += counted
-        watch.add(counted, batch.waited)
+        tokens_seen += batch.counted
+        watch.add(batch.counted, batch.waited)
         if plan.due(step, plan.log_every):
             finite = math.isfinite(row["loss"]) and math.isfinite(row["grad_norm"])
             if guard is None and not finite:
@@ -147,7 +108,7 @@ def train(
                     "lower the learning rate, or lengthen its warm-up",
                 )
             if finite:
-                hooks.on_log(row | {"tokens_seen": tokens_seen} | watch.figures(step))
+                hooks.on_log(row | {"tokens_seen": tokens_seen} | dict(batch.figures) | watch.figures(step))
         if plan.due(step, plan.validate_every):
             with watch.validating():
                 hooks.on_validate(step)
@@ -162,15 +123,15 @@ def batch_indices(plan: Plan, step: int, data: TrainData, shift: int = 0) -> np.
     return row_numbers(data, plan.seed, np.arange(plan.begins(step), plan.begins(step + 1)) + shift)
 
 
-def _accumulate(model: nn.Module, batch: Batch, plan: Plan, world: World) -> torch.Tensor:
+def _accumulate(model: nn.Module, batch: Batch, plan: Plan, world: World, objective: Objective) -> torch.Tensor:
     """Add the batch's gradient to the parameters, and return this rank's part of the mean loss."""
     total = torch.zeros((), device=world.device)
-    for number, (inputs, targets) in enumerate(batch.parts, 1):
+    for number, part in enumerate(batch.parts, 1):
         sync_gradients(model, number == len(batch.parts))
-        nats, objective = losses(model, inputs, targets, plan.precision, world.device, plan.z_loss)
+        shown, learned = objective.losses(model, part, plan.precision, world.device)
         # Gradients are averaged over the ranks, and have to be their sum.
-        backward(model, objective * (world.size / max(1, batch.counted)))
-        total += nats.detach() / max(1, batch.counted)
+        backward(model, learned * (world.size / batch.divisor))
+        total += shown.detach() / batch.divisor
     return total
 
 

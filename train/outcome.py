@@ -1,6 +1,9 @@
 """What a finished training run hands to its stage's manifest, read back from its folder.
 
-metrics.jsonl is not among the files: it holds speeds, and an equal model must have an equal digest.
+metrics.jsonl is not among the files: it holds speeds, and an equal model must have an equal digest. Where low-rank
+differences were trained the files are those of a checkpoint of weights alone, into which they are merged:
+
+    merged/step_000100/    as train/checkpoints.py writes it
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ from ..core.stage import StageResult
 from . import metrics
 from .checkpoints import newest, read_meta
 from .job import Job
+from .merging import write_merged
+from .objective import NextToken
 
 
 def result(job: Job, counters: Mapping[str, float | int]) -> StageResult:
@@ -27,7 +32,8 @@ def result(job: Job, counters: Mapping[str, float | int]) -> StageResult:
         )
     rows = metrics.read_metrics(job.folder)
     logged = [row for row in rows if "loss" in row]
-    validated = [row for row in rows if "validation_loss" in row]
+    shown = (job.objective or NextToken()).shown
+    validated = [row for row in rows if shown[0] in row]
     found: dict[str, float | int] = {
         "steps": meta.step,
         "parameters": job.model.parameters(),
@@ -37,9 +43,12 @@ def result(job: Job, counters: Mapping[str, float | int]) -> StageResult:
         "tokens_per_second": statistics.median(row["tokens_per_second"] for row in logged),
     }
     if validated:
-        found |= {name: validated[-1][name] for name in ("validation_loss", "bits_per_byte")}
+        found |= {name: validated[-1][name] for name in shown}
     if validated and validated[0]["step"] == 0:
-        found["validation_loss_before"] = validated[0]["validation_loss"]
+        before = shown[:1] if job.objective is None else shown
+        found |= {f"{name}_before": validated[0][name] for name in before}
+    if job.variant.lora is not None:
+        checkpoint = write_merged(checkpoint, job.folder / "merged")
     files = [file_entry(job.folder, path, 0) for path in sorted(checkpoint.iterdir())]
     facts = {
         "checkpoint": checkpoint.relative_to(job.folder).as_posix(),

@@ -12,6 +12,7 @@ from typing import cast
 import numpy as np
 import pyarrow as pa
 
+from .examples import PAD_TO
 from .loader import IGNORED, Span
 from .packing import TooLong, pack
 
@@ -19,7 +20,7 @@ from .packing import TooLong, pack
 class PackedChat:
     """Rows of `context` inputs and targets. `packing` says which conversations share a row, and what was left out."""
 
-    def __init__(self, path: Path, context: int, too_long: TooLong) -> None:
+    def __init__(self, path: Path, context: int, too_long: TooLong, apart: bool = False) -> None:
         batch = pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
         tokens = cast(pa.LargeListArray, batch.column("tokens"))
         answer = cast(pa.LargeListArray, batch.column("answer"))
@@ -27,7 +28,7 @@ class PackedChat:
         self._tokens = tokens.values.to_numpy()
         self._answer = answer.values.to_numpy(zero_copy_only=False)
         self._offsets = tokens.offsets.to_numpy()
-        self.packing = pack(self._offsets, self._answer, context, too_long)
+        self.packing = pack(self._offsets, self._answer, context, too_long, apart)
 
     def __len__(self) -> int:
         return len(self.packing.rows) - 1
@@ -75,6 +76,29 @@ class PackedChat:
         row = np.repeat(np.repeat(np.arange(len(indices)), pieces), lengths)
         filled = np.bincount(row, minlength=len(indices))
         return source, _ranges(np.arange(len(indices)) * self.context, filled), number
+
+
+class SingleChat:
+    """The same conversations one a row, as wide as the longest of a batch, rounded up; `whole`: as the context."""
+
+    def __init__(self, path: Path, context: int, too_long: TooLong, whole: bool = False) -> None:
+        self._rows, self._whole = PackedChat(path, context, too_long, apart=True), whole
+        self.packing, self.trace, self.target_count = self._rows.packing, self._rows.trace, self._rows.target_count
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def batch(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        inputs, targets = self._rows.batch(indices)
+        if self._whole:
+            return inputs, targets
+        longest = int((self.packing.stops - self.packing.starts)[np.asarray(indices)].max()) - 1  # a piece a row
+        width = min(inputs.shape[1], -(-longest // PAD_TO) * PAD_TO)
+        return inputs[:, :width], targets[:, :width]
+
+
+def open_chat(path: Path, context: int, too_long: TooLong, packing: bool, whole: bool) -> PackedChat | SingleChat:
+    return PackedChat(path, context, too_long) if packing else SingleChat(path, context, too_long, whole)
 
 
 def _ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:

@@ -59,8 +59,10 @@ class Packing:
         return -(-int((self.stops - self.starts - 1).sum()) // self.context)
 
 
-def pack(offsets: np.ndarray, answer: np.ndarray, context: int, too_long: TooLong) -> Packing:
+def pack(offsets: np.ndarray, answer: np.ndarray, context: int, too_long: TooLong, apart: bool = False) -> Packing:
     """Pack conversations: int64 [n + 1] places where they begin in `answer`, bool [tokens], True where learned.
+
+    `apart` gives each piece a row of its own.
 
     counts: dropped, truncated and split are conversations that were too long; nothing_to_learn are those, of any
     length, of which nothing is left that is learned.
@@ -88,7 +90,7 @@ def pack(offsets: np.ndarray, answer: np.ndarray, context: int, too_long: TooLon
     touched[number[kept | ~whole]] = True
     counts["nothing_to_learn"] = int((~touched).sum())
     number, starts, stops = number[kept], starts[kept], stops[kept]
-    row, rows = assign(stops - starts - 1, context)
+    row, rows = (np.arange(len(number)), len(number)) if apart else assign(stops - starts - 1, context)
     order = np.argsort(row, kind="stable")
     begins = np.searchsorted(row[order], np.arange(rows + 1))
     counts |= {"pieces": len(number), "rows": rows}

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from ..core.errors import InputError
-from ..tokenize.bpe import Tokenizer
-from ..tokenize.chat_template import encode_chat
+from ..tokenize.chat_template import ChatTemplate
 from .preference_rows import Pair
 
 
@@ -31,7 +30,9 @@ class EncodedPair:
         return len(self.prompt) + max(len(self.chosen), len(self.rejected))
 
 
-def encode_pairs(tokenizer: Tokenizer, pairs: Sequence[Pair], context: int) -> tuple[list[EncodedPair], dict[str, int]]:
+def encode_pairs(
+    template: ChatTemplate, pairs: Sequence[Pair], context: int
+) -> tuple[list[EncodedPair], dict[str, int]]:
     """Encode what the chat template takes and fits the context, and count the rest: `template`, `too_long`.
 
     A pair is never cut: what tells the answers apart may stand behind the cut.
@@ -40,7 +41,7 @@ def encode_pairs(tokenizer: Tokenizer, pairs: Sequence[Pair], context: int) -> t
     counts = {"template": 0, "too_long": 0}
     for pair in pairs:
         try:
-            one = encode_pair(tokenizer, pair)
+            one = encode_pair(template, pair)
         except InputError:
             counts["template"] += 1
             continue
@@ -51,19 +52,30 @@ def encode_pairs(tokenizer: Tokenizer, pairs: Sequence[Pair], context: int) -> t
     return encoded, counts
 
 
-def encode_pair(tokenizer: Tokenizer, pair: Pair) -> EncodedPair:
+def encode_pair(template: ChatTemplate, pair: Pair) -> EncodedPair:
     """Raises InputError naming file and line when the chat template has no place for a message."""
     try:
-        prompt, _ = encode_chat(tokenizer, pair.prompt, generation_prompt=True)
-        sides = [
-            encode_chat(tokenizer, [*pair.prompt, {"role": "assistant", "content": text}])[0]
-            for text in (pair.chosen, pair.rejected)
-        ]
+        prompt, _ = template.encode(pair.prompt, generation_prompt=True)
+        chosen, rejected = (_answer(template, prompt, pair, text) for text in (pair.chosen, pair.rejected))
     except InputError as error:
         raise InputError(f"{pair.source}: {error.message}", error.fix) from error
-    assert all(side[: len(prompt)] == prompt for side in sides), "both answers follow the same prompt"
-    chosen, rejected = (side[len(prompt) :] for side in sides)
     return EncodedPair(prompt, chosen, rejected)
+
+
+def truncated(pair: EncodedPair, context: int) -> EncodedPair | None:
+    """The pair with answers that fit the context; None where the prompt leaves no room, or nothing tells them apart."""
+    room = context - len(pair.prompt)
+    cut = EncodedPair(pair.prompt, pair.chosen[: max(0, room)], pair.rejected[: max(0, room)])
+    return None if room < 1 or cut.chosen == cut.rejected else cut
+
+
+def _answer(template: ChatTemplate, prompt: list[int], pair: Pair, text: str) -> list[int]:
+    """The ids of an answer, up to the last that is learned of it."""
+    ids, learned = template.encode([*pair.prompt, {"role": "assistant", "content": text}])
+    stop = len(learned) - learned[::-1].index(True)
+    if ids[: len(prompt)] != prompt or stop <= len(prompt):
+        raise InputError("the chat template writes an answer otherwise than it prompts for it", "take another template")
+    return ids[len(prompt) : stop]
 
 
 def pair_batch(pairs: Sequence[EncodedPair]) -> tuple[Tensor, Tensor]:

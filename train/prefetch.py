@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import numpy as np
 
-from .loader import IGNORED, TrainData
+from .loader import IGNORED, TrainData, rows_of
 
 DEPTH = 2
 
@@ -27,8 +27,14 @@ class Batch:
     step: int
     indices: np.ndarray  # row numbers of the whole batch, all ranks together
     counted: int  # targets of the whole batch that count in the loss
-    parts: list[tuple[np.ndarray, np.ndarray]]  # this rank's inputs and targets, micro-batch by micro-batch
+    parts: list[tuple[np.ndarray, ...]]  # this rank's inputs, targets and what is beside, micro-batch by micro-batch
     waited: float = 0.0  # seconds that the model stood still for it
+    weight: int | None = None  # what the loss's sum is divided by; None: the counted targets
+    figures: Mapping[str, float] = field(default_factory=dict)  # for the row of a logged step
+
+    @property
+    def divisor(self) -> int:
+        return max(1, self.counted if self.weight is None else self.weight)
 
 
 def rank_batch(
@@ -46,12 +52,13 @@ def rank_batch(
     width = micro_batch or share
     parts = []
     for start in range(0, share, width):
-        inputs, targets = data.batch(rows[start : start + width])
+        inputs, targets, *beside = rows_of(data, rows[start : start + width])
         if start + width > len(mine):
             targets = targets.copy()
             targets[max(0, len(mine) - start) :] = IGNORED
-        parts.append((inputs, targets))
-    return Batch(step, indices, data.target_count(indices), parts)
+        parts.append((inputs, targets, *beside))
+    weigh = getattr(data, "weight", None)
+    return Batch(step, indices, data.target_count(indices), parts, weight=weigh and weigh(indices))
 
 
 def prefetch(make: Callable[[int], Batch], first: int, last: int, depth: int = DEPTH) -> Iterator[Batch]:

@@ -18,6 +18,7 @@ from ..core.errors import InputError
 from ..core.files import digest, sha256_file
 from ..core.manifest import Manifest
 from ..core.recipe import Recipe
+from ..core.settings_alignment import Align
 from ..core.settings_training import Finetune, Mixture, Train
 from ..core.stage import Stage, StageContext, StageResult, sections
 
@@ -37,7 +38,7 @@ def config_of(recipe: Recipe) -> dict[str, Any]:
     return found
 
 
-def result_settings(section: Train | Finetune) -> dict[str, Any]:
+def result_settings(section: Train | Finetune | Align) -> dict[str, Any]:
     pace = {"log_every", "validate_every", "checkpoint_every", "keep_checkpoints", "keep_every"}
     if section.guard.policy == "rewind":  # it goes back to a checkpoint: then the weights depend on where they lie
         pace.remove("checkpoint_every")

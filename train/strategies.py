@@ -23,6 +23,7 @@ from ..model.config import ModelConfig
 from ..model.transformer import Transformer
 from .savings import compile_blocks, recompute_activations
 from .sharding import UNIT_PARAMETERS, shard
+from .variant import PLAIN, Variant
 from .world import World
 from .zero import Zero, ZeroOptimizer
 
@@ -34,6 +35,7 @@ def build(
     world: World,
     parallel: Parallel | None = None,
     unit_parameters: int = UNIT_PARAMETERS,
+    variant: Variant = PLAIN,
 ) -> Transformer:
     """The model with its first weights, sharded where the strategy is fsdp.
 
@@ -45,14 +47,14 @@ def build(
     if parallel.strategy == "single" and world.size > 1:
         raise RecipeError(f"resources.parallel.strategy is single on {world.size} workers", "set train_workers to 1")
     with torch.device("meta" if sharded else world.device):
-        model = Transformer(config)
+        model = variant.make(config)
     recompute_activations(model, parallel.checkpointing)
     if parallel.compile:
         compile_blocks(model)
     if sharded:
         shard(model, precision, world, parallel.shard_over, unit_parameters)
         model.to_empty(device=world.device)
-    model.init_weights(seed)
+    variant.init(model, seed)
     return model
 
 

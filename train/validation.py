@@ -6,7 +6,7 @@ Bits per byte do not depend on the tokenizer's vocabulary. An end-of-text token 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from ..core.units import source_of
-from .loader import IGNORED, TokenStream, TrainData
+from .loader import IGNORED, TokenStream, TrainData, rows_of
 from .loss import loss_sum
 from .world import World
 
@@ -89,22 +89,28 @@ def _bits_per_byte(nats: float, text_bytes: float) -> float:
     return nats / math.log(2) / max(1.0, text_bytes)
 
 
+def rank_rows(data: TrainData, rows: int, world: World) -> Iterator[tuple[np.ndarray, ...]]:
+    """This rank's share of all rows, `rows` at a time: inputs, targets and what is beside.
+
+    Every rank gets the same number of them, as sharded models demand: spare places are rows whose targets do not count.
+    """
+    forwards = -(-len(data) // (world.size * rows))
+    first = world.rank * forwards * rows
+    for start in range(first, first + forwards * rows, rows):
+        wanted = np.arange(start, start + rows)
+        inputs, targets, *beside = rows_of(data, np.minimum(wanted, len(data) - 1))
+        spare = (wanted >= len(data)).reshape(-1, *[1] * (targets.ndim - 1))
+        yield (inputs, np.where(spare, IGNORED, targets), *beside)
+
+
 @torch.no_grad()
 def _sums(
     model: nn.Module, data: TrainData, token_bytes: np.ndarray, rows_a_forward: int, precision: str, world: World
 ) -> torch.Tensor:
-    """Nats, tokens and bytes of this rank's share of the rows, float64 [3].
-
-    Every rank makes the same number of forwards, as sharded models demand: spare places are rows that do not count.
-    """
-    forwards = -(-len(data) // (world.size * rows_a_forward))
-    first = world.rank * forwards * rows_a_forward
+    """Nats, tokens and bytes of this rank's share of the rows, float64 [3]."""
     sums = torch.zeros(3, dtype=torch.float64, device=world.device)
-    for start in range(first, first + forwards * rows_a_forward, rows_a_forward):
-        wanted = np.arange(start, start + rows_a_forward)
-        inputs, targets = data.batch(np.minimum(wanted, len(data) - 1))
-        targets = np.where((wanted < len(data))[:, None], targets, IGNORED)
+    for inputs, targets, *documents in rank_rows(data, rows_a_forward, world):
         counted = targets[targets != IGNORED]
-        nats = loss_sum(model, inputs, targets, precision, world.device).double()
+        nats = loss_sum(model, inputs, targets, precision, world.device, *documents).double()
         sums += torch.stack((nats, nats.new_tensor(counted.size), nats.new_tensor(int(token_bytes[counted].sum()))))
     return sums

@@ -19,13 +19,13 @@ from .batch_trace import batch_doc_ids
 from .guard import History, Rewind, after_rewind
 from .job import Job, Report
 from .loop import Hooks, train
+from .objective import NextToken
 from .optimizer import make_optimizer
 from .peak import peak_flops
 from .record import Record
 from .saving import Saver
 from .schedule import learning_rates
 from .strategies import build, spread
-from .validation import validate
 from .verify import Verifier
 from .watch import Watch
 from .world import World
@@ -77,13 +77,14 @@ def _go_on(
     data = job.open_data()
     validation = job.open_validation() if job.open_validation else None
     precision, parallel = job.plan.precision, job.parallel
-    model = build(job.model, job.plan.seed, precision, world, parallel, job.unit_parameters)
+    objective = job.objective or NextToken(job.plan.z_loss, job.token_bytes)
+    model = build(job.model, job.plan.seed, precision, world, parallel, job.unit_parameters, job.variant)
     model.document_begin = job.document_begin
     optimizer = make_optimizer(model, job.optimizer)
     if path is not None:
         checkpoints.load(path, model, optimizer, world)
     elif job.initial is not None:
-        checkpoints.load_weights(job.initial, model, world)
+        checkpoints.load_weights(job.initial, model, world, job.variant)
     model, optimizer = spread(model, optimizer, precision, job.plan.clip_norm, world, parallel)
     record = Record(job, world, start.step, history.events)
     saver = Saver(job.checkpoints, world, attempt, job.keep, job.keep_every, job.save_beside)
@@ -109,7 +110,7 @@ def _go_on(
     def check(step: int) -> None:
         if validation is not None:
             rows = job.plan.micro_batch or max(1, job.plan.batch // world.size)
-            note({"step": step} | validate(model, validation, job.token_bytes, rows, precision, world))
+            note({"step": step} | objective.validate(model, validation, rows, precision, world))
 
     def save(step: int, tokens_seen: int) -> bool:
         """Nothing that a corrupt shard has taught is kept: put off until all shards are found right."""
@@ -125,8 +126,9 @@ def _go_on(
         check(0)
     schedule = learning_rates(job.optimizer, job.plan.steps, job.branch and job.branch.meta.step)
     hooks = Hooks(note, check, save, spike)
+    at = (start.step, start.tokens_seen, history)
     try:
-        train(model, optimizer, schedule, data, job.plan, world, hooks, start.step, start.tokens_seen, history, watch)
+        train(model, optimizer, schedule, data, job.plan, world, hooks, *at, watch, objective)
         tell(saver.wait())
     except Rewind:
         tell(saver.wait())  # it is what the run goes back to

@@ -96,8 +96,8 @@ class Zero(nn.Module):
         self.optimizer = ZeroOptimizer(self, groups)
         self._put(weights, state)
 
-    def forward(self, *arguments: Any) -> Tensor:
-        return self.engine(*arguments)
+    def forward(self, *arguments: Any, **named: Any) -> Tensor:
+        return self.engine(*arguments, **named)
 
     def sync_gradients(self, now: bool) -> None:
         self.engine.set_gradient_accumulation_boundary(now)

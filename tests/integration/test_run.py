@@ -76,7 +76,9 @@ def test_a_changed_setting_is_planned_to_rerun_only_what_depends_on_it(finished:
     code, output = finished.run("run", "recipes/tiny.yaml", "--dry-run", "--set", "train.steps=61")
     assert code == 0
     verdicts = {line.split()[0]: line for line in output.splitlines() if "would run" in line or "up to date" in line}
-    assert {stage for stage, line in verdicts.items() if "would run" in line} == {"pretrain", "finetune", "samples"}
+    assert {stage for stage, line in verdicts.items() if "would run" in line} == {
+        "pretrain", "finetune", "align", "samples"
+    }  # fmt: skip
     assert "changed: train.steps" in verdicts["pretrain"]
 
 
@@ -124,7 +126,7 @@ def test_killed_at_three_stages_it_ends_with_the_same_bytes(finished: Workshop) 
     whole = finished.folder / "runs/tiny"
     assert manifest(run, "shards")["files"] == manifest(whole, "shards")["files"]
     assert manifest(run, "shards")["files"], "there are shards to compare"
-    for stage in ("pretrain", "finetune"):
+    for stage in ("pretrain", "finetune", "align"):
         for loss in ("validation_loss", "train_loss"):
             assert manifest(run, stage)["counters"][loss] == manifest(whole, stage)["counters"][loss]
 

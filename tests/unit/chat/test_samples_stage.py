@@ -18,7 +18,7 @@ ANSWER = "An acid is sour; “très” sour, 漢字 and 🙂."
 
 
 def work(run: Run) -> tuple[list[dict], StageResult]:
-    stage = samples_stage(run.recipe.instructions is not None)
+    stage = samples_stage(run.recipe)
     run.stage("samples").mkdir(exist_ok=True)
     inputs = {name: run.need(name) for name in stage.inputs}
     result = stage.work(StageContext(run, run.stage("samples"), inputs, Progress("samples")))
@@ -56,14 +56,14 @@ def test_without_instructions_the_base_model_alone(reopened: Callable[..., Run])
     ("override", "changes"), [("sampling.temperature=0.3", True), ("seed=99", True), ("train.steps=7", False)]
 )
 def test_what_the_samples_depend_on(reopened: Callable[..., Run], override: str, changes: bool) -> None:
-    stage = samples_stage(True)
+    stage = samples_stage(reopened().recipe)
 
     def config(recipe: Recipe) -> dict:
         return stage.config(recipe)
 
     assert (config(reopened().recipe) != config(reopened(override).recipe)) == changes
     assert stage.inputs == ("tokenizer", "pretrain", "finetune")
-    assert samples_stage(False).inputs == ("tokenizer", "pretrain")
+    assert samples_stage(reopened("instructions=null").recipe).inputs == ("tokenizer", "pretrain")
 
 
 def test_wiring_imports_neither_torch_nor_ray() -> None:

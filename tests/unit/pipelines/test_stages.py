@@ -15,6 +15,7 @@ from crawl2chat.core.stage import plan
 from crawl2chat.pipelines.sources.paths import check_sources
 from crawl2chat.pipelines.stages import GROUPS, all_stages, group_stages, plan_group, run_stages, sweep_stages
 
+CHATS = ("finetune.data={paths: [a.jsonl]}",)
 EVERYTHING = ("spans={}", "paragraphs={}", "decontaminate.sets=[{name: a, paths: [a.txt]}]")
 SWEEP = (
     "tune.ladder={rows: [50k, 100k, 250k], tokens: [100000, 200000, 400000]}",
@@ -42,7 +43,7 @@ def test_shipped_recipes_are_planned(path: Path, tmp_path: Path, crawl_mirror: A
 
 
 def test_inputs_stand_before_what_needs_them() -> None:
-    for overrides in ((), ("instructions=null",), ("paragraphs={}",), EVERYTHING):
+    for overrides in ((), ("instructions=null", "align=null"), ("paragraphs={}",), EVERYTHING):
         seen: set[str] = set()
         for stage in all_stages(load_recipe("tiny", overrides)):
             assert set(stage.inputs) <= seen
@@ -96,7 +97,25 @@ def test_a_part_does_not_build_on_what_is_out_of_date(tmp_path: Path) -> None:
 
 def test_a_part_that_the_recipe_leaves_out() -> None:
     with pytest.raises(RecipeError, match="instructions: null"):
-        group_stages(load_recipe("tiny", ["instructions=null"]), "finetune")
+        group_stages(load_recipe("tiny", ["instructions=null", "align=null"]), "finetune")
+
+
+def test_what_answers_depends_on_what_there_is_to_learn_from() -> None:
+    def stages(*overrides: str) -> dict[str, tuple[str, ...]]:
+        recipe = load_recipe("tiny", overrides)
+        return {stage.name: stage.inputs for stage in all_stages(recipe)}
+
+    both = stages(*CHATS)
+    assert both["finetune"] == ("tokenizer", "pretrain", "instructions")
+    assert both["align"] == ("tokenizer", "pretrain", "finetune", "instructions")
+    assert both["samples"] == ("tokenizer", "pretrain", "align")
+    alone = stages(*CHATS, "instructions=null", "align.data={paths: [p.jsonl]}")
+    assert "instructions" not in alone and alone["finetune"] == ("tokenizer", "pretrain")
+    assert alone["align"] == ("tokenizer", "pretrain", "finetune")
+    assert stages("align.method=reward")["samples"] == ("tokenizer", "pretrain", "finetune")
+    assert "align" not in stages("align=null")
+    with pytest.raises(RecipeError, match="no section align"):
+        group_stages(load_recipe("tiny", ["align=null"]), "align")
 
 
 def test_the_full_fasttext_is_the_one_installed() -> None:

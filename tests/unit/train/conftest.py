@@ -11,7 +11,10 @@ import pyarrow as pa
 import pytest
 import torch
 from crawl2chat.core.settings_optimizer import Optimizer
+from crawl2chat.core.settings_tokenizer import Tokenizer as TokenizerSettings
 from crawl2chat.model.config import ModelConfig
+from crawl2chat.tokenize.bpe import Tokenizer
+from crawl2chat.tokenize.train import train_tokenizer
 from crawl2chat.train.job import Job
 from crawl2chat.train.loader import TokenDataset
 from crawl2chat.train.loop import Plan
@@ -84,6 +87,14 @@ def job(tmp_path: Path, shards: list[Path], validation: list[Path], small: Model
         data_digest="d" * 64,
         recipe={"seed": 3},
     )
+
+
+@pytest.fixture(scope="session")
+def chatting() -> Tokenizer:
+    """A tokenizer of 330 tokens, with ChatML's among them."""
+    texts = ["What is it? It is a thing. What was the sentence? Rewrite the following: "] * 4
+    settings = TokenizerSettings(special_tokens=["<|im_start|>", "<|im_end|>"], vocab_size=330)
+    return Tokenizer(train_tokenizer([texts], 330, settings))
 
 
 @pytest.fixture

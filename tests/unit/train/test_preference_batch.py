@@ -7,8 +7,9 @@ from crawl2chat.core.errors import InputError
 from crawl2chat.model.config import ModelConfig
 from crawl2chat.model.transformer import Transformer
 from crawl2chat.tokenize.bpe import ASSISTANT, END, SPECIAL_TOKENS, USER, Tokenizer
+from crawl2chat.tokenize.chat_template import OwnTemplate
 from crawl2chat.train.preference import pair_log_probs
-from crawl2chat.train.preference_batch import encode_pair, encode_pairs, pair_batch
+from crawl2chat.train.preference_batch import EncodedPair, encode_pair, encode_pairs, pair_batch, truncated
 from crawl2chat.train.preference_rows import Pair, read_pairs
 from tokenizers import Tokenizer as Library
 from tokenizers import decoders, models, pre_tokenizers, trainers
@@ -35,7 +36,7 @@ def pair(*prompt: str, chosen: str = "yes", rejected: str = "never") -> Pair:
 
 def test_the_last_answer_and_its_end_count_and_nothing_else(tokenizer: Tokenizer) -> None:
     """Earlier answers of the same conversation are part of the prompt."""
-    pairs = [encode_pair(tokenizer, one) for one in (pair("a?", "hm", "so?"), pair("b"))]
+    pairs = [encode_pair(OwnTemplate(tokenizer), one) for one in (pair("a?", "hm", "so?"), pair("b"))]
     tokens, answer = pair_batch(pairs)
     assert tokens.shape == answer.shape and len(tokens) == 4
     end, user, assistant = (tokenizer.special(mark) for mark in (END, USER, ASSISTANT))
@@ -52,18 +53,24 @@ def test_the_last_answer_and_its_end_count_and_nothing_else(tokenizer: Tokenizer
 
 def test_pairs_that_do_not_fit_are_counted_and_never_cut(tokenizer: Tokenizer) -> None:
     fits = pair("abc")
-    longest = encode_pair(tokenizer, fits).longest
+    longest = encode_pair(OwnTemplate(tokenizer), fits).longest
     system = Pair(({"role": "tool", "content": "x"}, *fits.prompt), "a", "b", "p.jsonl:9")
-    encoded, counts = encode_pairs(tokenizer, [fits, pair("abcd"), system], context=longest - 1)
+    encoded, counts = encode_pairs(OwnTemplate(tokenizer), [fits, pair("abcd"), system], context=longest - 1)
     assert len(encoded) == 1 and counts == {"template": 1, "too_long": 1}
     with pytest.raises(InputError, match="p.jsonl:9: message 1"):
-        encode_pair(tokenizer, system)
+        encode_pair(OwnTemplate(tokenizer), system)
+
+
+def test_pairs_are_cut_only_as_far_as_they_still_differ() -> None:
+    pair = EncodedPair([1, 2, 3], [4, 5, 6, 7], [4, 5, 8])
+    assert truncated(pair, 6) == EncodedPair([1, 2, 3], [4, 5, 6], [4, 5, 8])
+    assert truncated(pair, 5) is None and truncated(pair, 3) is None and truncated(pair, 1) is None
 
 
 def test_real_pairs_reach_the_model(tokenizer: Tokenizer, shared_data: Path) -> None:
     source = shared_data / "preference" / "rasbt_instruction_data_with_preference.json.gz"
     pairs, _ = read_pairs([source])
-    encoded, counts = encode_pairs(tokenizer, pairs, context=256)
+    encoded, counts = encode_pairs(OwnTemplate(tokenizer), pairs, context=256)
     assert len(encoded) + sum(counts.values()) == 1094 and counts["template"] == 0 and len(encoded) > 500
     vocabulary = len(tokenizer.token_bytes())
     config = ModelConfig(vocabulary, layers=1, width=16, heads=2, kv_heads=1, feed_forward=32, context=256)

@@ -1,0 +1,242 @@
+"""What the stages `finetune` and `align` make of files, real and malformed ones: rows, held-out parts, the ledger."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from crawl2chat.core.errors import InputError
+from crawl2chat.core.manifest import Manifest
+from crawl2chat.core.progress import Progress
+from crawl2chat.core.recipe import Recipe
+from crawl2chat.core.run import Run
+from crawl2chat.core.stage import StageContext
+from crawl2chat.tokenize.bpe import Tokenizer
+from crawl2chat.tokenize.chat_template import OwnTemplate
+from crawl2chat.train import align_data, finetune_data
+from crawl2chat.train.chat_rejects import LEDGER
+from crawl2chat.train.examples import ChatDataset
+from crawl2chat.train.packed_chat import PackedChat, SingleChat
+from crawl2chat.train.preference_file import PairRows
+from crawl2chat.train.preference_making import made_pairs
+
+RASBT, GLAIVE = "rasbt_instruction_data.json.gz", "llamafactory_glaive_toolcall_en_demo.json.gz"
+
+
+def chat(number: int, question: str, answer: str) -> dict[str, Any]:
+    turns = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+    return {"doc_id": f"d{number}", "messages": turns}
+
+
+def write(path: Path, rows: list[Any]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture
+def context_of(tmp_path: Path) -> Callable[..., StageContext]:
+    """A stage's context with instruction pairs of six documents, two of them held out."""
+
+    def make(stage: str, instructed: bool = True, **sections: Any) -> StageContext:
+        sources = [{"name": "wiki", "kind": "jsonl", "paths": ["unused.jsonl"]}]
+        recipe = {"name": "x", "storage": str(tmp_path), "sources": sources, **sections}
+        run = Run(Recipe.model_validate(recipe | ({"instructions": {}} if instructed else {})))
+        rows = [chat(n, f"What is {n}{m}?", f"The number {n}.") for n in range(6) for m in range(2)]
+        write(run.stage("instructions") / "pairs.jsonl", rows[:8])
+        write(run.stage("instructions") / "pairs_validation.jsonl", rows[8:])
+        empty: dict[str, Any] = {"config": {}, "inputs": {}, "files": [], "counters": {}, "facts": {}}
+        manifest = Manifest(stage="instructions", version=1, fingerprint="", code_version="", seconds=0, **empty)
+        run.stage(stage).mkdir(parents=True)
+        return StageContext(run, run.stage(stage), {"instructions": manifest} if instructed else {}, Progress(stage))
+
+    return make
+
+
+def ledger(ctx: StageContext) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (ctx.folder / LEDGER).read_text().splitlines()]
+
+
+def test_pairs_alone_are_what_they_were(context_of: Callable[..., StageContext], chatting: Tokenizer) -> None:
+    found = finetune_data.prepare(context_of("finetune"), chatting, 64)
+    data = found.open_train()
+    assert isinstance(data, ChatDataset) and len(data) == 8 and found.template is None
+    assert found.counters == {
+        "examples": 8, "examples_cut": 0, "examples_dropped": 0, "validation_examples": 4,
+    }  # fmt: skip
+    assert found.end == chatting.special("<|end|>") and len(found.files) == 2
+
+
+def test_chat_data_join_the_pairs_and_rejects_are_named(
+    context_of: Callable[..., StageContext], chatting: Tokenizer, tmp_path: Path
+) -> None:
+    good = [{"instruction": f"say {n}", "input": "", "output": f"{n}"} for n in range(40)]
+    bad = ["{", {"text": "x"}, {"instruction": "q", "output": ""}, {"messages": [{"role": "user", "content": "q"}]}]
+    file = write(tmp_path / "chats.jsonl", [*good[:20], *bad, *good[20:], {"prompt": "w" * 200, "response": "a"}])
+    ctx = context_of("finetune", finetune={"data": {"paths": [str(file)], "validation_share": 0.3}})
+    found = finetune_data.prepare(ctx, chatting, 64)
+    data = found.open_train()
+    assert isinstance(data, PackedChat) and found.open_validation is not None
+    counters = found.counters
+    assert counters["conversations"] == 53 == counters["examples"] + counters["validation_examples"]
+    assert {name: number for name, number in counters.items() if name.startswith("rejected.")} == {
+        "rejected.empty_content": 1, "rejected.no_assistant_turn": 1, "rejected.not_json": 1,
+        "rejected.unknown_format": 1,
+    }  # fmt: skip
+    assert [(row["file"], row["row"], row["reason"]) for row in ledger(ctx)] == [
+        (str(file), 21, "not_json"), (str(file), 22, "unknown_format"), (str(file), 23, "empty_content"),
+        (str(file), 24, "no_assistant_turn"),
+    ]  # fmt: skip
+    ids = data.doc_ids.to_pylist()
+    assert "pairs.jsonl:8" in ids and "pairs_validation.jsonl:1" not in ids
+    held_out = found.open_validation()
+    assert isinstance(held_out, PackedChat) and "pairs_validation.jsonl:4" in held_out.doc_ids.to_pylist()
+    assert counters["rows"] == len(data) < 30 and 0.5 < counters["places_filled"] <= 1
+    assert [entry.path for entry in found.files] == ["examples/train.arrow", "examples/validation.arrow", LEDGER]
+
+
+@pytest.mark.parametrize(("policy", "kept"), [("drop", 0), ("truncate", 1), ("split", 3)])
+def test_the_policy_for_those_too_long(
+    context_of: Callable[..., StageContext], chatting: Tokenizer, tmp_path: Path, policy: str, kept: int
+) -> None:
+    long = {"prompt": "q", "response": "x" * 80}
+    file = write(tmp_path / "chats.jsonl", [long, {"prompt": "q", "response": "x"}])
+    data = {"paths": [str(file)], "too_long": policy, "validation_share": 0, "packing": False}
+    ctx = context_of("finetune", instructed=False, finetune={"data": data})
+    found = finetune_data.prepare(ctx, chatting, 32)
+    rows = found.open_train()
+    assert isinstance(rows, SingleChat) and len(rows) == 1 + kept and found.open_validation is None
+    name = {"drop": "dropped", "truncate": "truncated", "split": "split"}[policy]
+    assert found.counters["too_long"] == found.counters[name] == 1
+
+
+def test_what_leaves_nothing_is_an_error(
+    context_of: Callable[..., StageContext], chatting: Tokenizer, tmp_path: Path
+) -> None:
+    file = write(tmp_path / "chats.jsonl", [{"prompt": "q", "response": "x" * 80}])
+    data = {"paths": [str(file)], "validation_share": 0}
+    ctx = context_of("finetune", instructed=False, finetune={"data": data})
+    with pytest.raises(InputError, match=r"finetune\.data\.paths gives no conversation that fits model.context = 32"):
+        finetune_data.prepare(ctx, chatting, 32)
+
+
+def test_a_format_that_is_named_is_asked_for(
+    context_of: Callable[..., StageContext], chatting: Tokenizer, tmp_path: Path
+) -> None:
+    rows = [
+        {"instruction": "q", "output": "a"},
+        {"conversations": [{"from": "human", "value": "q"}]},
+        chat(1, "q", "a"),
+    ]
+    file = write(tmp_path / "chats.jsonl", rows)
+    data = {"paths": [str(file)], "format": "messages", "template": "chatml", "validation_share": 0}
+    ctx = context_of("finetune", instructed=False, finetune={"data": data})
+    found = finetune_data.prepare(ctx, chatting, 64)
+    assert found.counters["rejected.unknown_format"] == 2 and found.counters["conversations"] == 1
+    assert found.template == {"kind": "chatml"} and found.end == chatting.special("<|im_end|>")
+    assert "of the format alpaca, not messages" in ledger(ctx)[0]["detail"]
+
+
+@pytest.mark.parametrize(("name", "conversations"), [(RASBT, 1100), (GLAIVE, None)])
+def test_real_rows(
+    context_of: Callable[..., StageContext], chatting: Tokenizer, instruct: Callable[[str], Path], name: str,
+    conversations: int | None,
+) -> None:  # fmt: skip
+    data = {"paths": [str(instruct(name))], "max_rejects": 300, "too_long": "split"}
+    ctx = context_of("finetune", instructed=False, finetune={"data": data})
+    found = finetune_data.prepare(ctx, chatting, 256)
+    total = found.counters["examples"] + found.counters["validation_examples"]
+    assert total == found.counters["conversations"] and found.counters["validation_examples"] > 3
+    assert conversations in (None, total)
+    assert len(ledger(ctx)) == sum(v for k, v in found.counters.items() if k.startswith("rejected."))
+    rows = found.open_train()
+    assert rows.target_count(np.arange(len(rows))) > 1000
+
+
+def test_made_pairs_prefer_the_answer_to_the_question(tmp_path: Path) -> None:
+    rows = [chat(n, f"q{n}{m}", f"a{n}") for n in range(5) for m in range(3)]
+    found = list(made_pairs(write(tmp_path / "pairs.jsonl", rows), 7))
+    assert [(one.prompt[0]["content"], one.chosen) for one in found] == [
+        (row["messages"][0]["content"], row["messages"][1]["content"]) for row in rows
+    ]
+    assert all(one.rejected != one.chosen and one.rejected in {f"a{n}" for n in range(5)} for one in found)
+    assert found == list(made_pairs(tmp_path / "pairs.jsonl", 7)) != list(made_pairs(tmp_path / "pairs.jsonl", 8))
+    lonely = write(tmp_path / "one.jsonl", rows[:3])
+    assert list(made_pairs(lonely, 7)) == []
+    assert len(list(made_pairs(lonely, 7, beside=[tmp_path / "pairs.jsonl"]))) == 3
+
+
+def test_preference_pairs_of_files_and_of_instructions(
+    context_of: Callable[..., StageContext], chatting: Tokenizer, tmp_path: Path
+) -> None:
+    rows: list[Any] = [{"prompt": f"q{n}", "chosen": f"yes {n}", "rejected": f"no {n}"} for n in range(60)]
+    rows += [
+        {"prompt": "q", "chosen": "same", "rejected": " same"},
+        {"prompt": "q", "chosen": "only"},
+        {"prompt": "q", "chosen": "x" * 90, "rejected": "b"},
+    ]
+    file = write(tmp_path / "p.jsonl", rows)
+    data = {"paths": [str(file)], "from_instructions": True, "validation_share": 0.3}
+    ctx = context_of("align", align={"data": data})
+    assert ctx.recipe.align is not None
+    found = align_data.prepare(ctx, ctx.recipe.align.data, OwnTemplate(chatting), 48)
+    assert found.pairs["train"] + found.pairs["validation"] == 60 + 12
+    assert found.counters["rejected.equal"] == found.counters["rejected.missing"] == 1
+    assert found.counters["rejected.too_long"] == 1 and found.counters["truncated"] == 0
+    assert {(row["row"], row["reason"]) for row in ledger(ctx)} == {(61, "equal"), (62, "missing"), (63, "too_long")}
+    assert {row["file"] for row in ledger(ctx)} == {str(file)}
+    held_out = PairRows(found.validation).sources.to_pylist()
+    assert held_out.count("pairs_validation.jsonl:1") == 1 and 10 < len(held_out) < 40
+    assert not set(held_out) & set(PairRows(found.train).sources.to_pylist())
+
+
+def test_pairs_that_are_too_long_may_be_cut(
+    context_of: Callable[..., StageContext], chatting: Tokenizer, tmp_path: Path
+) -> None:
+    rows = [
+        {"prompt": "q", "chosen": "yes" + "x" * 90, "rejected": "no"},
+        {"prompt": "q", "chosen": "x" * 90, "rejected": "x" * 80},
+    ]
+    file = write(tmp_path / "p.jsonl", rows)
+    data = {"paths": [str(file)], "too_long": "truncate", "validation_share": 0}
+    ctx = context_of("align", align={"data": data})
+    assert ctx.recipe.align is not None
+    found = align_data.prepare(ctx, ctx.recipe.align.data, OwnTemplate(chatting), 32)
+    assert found.counters == {"pairs": 1, "validation_pairs": 0, "truncated": 1, "rejected.too_long": 1}
+    assert PairRows(found.train).batch(np.array([0]))[0].shape == (1, 2, 32)
+
+
+@pytest.mark.parametrize(
+    ("name", "pairs", "share"),
+    [
+        ("rasbt_instruction_data_with_preference.json.gz", 1094, 0.1),
+        ("llamafactory_dpo_en_demo.json.gz", None, 0.1),
+        ("llamafactory_dpo_zh_demo.json.gz", None, 0.1),
+    ],
+)
+def test_real_pairs(
+    context_of: Callable[..., StageContext], chatting: Tokenizer, shared_data: Path, name: str, pairs: int | None,
+    share: float,
+) -> None:  # fmt: skip
+    data = {"paths": [str(shared_data / "preference" / name)], "too_long": "truncate", "validation_share": share}
+    ctx = context_of("align", align={"data": data})
+    assert ctx.recipe.align is not None
+    found = align_data.prepare(ctx, ctx.recipe.align.data, OwnTemplate(chatting), 1024)
+    kept, left_out = sum(found.pairs.values()), len(ledger(ctx))
+    assert kept > 50 and found.pairs["validation"] > 3
+    assert pairs is None or kept + found.counters.get("rejected.too_long", 0) == pairs
+    assert kept + left_out == (1100 if pairs else 300)
+
+
+def test_rows_with_one_labelled_answer_are_no_pairs(
+    context_of: Callable[..., StageContext], chatting: Tokenizer, shared_data: Path
+) -> None:
+    data = {"paths": [str(shared_data / "preference" / "llamafactory_kto_en_demo.json.gz")]}
+    ctx = context_of("align", align={"data": data})
+    assert ctx.recipe.align is not None
+    with pytest.raises(InputError, match="more than 100 rows are no preference pairs"):
+        align_data.prepare(ctx, ctx.recipe.align.data, OwnTemplate(chatting), 256)

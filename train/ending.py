@@ -1,0 +1,44 @@
+"""Does a model stop? The share of held-out prompts whose greedy answer ends by itself, within a number of tokens."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from ..model.generation import generate
+from .checkpoints import load_for_inference
+
+
+def held_out_prompts(path: Path, number: int, context: int) -> list[list[int]]:
+    """The ids before the first answer of at most `number` conversations, evenly chosen among those that leave room.
+
+    `path`: an Arrow file of train/examples.py's columns.
+    """
+    batch = pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
+    tokens = cast(pa.LargeListArray, batch.column("tokens"))
+    learned = cast(pa.LargeListArray, batch.column("answer")).values.to_numpy(zero_copy_only=False)
+    ids, offsets = tokens.values.to_numpy(), tokens.offsets.to_numpy()
+    fitting = []
+    for start, stop in pairwise(offsets.tolist()):
+        first = np.flatnonzero(learned[start:stop])
+        if len(first) and 0 < first[0] < context:
+            fitting.append((start, start + int(first[0])))
+    chosen = np.unique(np.linspace(0, len(fitting) - 1, min(number, len(fitting))).astype(int))
+    return [ids[slice(*fitting[one])].tolist() for one in chosen]
+
+
+def count_ended(checkpoint: Path, prompts: list[list[int]], end: int, max_tokens: int) -> int:
+    """How many of the prompts the model answers with an end, at temperature 0, before `max_tokens` and the context."""
+    model, _ = load_for_inference(checkpoint)
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    ended = 0
+    for prompt in prompts:
+        most = min(max_tokens, model.config.context - len(prompt) + 1)
+        drawn = generate(model, prompt, max_tokens=most, temperature=0, stop_ids=[end])
+        ended += sum(1 for _ in drawn) < most
+    return ended
