@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from ..core.errors import StageError
 from ..core.log import log
 from .engine import Engine, Pieces
 from .generation import Generation
@@ -97,10 +98,12 @@ class EngineThread:
     def submit(self, request: Request) -> Reply:
         """Queue a request of the running event loop.
 
-        Raises QueueFull, and InputError when the prompt is longer than the context.
+        Raises QueueFull, InputError when the prompt is longer than the context, StageError when the thread has ended.
         """
         reply = Reply(self._engine.prepare(request), self._forget)
         with self._change:
+            if self._stopping or not self.alive:
+                raise StageError(STOPPED, "start it again")
             if len(self._replies) >= self._places:
                 raise QueueFull(self._seconds * self._places / self._engine.slots / 2)
             self._replies[reply.generation] = reply
