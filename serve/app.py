@@ -89,7 +89,7 @@ class Api:
     async def _answer(self, http: HttpRequest, body: Common, request: Request, shape: Shape) -> Response:
         reply = self._submit(request)
         if body.stream:
-            return EventStream(_events(reply, shape, body.wants_usage))
+            return EventStream(_events(reply, shape, body.wants_usage), reply.close)
         try:
             pieces = await while_connected(http.receive, _all(reply))
         except ClientGone:
@@ -119,21 +119,18 @@ async def _all(reply: Reply) -> list[Piece]:
 
 
 async def _events(reply: Reply, shape: Shape, with_usage: bool) -> AsyncGenerator[bytes, None]:
-    """The events of a streamed answer. Closed or exhausted, the reply is closed."""
-    try:
-        opening = shape.opening()
-        if opening is not None:
-            yield to_json(_with_null(opening, with_usage))
-        async for piece in reply:
-            if piece.error is not None:
-                yield to_json(ApiError(piece.error, code="engine_error", status=500).body())
-                return
-            yield to_json(_with_null(shape.chunk(piece), with_usage))
-        if with_usage:
-            yield to_json(shape.closing(_usage(reply)))
-        yield b"[DONE]"
-    finally:
-        reply.close()
+    """The events of a streamed answer."""
+    opening = shape.opening()
+    if opening is not None:
+        yield to_json(_with_null(opening, with_usage))
+    async for piece in reply:
+        if piece.error is not None:
+            yield to_json(ApiError(piece.error, code="engine_error", status=500).body())
+            return
+        yield to_json(_with_null(shape.chunk(piece), with_usage))
+    if with_usage:
+        yield to_json(shape.closing(_usage(reply)))
+    yield b"[DONE]"
 
 
 def _with_null(chunk: Json, with_usage: bool) -> Json:

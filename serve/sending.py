@@ -1,13 +1,13 @@
 """Answers on their way to a client that may leave at any time.
 
 `while_connected` runs a piece of work until it is done or the client has gone; `EventStream` sends server-sent events
-in the same way. Whichever ends it, the generator of events is closed, which frees the request's slot.
+in the same way, and calls `close` however it ends, which frees the request's slot.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -44,18 +44,21 @@ async def _gone(receive: Receive) -> None:
 
 
 class EventStream(Response):
-    """Server-sent events, each sent as soon as the generator gives it."""
+    """Server-sent events, each sent as soon as the generator gives it; then, or when the client has gone, `close`."""
 
     media_type = "text/event-stream"
 
-    def __init__(self, events: AsyncGenerator[bytes, None]) -> None:
+    def __init__(self, events: AsyncGenerator[bytes, None], close: Callable[[], None]) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
-        self._events = events
+        self._events, self._close = events, close
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with suppress(ClientGone):
-            await while_connected(receive, self._send(send))
+        try:
+            with suppress(ClientGone):
+                await while_connected(receive, self._send(send))
+        finally:
+            self._close()
 
     async def _send(self, send: Send) -> None:
         try:
