@@ -34,7 +34,7 @@ def run_serve(source: Source, settings: ServerSettings, host: str, port: int) ->
     if not (resources.address or os.environ.get("RAY_ADDRESS")):
         check_port(host, port)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
-    with stop_signals() as stopped, ray_session(resources, logs):
+    with ray_session(resources, logs), stop_signals() as stopped:  # Ray sets a signal handler of its own first
         from .deployment import served
 
         with served(source, settings, host, port):
