@@ -59,8 +59,24 @@ function nearEnd() {
 function toEnd() { $("scroll").scrollTop = $("scroll").scrollHeight; }
 
 function show() {
-  $("welcome").hidden = turns.length > 0;
   log.replaceChildren(...turns.map(article));
+  kept();
+}
+
+function push(turn) {
+  turns.push(turn);
+  log.append(article(turn, turns.length - 1));
+  kept();
+}
+
+function pop() {
+  turns.pop();
+  for (const one of log.querySelectorAll("article:last-of-type, .notice")) one.remove();
+  kept();
+}
+
+function kept() {
+  $("welcome").hidden = turns.length > 0;
   keep(sessionStorage, "turns", turns);
   toEnd();
 }
@@ -72,10 +88,12 @@ function article(turn, number) {
     text.textContent = turn.content;
     under.append(button("Edit", "Ask this again in other words", () => edit(number)));
   } else {
-    text.replaceChildren(...render(turn.content));
+    text.replaceChildren(...render(turn.content || "(The model had nothing to say.)"));
     if (turn.facts) under.append(element("span", "facts", turn.facts));
     under.append(button("Copy", "Copy the answer", (event) => copy(turn.content, event.currentTarget)));
-    if (number === turns.length - 1) under.append(button("Regenerate", "Ask for another answer (Alt+R)", regenerate));
+    const again = button("Regenerate", "Ask for another answer (Alt+R)", regenerate);
+    again.className = "again"; // hidden but in the last answer
+    under.append(again);
   }
   return element("article", turn.role, text, under);
 }
@@ -105,7 +123,8 @@ function headers() {
 
 function body() {
   const system = settings.system.trim();
-  const messages = turns.map(({ role, content }) => ({ role, content }));
+  const unanswered = (turn, number) => !turn.content || turns[number + 1]?.content === ""; // no turn may be empty
+  const messages = turns.filter((turn, number) => !unanswered(turn, number)).map(({ role, content }) => ({ role, content }));
   const asked = {
     model,
     messages: system ? [{ role: "system", content: system }, ...messages] : messages,
@@ -140,6 +159,7 @@ async function* events(response) {
 async function ask() {
   if (running) return;
   const control = (running = new AbortController());
+  const mine = turns; // another array when the conversation was begun anew in the meantime
   state(true);
   const answer = { role: "assistant", content: "", facts: "" };
   const text = element("div", "text");
@@ -177,9 +197,8 @@ async function ask() {
   const stopped = control.signal.aborted;
   answer.facts = facts(usage, performance.now() - (first || began), finish, stopped);
   running = null;
-  if (answer.content || finish) turns.push(answer);
   shown.remove();
-  show();
+  if (turns === mine && (answer.content || finish)) push(answer);
   state(false);
   if (failure) report(failure);
 }
@@ -221,10 +240,15 @@ function report(error) {
   if (error.code === "invalid_api_key") {
     notice("This server wants an API key.", "Enter it", () => { dialog.showModal(); $("key").focus(); });
   } else if (error instanceof TypeError) {
-    notice("The server cannot be reached.", "Try again", ask);
+    notice("The server cannot be reached.", "Try again", retry);
   } else {
-    notice(`${error.message[0].toUpperCase()}${error.message.slice(1)}.`, "Try again", ask);
+    notice(`${error.message[0].toUpperCase()}${error.message.slice(1)}.`, "Try again", retry);
   }
+}
+
+function retry() {
+  if (turns.at(-1)?.role === "assistant") regenerate(); // it broke off in the middle
+  else if (turns.length) ask();
 }
 
 function state(busy) {
@@ -240,18 +264,16 @@ function state(busy) {
 function submit(text) {
   const content = text.trim();
   if (!content || running || !model) return;
-  if (turns.at(-1)?.role === "user") turns.pop(); // a question that was never answered: ask the new one instead
-  turns.push({ role: "user", content });
+  if (turns.at(-1)?.role === "user") pop(); // a question that was never answered: ask the new one instead
+  push({ role: "user", content });
   question.value = "";
   grow();
-  show();
   ask();
 }
 
 function regenerate() {
   if (running || turns.at(-1)?.role !== "assistant") return;
-  turns.pop();
-  show();
+  pop();
   ask();
 }
 
