@@ -10,7 +10,7 @@ import json
 from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from .errors import ApiError
 
@@ -38,11 +38,14 @@ async def _read(request: Request, limit: int) -> bytes:
     parts, size = [], int(declared) if declared.isdigit() else 0
     if size <= limit:
         size = 0
-        async for part in request.stream():
-            size += len(part)
-            if size > limit:
-                break
-            parts.append(part)
+        try:
+            async for part in request.stream():
+                size += len(part)
+                if size > limit:
+                    break
+                parts.append(part)
+        except ClientDisconnect as error:
+            raise ApiError("the client has gone", status=400) from error  # nobody reads it
     if size > limit:
         raise ApiError(
             f"the body is larger than {limit} bytes, the most that this server reads", code="too_large", status=413,
