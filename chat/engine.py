@@ -35,7 +35,7 @@ Pieces = list[tuple[Generation, Piece]]
 
 
 class Engine:
-    """`prepare` and `add` requests, then `step` while `busy`: each step gives the pieces of text that came out of it."""
+    """`prepare` and `add` requests, then `step` while `busy`: each step gives the pieces that came out of it."""
 
     def __init__(self, model: Transformer, tokenizer: Tokenizer, slots: int = 8, chunk: int = CHUNK) -> None:
         weight = model.embedding.weight

@@ -67,8 +67,8 @@ class SlotStep:
         if not self._alike:
             keys = self._cache.keys_LNGSK
             hidden_BS = self._cache.place_S[: self._longest + 1] > length_B1
-            mask = torch.zeros(hidden_BS.shape, device=keys.device, dtype=keys.dtype).masked_fill_(hidden_BS, -torch.inf)
-            mask = mask[:, None, None]
+            mask_BS = keys.new_zeros(hidden_BS.shape).masked_fill_(hidden_BS, -torch.inf)
+            mask = mask_BS[:, None, None]
         return places_at(config, length_B1, mask)
 
     def store(self, layer: int, key_BGTK: Tensor, value_BGTK: Tensor) -> tuple[Tensor, Tensor]:

@@ -30,7 +30,11 @@ from .guard import Guard
 from .schema import ChatBody, Common, CompletionBody
 from .sending import ClientGone, EventStream, while_connected
 
-PAGE = {"/": ("page.html", "text/html"), "/page.css": ("page.css", "text/css"), "/page.js": ("page.js", "text/javascript")}
+PAGE = {
+    "/": ("page.html", "text/html"),
+    "/page.css": ("page.css", "text/css"),
+    "/page.js": ("page.js", "text/javascript"),
+}
 
 
 def build_app(backend: Backend) -> Starlette:

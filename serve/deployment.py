@@ -48,7 +48,8 @@ def served(source: Source, settings: ServerSettings, host: str, port: int) -> It
     """
     if serve.status().proxies:
         raise InputError(
-            "Ray Serve runs on this Ray already, with an address of its own", "stop it (serve shutdown), or unset the address"
+            "Ray Serve runs on this Ray already, with an address of its own",
+            "stop it (serve shutdown), or unset the address",
         )
     logging = {"log_level": "WARNING", "enable_access_log": False}
     try:

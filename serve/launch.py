@@ -69,9 +69,7 @@ def read_key(file: Path | None) -> str | None:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file} is not readable: {error}", "give a file that holds the API key") from error
     if not key or not key.isascii() or len(key.split()) != 1:
-        raise InputError(
-            f"{file} does not hold one word of ASCII", "write a key into it: openssl rand -hex 24 > FILE"
-        )
+        raise InputError(f"{file} does not hold one word of ASCII", "write a key into it: openssl rand -hex 24 > FILE")
     return key
 
 

@@ -21,7 +21,7 @@ def add_serve_verb(verb: Verb) -> None:
     which = serve.add_mutually_exclusive_group(required=True)
     which.add_argument("--run", metavar="R", help="folder of the run")
     which.add_argument("--model", metavar="FOLDER", help="instead: a folder that `import` or `export` wrote")
-    serve.add_argument("--stage", choices=("pretrain", "finetune", "align"), help="which of the run's models (the last)")
+    serve.add_argument("--stage", choices=("pretrain", "finetune", "align"), help="which model (the last)")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s: this machine only)")
     serve.add_argument("--port", type=_port, default=8000, help="(%(default)s)")
     serve.add_argument("--open", action="store_true", help="let everyone in who reaches the host, without a key")
@@ -51,8 +51,8 @@ def _serve(options: argparse.Namespace) -> int:
         key_digest=digest_of(key),
         hosts=allowed_hosts(options.host, key, options.open),
     )
-    where = {"run": options.run, "stage": options.stage} if options.run else {"folder": str(Path(options.model).absolute())}
-    return run_serve(Source(**where), settings, options.host, options.port)
+    folder = str(Path(options.model).absolute()) if options.model else None
+    return run_serve(Source(options.run, options.stage, folder), settings, options.host, options.port)
 
 
 def _count(text: str) -> int:

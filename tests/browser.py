@@ -88,7 +88,8 @@ class Page:
     def click(self, selector: str) -> None:
         """A press of the mouse on the middle of an element, which must be in sight."""
         where = self.value(
-            f"(() => {{ const e = document.querySelector({json.dumps(selector)}); e.scrollIntoView({{block: 'nearest'}});"
+            f"(() => {{ const e = document.querySelector({json.dumps(selector)});"
+            " e.scrollIntoView({block: 'nearest'});"
             " const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2, r.width]; })()"
         )
         assert where[2] > 0, f"{selector} is not to be seen"
@@ -117,8 +118,8 @@ def browser() -> Iterator[str]:
     chromium = program()
     assert chromium is not None, "no chromium"
     with tempfile.TemporaryDirectory() as profile:
-        command = [chromium, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage",
-                   "--disable-background-networking", "--disable-component-update", "--disable-default-apps",
+        command = [chromium, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run",
+                   "--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update", "--disable-default-apps",
                    "--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank"]  # fmt: skip
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:

@@ -184,7 +184,7 @@ def test_what_the_model_says_is_text(page: Any, address: str) -> None:
 
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [360, 1280])
-def test_it_fits_light_and_dark_wide_and_narrow(page: Any, address: str, width: int, dark: bool, tmp_path: Path) -> None:
+def test_it_fits_any_window_light_and_dark(page: Any, address: str, width: int, dark: bool, tmp_path: Path) -> None:
     page.look(width=width, height=740, dark=dark)
     opened(page, address)
     greedy(page)

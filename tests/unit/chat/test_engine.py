@@ -89,9 +89,7 @@ def test_the_likeliest_text_is_that_of_generate(
 def test_a_drawn_text_depends_on_its_seed_alone(model: Transformer, tokenizer: Tokenizer) -> None:
     """Not on the slot, nor on the texts beside it, nor on how its prompt was cut."""
     settings = [Sampling(1.0), Sampling(0.8, top_p=0.9), Sampling(1.5, top_k=20), GREEDY]
-    requests = [
-        Request(ids, 20, replace(settings[n % 4], seed=100 + n)) for n, ids in enumerate(prompts(12, seed=2))
-    ]
+    requests = [Request(ids, 20, replace(settings[n % 4], seed=100 + n)) for n, ids in enumerate(prompts(12, seed=2))]
     alone = [finish(Engine(model, tokenizer, 1), [one])[0] for one in requests]
     assert finish(Engine(model, tokenizer, 5, chunk=7), requests) == alone
     assert finish(Engine(model, tokenizer, 12), requests[::-1])[::-1] == alone
@@ -199,6 +197,7 @@ def test_broken_logits_end_texts_with_an_error(model: Transformer, tokenizer: To
 
 
 def test_wrong_requests_are_refused() -> None:
-    for wrong, says in (({"ids": ()}, "prompt is empty"), ({"max_tokens": 0}, "max_tokens is 0"), ({"stop": ("",)}, "stop")):
+    wrongs = ({"ids": ()}, "prompt is empty"), ({"max_tokens": 0}, "max_tokens is 0"), ({"stop": ("",)}, "stop string")
+    for wrong, says in wrongs:
         with pytest.raises(InputError, match=says):
             Request(**{"ids": (1,), "max_tokens": 1, **wrong})

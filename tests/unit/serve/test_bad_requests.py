@@ -61,7 +61,7 @@ def test_wrong_json(address: str, body: bytes, says: str) -> None:
         ({"messages": "Hello"}, "invalid_value", "messages", "valid list"),
         ({"messages": [{"role": "user"}]}, "missing_required_parameter", "messages.0.content", "content"),
         ({"messages": [{"role": "robot", "content": "x"}]}, "invalid_value", "messages.0.role", "'system'"),
-        ({"messages": [{"role": "user", "content": "  "}]}, "invalid_value", "messages", "message 1 (user) has no text"),
+        ({"messages": [{"role": "user", "content": " "}]}, "invalid_value", "messages", "message 1 (user) has no text"),
         ({"messages": [{"role": "assistant", "content": "x"}]}, "invalid_value", "messages", "it is the user's turn"),
         ({"messages": [*BODY["messages"], *BODY["messages"]]}, "invalid_value", "messages", "message 2 is the user's"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
@@ -88,7 +88,7 @@ def test_wrong_json(address: str, body: bytes, says: str) -> None:
         ({"logit_bias": {"5": 1}}, "unsupported_parameter", "logit_bias", "not supported"),
         ({"frequency_penalty": 0.5}, "unsupported_parameter", "frequency_penalty", "not supported"),
         ({"temprature": 1}, "unknown_parameter", "temprature", "unknown parameter: temprature"),
-        ({"messages": [{"role": "user", "content": "x", "colour": 1}]}, "unknown_parameter", "messages.0.colour", "colour"),
+        ({"messages": [{"role": "user", "content": "x", "colour": 1}]}, "unknown_parameter", "messages.0.colour", "co"),
     ],
 )  # fmt: skip
 def test_wrong_parameters(address: str, change: dict[str, Any], code: str, param: str | None, says: str) -> None:
@@ -256,13 +256,15 @@ def test_other_names_and_other_sites_are_refused(locked: str) -> None:
     found = httpx.get(f"http://127.0.0.1:{port}/health", headers={"Host": "evil.example"})
     assert (found.status_code, found.json()["error"]["type"]) == (403, "permission_error")
     key = {"Authorization": "Bearer right"}
-    found = httpx.post(f"{locked}/v1/chat/completions", content=json.dumps(BODY), headers=key | {"Content-Type": "text/plain"})
+    plain = key | {"Content-Type": "text/plain"}
+    found = httpx.post(f"{locked}/v1/chat/completions", content=json.dumps(BODY), headers=plain)
     assert found.status_code == 415
     answered = httpx.options(f"{locked}/v1/chat/completions", headers=key | {"Origin": "http://evil.example"})
     assert "access-control-allow-origin" not in answered.headers
 
 
 def test_unknown_paths_and_methods(address: str) -> None:
-    for method, path, status in (("GET", "/v1/chat/completions", 405), ("POST", "/v1/embeddings", 404), ("GET", "/x", 404)):
+    wrong = ("GET", "/v1/chat/completions", 405), ("POST", "/v1/embeddings", 404), ("GET", "/x", 404)
+    for method, path, status in wrong:
         found = httpx.request(method, f"{address}{path}")
         assert (found.status_code, found.json()["error"]["code"]) == (status, "unknown_url")

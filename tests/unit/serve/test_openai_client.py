@@ -48,9 +48,7 @@ def test_streamed_it_says_the_same(client: openai.OpenAI) -> None:
 
 def test_usage_comes_with_the_stream_where_it_is_wanted(client: openai.OpenAI) -> None:
     whole = client.chat.completions.create(model="small", messages=ASKED, temperature=0)
-    _, chunks = streamed(
-        client, model="small", messages=ASKED, temperature=0, stream_options={"include_usage": True}
-    )
+    _, chunks = streamed(client, model="small", messages=ASKED, temperature=0, stream_options={"include_usage": True})
     assert chunks[-1].choices == [] and chunks[-1].usage == whole.usage
     assert all(one.usage is None for one in chunks[:-1])
 
