@@ -1,13 +1,15 @@
 """Errors as OpenAI's clients know them: {"error": {"message", "type", "param", "code"}} with a status.
 
-400 invalid_request_error   wrong JSON, a wrong, unknown or unsupported parameter, a prompt that is too long
-401 authentication_error    no key, or a wrong one
-403 permission_error        called by a host name that is not the server's
-404 not_found_error         no such model or path
-413 invalid_request_error   the body is too large
-415 invalid_request_error   the body is no JSON by its Content-Type
-429 rate_limit_error        the queue is full; Retry-After says when to come again
-500 server_error            the model failed; 503 when it has stopped
+    400 invalid_request_error   wrong JSON, a wrong, unknown or unsupported parameter, a prompt that is too long
+    401 authentication_error    no key, or a wrong one
+    403 permission_error        called by a host name that is not the server's
+    404 not_found_error         no such model or path
+    413 invalid_request_error   the body is too large
+    415 invalid_request_error   the body is no JSON by its Content-Type
+    429 rate_limit_error        the queue is full; Retry-After says when to come again
+    500 server_error            the model failed; 503 when it has stopped
+
+Whatever else goes wrong is a 500 that names the exception's class and nothing of the server's insides.
 """
 
 from __future__ import annotations

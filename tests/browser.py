@@ -118,9 +118,9 @@ def browser() -> Iterator[str]:
     chromium = program()
     assert chromium is not None, "no chromium"
     with tempfile.TemporaryDirectory() as profile:
-        command = [chromium, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run",
-                   "--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update", "--disable-default-apps",
-                   "--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank"]  # fmt: skip
+        flags = "headless=new no-sandbox disable-gpu no-first-run disable-dev-shm-usage disable-background-networking"
+        flags += " disable-component-update disable-default-apps remote-debugging-port=0"
+        command = [chromium, *(f"--{flag}" for flag in flags.split()), f"--user-data-dir={profile}", "about:blank"]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             port, deadline = Path(profile, "DevToolsActivePort"), time.monotonic() + 60
