@@ -3,8 +3,9 @@
     python benchmarks/generate.py --json
 
 Random weights, the same in both: exported in Hugging Face's form and loaded by transformers, float32, the likeliest
-token each time, 32 tokens of prompt, all threads, one process. Rounds alternate between the three; medians. The time is
-of the whole request, from the prompt to the text; transformers does not turn its tokens into text here.
+token each time, 32 tokens of prompt (of the eight up to 46), all threads, one process. Rounds alternate between the
+three; medians. The time is of the whole request, from the prompt to the text; transformers does not turn its tokens
+into text here.
 
 batch8_gain and hf_generate_ratio are the worst of the models'. Without transformers the latter is null.
 """
@@ -50,7 +51,8 @@ def random_model(shape: dict[str, Any], vocab_size: int) -> Transformer:
 def texts(engine: Engine, count: int, tokens: int, vocab_size: int) -> list[list[int]]:
     """Let the engine write so many texts at once: their tokens."""
     chance = random.Random(5)
-    prompts = [tuple(chance.randrange(4, vocab_size) for _ in range(PROMPT)) for _ in range(count)]
+    lengths = [PROMPT + 2 * number for number in range(count)]  # as in a server, no two alike
+    prompts = [tuple(chance.randrange(4, vocab_size) for _ in range(length)) for length in lengths]
     generations = [engine.prepare(Request(ids, tokens, Sampling(temperature=0))) for ids in prompts]
     for one in generations:
         engine.add(one)

@@ -51,8 +51,8 @@ def _serve(options: argparse.Namespace) -> int:
         key_digest=digest_of(key),
         hosts=allowed_hosts(options.host, key, options.open),
     )
-    folder = str(Path(options.model).absolute()) if options.model else None
-    return run_serve(Source(options.run, options.stage, folder), settings, options.host, options.port)
+    run, folder = (str(Path(one).absolute()) if one else None for one in (options.run, options.model))
+    return run_serve(Source(run, options.stage, folder), settings, options.host, options.port)
 
 
 def _count(text: str) -> int:

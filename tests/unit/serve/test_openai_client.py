@@ -12,7 +12,7 @@ import pytest
 from .conftest import ANSWER, QUESTION, TEXT
 
 ASKED: list[Any] = [{"role": "user", "content": QUESTION}]
-DRAWN: dict[str, Any] = {"model": "small", "messages": ASKED, "temperature": 1.6, "top_p": 1.0, "max_tokens": 40}
+DRAWN: dict[str, Any] = {"model": "small", "messages": ASKED, "temperature": 2.0, "top_p": 1.0, "max_tokens": 40}
 
 
 def streamed(client: openai.OpenAI, **given: Any) -> tuple[str, list[Any]]:
