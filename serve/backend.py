@@ -37,7 +37,7 @@ class Backend:
 
     @classmethod
     def open(cls, source: Source, settings: ServerSettings) -> Backend:
-        torch.set_num_threads(settings.threads)
+        torch.set_num_threads(settings.threads or 1)
         session, sampling = source.open()
         return cls(session, sampling, source.name, settings)
 

@@ -61,7 +61,7 @@ def served(source: Source, settings: ServerSettings, host: str, port: int) -> It
             max_ongoing_requests=places,
             max_queued_requests=places,
             backpressure_config=BackpressureConfig(status_code=429, retry_after_s=1),
-            ray_actor_options={"num_cpus": settings.threads},
+            ray_actor_options={"num_cpus": settings.threads or 1},
             graceful_shutdown_timeout_s=2,
             logging_config=logging,
         )

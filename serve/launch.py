@@ -10,6 +10,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -21,6 +22,7 @@ from .guard import LOOPBACK
 from .settings import ServerSettings, Source
 
 KEY_VARIABLE = "CRAWL2CHAT_API_KEY"
+SMALL = 20_000_000  # parameters
 LOOPBACK_HOSTS = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -29,6 +31,7 @@ def run_serve(source: Source, settings: ServerSettings, host: str, port: int) ->
     session, _ = source.open()  # here first: what is wrong with the model is told by its own error
     parameters, context = session.model.config.parameters(), session.context
     del session
+    settings = replace(settings, threads=settings.threads or default_threads(parameters))
     resources = Run.open(source.run).recipe.resources if source.run else Resources()
     logs = (Run.open(source.run).folder if source.run else Path.cwd()) / "logs"
     if not (resources.address or os.environ.get("RAY_ADDRESS")):
@@ -46,6 +49,11 @@ def run_serve(source: Source, settings: ServerSettings, host: str, port: int) ->
             stopped.wait()
             print("ending …", flush=True)
     return 0
+
+
+def default_threads(parameters: int) -> int:
+    """Threads of a small model only wait for each other, and for the one that talks with the clients."""
+    return 1 if parameters < SMALL else os.cpu_count() or 1
 
 
 def allowed_hosts(host: str, key: str | None, open_to_all: bool) -> tuple[str, ...] | None:

@@ -41,7 +41,7 @@ class Source:
 class ServerSettings:
     slots: int = 8  # texts written at once
     queue: int = 64  # requests that wait beside them
-    threads: int = 1  # of the model
+    threads: int | None = None  # of the model; None: one
     max_body_bytes: int = 1 << 20
     max_prompt_tokens: int | None = None  # None: the model's context
     max_tokens: int | None = None  # of an answer; None: what the context leaves

@@ -30,7 +30,7 @@ def add_serve_verb(verb: Verb) -> None:
     )
     serve.add_argument("--slots", type=_count, default=8, metavar="N", help="texts written at once (%(default)s)")
     serve.add_argument("--queue", type=_count, default=64, metavar="N", help="requests that may wait (%(default)s)")
-    serve.add_argument("--threads", type=_count, default=1, metavar="N", help="of the model (%(default)s)")
+    serve.add_argument("--threads", type=_count, metavar="N", help="of the model (1 for a small one, else all)")
     serve.add_argument("--max-tokens", type=_count, metavar="N", help="of an answer (what the context leaves)")
     serve.add_argument("--max-prompt-tokens", type=_count, metavar="N", help="of a prompt (the model's context)")
     serve.add_argument("--max-body", type=_count, default=1 << 20, metavar="BYTES", help="of a request (%(default)s)")
