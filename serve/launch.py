@@ -22,7 +22,7 @@ from .guard import LOOPBACK
 from .settings import ServerSettings, Source
 
 KEY_VARIABLE = "CRAWL2CHAT_API_KEY"
-SMALL = 20_000_000  # parameters
+SMALL = 20_000_000  # parameters, below which threads only wait for each other
 LOOPBACK_HOSTS = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -31,11 +31,14 @@ def run_serve(source: Source, settings: ServerSettings, host: str, port: int) ->
     session, _ = source.open()  # here first: what is wrong with the model is told by its own error
     parameters, context = session.model.config.parameters(), session.context
     del session
-    settings = replace(settings, threads=settings.threads or default_threads(parameters))
     resources = Run.open(source.run).recipe.resources if source.run else Resources()
-    logs = (Run.open(source.run).folder if source.run else Path.cwd()) / "logs"
+    cpus = resources.cpus or os.cpu_count() or 1
+    settings = replace(settings, threads=settings.threads or (1 if parameters < SMALL else cpus))
     if not (resources.address or os.environ.get("RAY_ADDRESS")):
         check_port(host, port)
+        if (settings.threads or 1) > cpus:
+            raise InputError(f"--threads {settings.threads}, but there are {cpus} cores", "give fewer")
+    logs = Path(source.run or source.folder or ".") / "logs"
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     with ray_session(resources, logs), stop_signals() as stopped:  # Ray sets a signal handler of its own first
         from .deployment import served
@@ -49,11 +52,6 @@ def run_serve(source: Source, settings: ServerSettings, host: str, port: int) ->
             stopped.wait()
             print("ending …", flush=True)
     return 0
-
-
-def default_threads(parameters: int) -> int:
-    """Threads of a small model only wait for each other, and for the one that talks with the clients."""
-    return 1 if parameters < SMALL else os.cpu_count() or 1
 
 
 def allowed_hosts(host: str, key: str | None, open_to_all: bool) -> tuple[str, ...] | None:
