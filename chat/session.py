@@ -162,34 +162,41 @@ class ChatSession:
 
     def continue_text(self, prompt: str, options: Options) -> TextStream:
         """What follows the prompt in a document that begins with it, up to the document's end."""
-        ids = [self.tokenizer.end_of_text, *self.tokenizer.encode(_valid(prompt))]
-        return self._write(ids, options)
+        return self._write(self.begin(prompt), options)
 
     def answer(self, messages: Sequence[Message], options: Options) -> TextStream:
         """The assistant's answer to the last message, up to its <|end|>.
 
         The oldest turns are left out (see `fit`). Raises InputError when the last question alone is too long.
         """
-        return self._write(self._encode(self.fit(messages, options)), options)
+        return self._write(self.encode(self.fit(messages, options)), options)
 
     def fit(self, messages: Sequence[Message], options: Options) -> list[Message]:
-        """The newest turns that leave room for an answer, max_tokens or half the context; the last always stays."""
+        """The newest turns that leave room for an answer, max_tokens or half the context; the last always stays, and
+        the system's message before them all."""
         room = min(options.max_tokens, self.context // 2)
-        kept = list(messages)
-        while len(kept) > 1 and len(self._encode(kept)) > self.context - room:
+        system = [one for one in messages[:1] if one["role"] == "system"]
+        kept = list(messages[len(system) :])
+        while len(kept) > 1 and len(self.encode([*system, *kept])) > self.context - room:
             kept = kept[2:]
-        length = len(self._encode(kept))
+        kept = [*system, *kept]
+        length = len(self.encode(kept))
         if length > self.context:
             raise InputError(
                 f"the question has {length} tokens, the model's context {self.context}", "ask a shorter question"
             )
         return kept
 
-    def _encode(self, messages: Sequence[Message]) -> list[int]:
+    def encode(self, messages: Sequence[Message]) -> list[int]:
+        """The prompt for an answer to the last message. Raises InputError naming a message that is out of turn."""
         valid = [{"role": one["role"], "content": _valid(one["content"])} for one in messages]
         if self.template is None:
             raise InputError("the model has no chat template", "continue a text with it: crawl2chat generate")
         return self.template.encode(valid, generation_prompt=True)[0]
+
+    def begin(self, prompt: str) -> list[int]:
+        """The prompt for a text that goes on: it begins a document."""
+        return [self.tokenizer.end_of_text, *self.tokenizer.encode(_valid(prompt))]
 
     def _write(self, ids: list[int], options: Options) -> TextStream:
         drawn = generate(

@@ -27,7 +27,8 @@ class Places:
 
     position: Tensor  # int64 [T], or [B, T] where documents begin at places of their own
     turn: tuple[Tensor, Tensor] | None  # cosine and sine of the rotation, [T, 1, R] or [B, T, 1, R]; None: no rotation
-    mask: Tensor | None = None  # bool [T, S] or [B, 1, T, T]: what a query may see, where `causal` does not say it
+    # What a query may see, where `causal` does not say it: bool, or -inf for hidden and 0; [T, S] or [B, 1, T, S].
+    mask: Tensor | None = None
     causal: bool = False
     lengths: list[int] | None = None  # of the documents, row after row: each is attended on its own, in place of a mask
 
@@ -63,6 +64,11 @@ def places(
     number_BT = begins_BT.cumsum(1)
     mask = (number_BT[:, None, :, None] == number_BT[:, None, None, :]) & (place_T[:, None] >= place_T)
     return Places(position, turn, mask)
+
+
+def places_at(config: ModelConfig, position_BT: Tensor, mask: Tensor | None) -> Places:
+    """The places of tokens whose positions and mask the caller knows."""
+    return Places(position_BT, _turn(config, position_BT[..., None]), mask)
 
 
 def document_numbers(tokens_BT: Tensor, begin: int) -> Tensor:

@@ -25,7 +25,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .cache import KVCache
+from .attending import attend
+from .cache import Cache
 from .config import ModelConfig
 from .initial import init_weights
 from .norms import RMSNorm
@@ -58,7 +59,7 @@ class Transformer(nn.Module):
     def forward(
         self,
         tokens_BT: Tensor,
-        cache: KVCache | None = None,
+        cache: Cache | None = None,
         last_only: bool = False,
         documents_BT: Tensor | None = None,
     ) -> Tensor:
@@ -69,8 +70,11 @@ class Transformer(nn.Module):
         """
         if documents_BT is None and cache is None and self.document_begin is not None:
             documents_BT = document_numbers(tokens_BT, self.document_begin)
-        past = cache.length if cache is not None else 0
-        where = places(self.config, tokens_BT, past, documents_BT, split=self._splits(tokens_BT))
+        if cache is not None:
+            assert documents_BT is None, "documents are for whole rows, a cache holds one text a row"
+            where = cache.places(self.config, tokens_BT)
+        else:
+            where = places(self.config, tokens_BT, documents_BT=documents_BT, split=self._splits(tokens_BT))
         x_BTD = self._embed(tokens_BT, where.position)
         for block in self.blocks:
             x_BTD = block(x_BTD, where, cache)
@@ -115,7 +119,7 @@ class Block(nn.Module):
         self.feed_forward_norm = make_norm(config, config.width)
         self.feed_forward = FeedForward(config)
 
-    def forward(self, x_BTD: Tensor, where: Places, cache: KVCache | None = None) -> Tensor:
+    def forward(self, x_BTD: Tensor, where: Places, cache: Cache | None = None) -> Tensor:
         if self.post_norm:
             x_BTD = self.attention_norm(x_BTD + self.attention(x_BTD, where, cache))
             return self.feed_forward_norm(x_BTD + self.feed_forward(x_BTD))
@@ -129,7 +133,6 @@ class Attention(nn.Module):
     def __init__(self, config: ModelConfig, layer: int) -> None:
         super().__init__()
         self.layer, self.head_size, self.scale = layer, config.head_size, config.score_scale
-        self.grouped = config.kv_heads < config.heads
         make = partial(Linear, bias=config.bias)
         self.query = make(config.width, config.attention_width)
         self.key = make(config.width, config.kv_heads * config.head_size)
@@ -138,7 +141,7 @@ class Attention(nn.Module):
         self.query_norm = make_norm(config, config.head_size) if config.qk_norm else nn.Identity()
         self.key_norm = make_norm(config, config.head_size) if config.qk_norm else nn.Identity()
 
-    def forward(self, x_BTD: Tensor, where: Places, cache: KVCache | None) -> Tensor:
+    def forward(self, x_BTD: Tensor, where: Places, cache: Cache | None) -> Tensor:
         by_head = (*x_BTD.shape[:2], -1, self.head_size)
         q_BTHK = self.query_norm(self.query(x_BTD).view(by_head))
         k_BTGK = self.key_norm(self.key(x_BTD).view(by_head))
@@ -148,13 +151,7 @@ class Attention(nn.Module):
         q_BHTK, k_BGTK = q_BTHK.transpose(1, 2), k_BTGK.transpose(1, 2)  # heads follow tokens in memory: no copy below
         if cache is not None:
             k_BGTK, v_BGTK = cache.store(self.layer, k_BGTK, v_BGTK)
-        if where.lengths is not None:
-            y_BHTK = attend_apart(q_BHTK, k_BGTK, v_BGTK, where.lengths, self.grouped, self.scale)
-        else:
-            y_BHTK = F.scaled_dot_product_attention(
-                q_BHTK, k_BGTK, v_BGTK,
-                attn_mask=where.mask, is_causal=where.causal, scale=self.scale, enable_gqa=self.grouped,
-            )  # fmt: skip
+        y_BHTK = attend(q_BHTK, k_BGTK, v_BGTK, where, self.scale)
         return self.output(y_BHTK.transpose(1, 2).flatten(2))
 
 
@@ -179,21 +176,3 @@ def make_norm(config: ModelConfig, size: int) -> nn.Module:
     if config.norm == "rms":
         return RMSNorm(size, eps=config.norm_eps)
     return nn.LayerNorm(size, eps=config.norm_eps, bias=config.bias)
-
-
-def attend_apart(
-    q_BHTK: Tensor, k_BGTK: Tensor, v_BGTK: Tensor, lengths: list[int], grouped: bool, scale: float | None
-) -> Tensor:
-    """Causal attention of each document on its own, without a mask. `lengths` sum to B · T.
-
-    Documents are cut out by `split`, whose gradient is one concatenation; a slice's is of full size, nearly all zeros.
-    """
-    batch, tokens = q_BHTK.shape[0], q_BHTK.shape[2]
-    pieces = [x.transpose(1, 2).flatten(0, 1).split(lengths) for x in (q_BHTK, k_BGTK, v_BGTK)]
-    attended = [
-        F.scaled_dot_product_attention(
-            *(x_THK.transpose(0, 1)[None] for x_THK in document), is_causal=True, scale=scale, enable_gqa=grouped
-        )
-        for document in zip(*pieces, strict=True)
-    ]
-    return torch.cat(attended, dim=2)[0].transpose(0, 1).unflatten(0, (batch, tokens)).transpose(1, 2)

@@ -42,6 +42,7 @@ RAY_OUTSIDE_STAGES = {  # beside *_stage.py: where plain functions meet Ray
     "pipelines/sources/crawl/actors.py",
     "pipelines/sources/pace_actor.py",
     "pipelines/job_client.py",
+    "serve/deployment.py",
 }
 TORCH_FOLDERS = {"model", "train", "evaluate", "tune", "chat", "serve"}
 LIGHT = ["cli", "pipelines.stages", "pipelines.execute", "pipelines.summary", "core.stage", "core.unit_map"]

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import builtins
 import io
+import json
+import logging
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from crawl2chat.chat import repl
 from crawl2chat.chat.repl import run_chat
-from crawl2chat.chat.session import ChatSession
+from crawl2chat.chat.session import ChatSession, TextStream
 from crawl2chat.core.run import Run
+from prompt_toolkit.application import create_app_session
+from prompt_toolkit.input import PipeInput, create_pipe_input
+from prompt_toolkit.output import DummyOutput
 
 QUESTION = "What is an acid?"
 ANSWER = "An acid is sour; “très” sour, 漢字 and 🙂."
@@ -33,6 +39,20 @@ def prompts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(ChatSession, "answer", spy)
     return lengths
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The questions that were asked."""
+    questions: list[str] = []
+    answer = ChatSession.answer
+
+    def spy(self, messages, options):
+        questions.append(messages[-1]["content"])
+        return answer(self, messages, options)
+
+    monkeypatch.setattr(ChatSession, "answer", spy)
+    return questions
 
 
 def test_one_answer_a_line(run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,36 +89,85 @@ def test_unknown_command_is_no_question(run: Run, monkeypatch: pytest.MonkeyPatc
     assert prompts == [1]
 
 
-def test_on_a_terminal(run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Ctrl-C in an answer leaves the conversation as it was, a question too long is told, Ctrl-D ends."""
-    typed = iter([QUESTION, "too long " * 200, QUESTION])
-
-    def ask(prompt: str) -> str:
-        try:
-            return next(typed)
-        except StopIteration:
-            raise EOFError from None
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[PipeInput]:
+    """Standard input is a terminal, on which the test types."""
 
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
 
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    with create_pipe_input() as pipe, create_app_session(input=pipe, output=DummyOutput()):
+        yield pipe
+
+
+ENTER, NEW_LINE, UP, CTRL_C, CTRL_D = "\r", "\x1b\r", "\x1b[A", "\x03", "\x04"
+
+
+def test_on_a_terminal(
+    run: Run, terminal: PipeInput, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C in an answer leaves the conversation as it was, a question too long is told, Ctrl-D ends."""
     shown = repl.show
     interrupted = []
 
     def interrupt_once(pieces) -> None:
-        if not interrupted:
+        if not interrupted and isinstance(pieces, TextStream):
             interrupted.append(True)
             raise KeyboardInterrupt
         shown(pieces)
 
-    monkeypatch.setattr(sys, "stdin", Terminal())
-    monkeypatch.setattr(builtins, "input", ask)
     monkeypatch.setattr(repl, "show", interrupt_once)
+    terminal.send_text(f"{QUESTION}{ENTER}{'too long ' * 200}{ENTER}half{CTRL_C}{QUESTION}{ENTER}/help{ENTER}{CTRL_D}")
     assert run_chat(run) == 0
     out = capsys.readouterr().out
     assert out.count(ANSWER) == 1
-    assert "/quit" in out
+    assert "tokens" in out.split(ANSWER)[1]
+    assert "/quit" in out and "/regenerate" in out
+
+
+def test_lines_and_history_on_a_terminal(run: Run, terminal: PipeInput, prompts: list[int], asked: list[str]) -> None:
+    """Alt-Enter makes a line, the arrow key brings the last question back, also in the next session."""
+    terminal.send_text(f"one{NEW_LINE}two{ENTER}{UP}!{ENTER}{CTRL_D}")
+    assert run_chat(run, max_tokens=3) == 0
+    assert asked == ["one\ntwo", "one\ntwo!"]
+    history = run.folder / "logs" / "chat_history"
+    assert "one" in history.read_text()
+    assert history.stat().st_mode & 0o077 == 0
+    terminal.send_text(f"{UP}{ENTER}{CTRL_D}")
+    assert run_chat(run, max_tokens=3) == 0
+    assert asked[2:] == ["one\ntwo!"]
+
+
+def test_system_prompt_another_answer_and_saving(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, prompts: list[int]
+) -> None:
+    file = tmp_path / "talk.json"
+    piped(monkeypatch, "/system", "/system Be short.", QUESTION, "/regenerate", f"/save {file}", "/system", "/system -",
+          "/system", f"/save {tmp_path / 'empty.md'}")  # fmt: skip
+    assert run_chat(run, max_tokens=5, temperature=2.0, top_p=1.0) == 0
+    assert prompts == [2, 2]  # the system's message and the question, twice
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "there is no system prompt" and said[-1] == "there is no system prompt"
+    assert "Be short." in said
+    system, user, assistant = json.loads(file.read_text())["messages"]
+    assert system == {"role": "system", "content": "Be short."}
+    assert user == {"role": "user", "content": QUESTION}
+    assert assistant["role"] == "assistant" and assistant["content"]
+    assert (tmp_path / "empty.md").read_text() == ""
+
+
+def test_commands_that_cannot_be_done_are_told(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "there.md").write_text("keep")
+    logging.getLogger("crawl2chat").propagate = True
+    piped(monkeypatch, "/regenerate", "/save", f"/save {tmp_path / 'there.md'}")
+    assert run_chat(run) == 2
+    assert (tmp_path / "there.md").read_text() == "keep"
+    for says in ("nothing has been answered", "/save without a file", "exists already"):
+        assert says in caplog.text
 
 
 def test_as_a_process_with_bytes_that_are_no_text(run: Run) -> None:

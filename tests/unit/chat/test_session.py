@@ -54,8 +54,8 @@ def test_oldest_turns_make_room(run: Run) -> None:
     assert session.fit(ASKED, options) == ASKED
     fitted = session.fit([*TURN * 6, *ASKED], options)
     assert fitted == [*TURN * (len(fitted) // 2), *ASKED]
-    assert len(session._encode(fitted)) <= 128 - 60
-    assert len(session._encode([*TURN, *fitted])) > 128 - 60
+    assert len(session.encode(fitted)) <= 128 - 60
+    assert len(session.encode([*TURN, *fitted])) > 128 - 60
     assert session.answer([*TURN * 6, *ASKED], options).read().tokens > 0
 
 

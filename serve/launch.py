@@ -1,0 +1,112 @@
+"""`crawl2chat serve`: check what was asked for, start Ray Serve, say where it is, wait for Ctrl-C, end."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+
+from ..core.errors import InputError
+from ..core.run import Run
+from ..core.session import ray_session
+from ..core.settings_training import Resources
+from .guard import LOOPBACK
+from .settings import ServerSettings, Source
+
+KEY_VARIABLE = "CRAWL2CHAT_API_KEY"
+SMALL = 20_000_000  # parameters, below which threads only wait for each other
+LOOPBACK_HOSTS = {"127.0.0.1", "localhost", "::1"}
+
+
+def run_serve(source: Source, settings: ServerSettings, host: str, port: int) -> int:
+    """Serve until Ctrl-C or SIGTERM. Raises InputError for what cannot be served, before Ray starts."""
+    session, _ = source.open()  # here first: what is wrong with the model is told by its own error
+    parameters, context = session.model.config.parameters(), session.context
+    del session
+    resources = Run.open(source.run).recipe.resources if source.run else Resources()
+    cpus = resources.cpus or os.cpu_count() or 1
+    settings = replace(settings, threads=settings.threads or (1 if parameters < SMALL else cpus))
+    if not (resources.address or os.environ.get("RAY_ADDRESS")):
+        check_port(host, port)
+        if (settings.threads or 1) > cpus:
+            raise InputError(f"--threads {settings.threads}, but there are {cpus} cores", "give fewer")
+    logs = Path(source.run or source.folder or ".") / "logs"
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    with ray_session(resources, logs), stop_signals() as stopped:  # Ray sets a signal handler of its own first
+        from .deployment import served
+
+        with served(source, settings, host, port):
+            name = f"[{host}]" if ":" in host else host
+            about = f"{parameters:,} parameters, context {context}, {settings.slots} at once"
+            print(f"{source.name}: {about}, {'an API key' if settings.key_digest else 'no API key'}")
+            print(f"  chat  http://{name}:{port}/\n  API   http://{name}:{port}/v1   model {source.name}")
+            print("Ctrl-C ends it.", flush=True)
+            stopped.wait()
+            print("ending …", flush=True)
+    return 0
+
+
+def allowed_hosts(host: str, key: str | None, open_to_all: bool) -> tuple[str, ...] | None:
+    """Names by which the server may be called. Raises InputError when others could use it without a key."""
+    if host in LOOPBACK_HOSTS:
+        return LOOPBACK
+    if key is None and not open_to_all:
+        raise InputError(
+            f"--host {host}: everyone who reaches this machine could use the model",
+            f"give --api-key-file FILE (or set {KEY_VARIABLE}), or --open if that is meant",
+        )
+    return None
+
+
+def read_key(file: Path | None) -> str | None:
+    """The API key of a file, or of the environment. Raises InputError for a file without one."""
+    if file is None:
+        return os.environ.get(KEY_VARIABLE, "").strip() or None
+    try:
+        key = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file} is not readable: {error}", "give a file that holds the API key") from error
+    if not key or not key.isascii() or len(key.split()) != 1:
+        raise InputError(f"{file} does not hold one word of ASCII", "write a key into it: openssl rand -hex 24 > FILE")
+    return key
+
+
+def digest_of(key: str | None) -> str | None:
+    return None if key is None else hashlib.sha256(key.encode()).hexdigest()
+
+
+def check_port(host: str, port: int) -> None:
+    """Raises InputError when the address cannot be listened on."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise InputError(f"cannot listen on {host}:{port}: {error}", "give another --port or --host") from error
+
+
+@contextmanager
+def stop_signals() -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set; before, while things start, they interrupt as usual."""
+    stopped = threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if stopped.is_set():
+            raise KeyboardInterrupt  # a second time: do not wait for a tidy end
+        stopped.set()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

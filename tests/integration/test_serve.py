@@ -1,0 +1,139 @@
+"""The server on Ray Serve, by the command and within a test's Ray."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import openai
+import pytest
+
+from ..conftest import ROOT, loaded
+from ..unit.chat.conftest import ANSWER, QUESTION, one_thread, trained
+
+if TYPE_CHECKING:
+    from .conftest import Workshop
+
+__all__ = ["one_thread", "trained"]
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+ASKED: list[Any] = [{"role": "user", "content": QUESTION}]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def endless(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in Hugging Face's form of a model that writes for seconds."""
+    import shutil
+
+    from crawl2chat.model.huggingface import write_model
+
+    folder = tmp_path_factory.mktemp("models") / "endless"
+    folder.mkdir()
+    session = loaded(ROOT / "tests" / "http_server.py").endless_session(trained / "tokenizer" / "tokenizer.json")
+    write_model(folder, session.model, 0, [0])
+    shutil.copyfile(trained / "tokenizer" / "tokenizer.json", folder / "tokenizer.json")
+    return folder
+
+
+def served(source: Any, settings: Any) -> Iterator[str]:
+    from crawl2chat.serve.deployment import served
+
+    port = free_port()
+    with served(source, settings, "127.0.0.1", port):
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="module")
+def address(local_ray: None, trained: Path) -> Iterator[str]:
+    from crawl2chat.serve.settings import ServerSettings, Source
+
+    yield from served(Source(run=str(trained)), ServerSettings(slots=4, queue=8))
+
+
+def test_the_openai_client_is_answered(address: str) -> None:
+    with openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0) as client:
+        name = client.models.list().data[0].id
+        given: dict[str, Any] = {"model": name, "messages": ASKED, "temperature": 0}
+        assert client.chat.completions.create(**given).choices[0].message.content == ANSWER
+        chunks = list(client.chat.completions.create(stream=True, **given))
+        assert "".join(one.choices[0].delta.content or "" for one in chunks) == ANSWER
+        assert len(chunks) > 5
+        with pytest.raises(openai.BadRequestError, match="n is not supported"):
+            client.chat.completions.create(**given, n=2)
+    assert httpx.get(address).headers["content-security-policy"].startswith("default-src 'none'")
+
+
+def test_sixty_clients_at_once(address: str) -> None:
+    """Four are answered at a time and eight wait: each gets its whole answer, or 429 with a time to come again."""
+    body = {"model": "small", "messages": ASKED, "temperature": 0}
+    name = httpx.get(f"{address}/v1/models").json()["data"][0]["id"]
+
+    def ask(_: int) -> httpx.Response:
+        return httpx.post(f"{address}/v1/chat/completions", json=body | {"model": name}, timeout=120)
+
+    with ThreadPoolExecutor(60) as threads:
+        found = list(threads.map(ask, range(60)))
+    assert {one.status_code for one in found} <= {200, 429}
+    answered = [one.json()["choices"][0]["message"]["content"] for one in found if one.status_code == 200]
+    assert set(answered) == {ANSWER} and len(answered) >= 12
+    assert all(int(one.headers["Retry-After"]) >= 1 for one in found if one.status_code == 429)
+
+
+def test_serve_that_runs_already_is_not_touched(address: str, trained: Path) -> None:
+    from crawl2chat.core.errors import InputError
+    from crawl2chat.serve.settings import ServerSettings, Source
+
+    with pytest.raises(InputError, match="Ray Serve runs on this Ray already"):
+        next(served(Source(run=str(trained)), ServerSettings()))
+    assert httpx.get(f"{address}/health").status_code == 200
+
+
+def test_the_command_serves_until_it_is_interrupted(
+    finished: Workshop, endless: Path, documented_commands: dict[str, list[str]]
+) -> None:
+    """Each documented command, on a port of its own; the last one serves a model that is left in mid-stream."""
+    commands = [shlex.split(one)[1:] for page in documented_commands.values() for one in page if " serve " in one]
+    assert commands
+    for arguments in [*dict.fromkeys(map(tuple, commands)), ("serve", "--model", str(endless), "--slots", "2")]:
+        port = free_port()
+        process = finished.start(*arguments, "--port", str(port))
+        try:
+            address = f"http://127.0.0.1:{port}"
+            deadline = time.monotonic() + 180
+            while True:
+                assert process.poll() is None, process.communicate()[0]
+                assert time.monotonic() < deadline, "it does not answer"
+                try:
+                    health = httpx.get(f"{address}/health", timeout=5)
+                    if health.status_code == 200:
+                        break
+                except httpx.TransportError:
+                    pass
+                time.sleep(0.2)
+            _use(address, health.json()["model"])
+        finally:
+            process.send_signal(signal.SIGINT)
+            output, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, output
+        assert address in output and "Traceback" not in output
+
+
+def _use(address: str, model: str) -> None:
+    body = {"model": model, "messages": ASKED, "stream": True}
+    with httpx.stream("POST", f"{address}/v1/chat/completions", json=body, timeout=60) as stream:
+        lines = [line for _, line in zip(range(9), stream.iter_lines(), strict=False) if line.startswith("data: {")]
+    assert json.loads(lines[0].removeprefix("data: "))["choices"][0]["delta"]["role"] == "assistant"
+    loaded(ROOT / "tests" / "http_server.py").until_idle(address, seconds=15)

@@ -1,0 +1,83 @@
+"""What `crawl2chat serve` refuses before anything starts."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+from crawl2chat.cli import main
+from crawl2chat.core.errors import InputError
+from crawl2chat.serve.launch import KEY_VARIABLE, allowed_hosts, check_port, digest_of, read_key
+from crawl2chat.serve.settings import Source
+
+
+def test_loopback_needs_no_key_and_answers_to_its_names_only() -> None:
+    for host in ("127.0.0.1", "localhost", "::1"):
+        assert allowed_hosts(host, None, False) == ("localhost", "127.0.0.1", "[::1]")
+
+
+def test_other_hosts_need_a_key_or_a_word() -> None:
+    for host in ("0.0.0.0", "::", "192.168.1.5", "example.org"):
+        with pytest.raises(InputError, match="everyone who reaches this machine"):
+            allowed_hosts(host, None, False)
+        assert allowed_hosts(host, "key", False) is None
+        assert allowed_hosts(host, None, True) is None
+
+
+def test_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "key"
+    for content in ("", "two words", "schlüssel", "a\nb"):
+        file.write_text(content, encoding="utf-8")
+        with pytest.raises(InputError, match="one word of ASCII"):
+            read_key(file)
+    file.write_text("secret\n")
+    assert read_key(file) == "secret"
+    with pytest.raises(InputError, match="not readable"):
+        read_key(tmp_path / "absent")
+    monkeypatch.delenv(KEY_VARIABLE, raising=False)
+    assert read_key(None) is None
+    monkeypatch.setenv(KEY_VARIABLE, " from the environment ".strip())
+    assert read_key(None) == "from the environment"
+    digest = digest_of("secret")
+    assert digest is not None and len(digest) == 64 and "secret" not in digest
+
+
+def test_a_port_in_use() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(InputError, match=f"cannot listen on 127.0.0.1:{port}"):
+            check_port("127.0.0.1", port)
+    check_port("127.0.0.1", port)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--run", "runs/absent"], "runs/absent is not a run"),
+        (["--model", "models/absent"], "no folder at"),
+        (["--run", "runs/absent", "--host", "0.0.0.0"], "everyone who reaches"),
+        (["--run", "runs/absent", "--api-key-file", "absent"], "not readable"),
+    ],
+)
+def test_the_command_refuses(
+    arguments: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(KEY_VARIABLE, raising=False)
+    assert main(["serve", *arguments]) == 2
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", ["", "--run a --model b", "--run a --port 0", "--run a --slots 0"])
+def test_the_command_line(arguments: str) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["serve", *arguments.split()])
+    assert caught.value.code == 2
+
+
+def test_names() -> None:
+    assert Source(run="/x/runs/tiny").name == "tiny"
+    assert Source(folder="/x/models/other/").name == "other"
