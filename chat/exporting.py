@@ -80,9 +80,9 @@ def _tokenizer_config(session: ChatSession, stage: str) -> dict[str, Any]:
     if given is None:
         return tokenizer_config(session.context, chat=stage == "finetune")
     names = {index: name for name, index in session.tokenizer.special_tokens.items()}
-    usual = dict.fromkeys(ROLES, names[session.tokenizer.end_of_text])
+    usual: dict[str, Any] = dict.fromkeys(ROLES, names[session.tokenizer.end_of_text])
     template = {"chat_template": given.chat_template} if given.chat_template else {}
-    return usual | given.tokens | template | {"add_bos_token": given.adds_bos}
+    return {**usual, **given.tokens, **template, "add_bos_token": given.adds_bos}
 
 
 @contextmanager
