@@ -82,9 +82,10 @@ def _tokenizer_config(session: ChatSession, stage: str | None) -> dict[str, Any]
         chat = stage != "pretrain"
         return tokenizer_config(session.context, chat) | (session.exported_template if chat else {})
     names = {index: name for name, index in session.tokenizer.special_tokens.items()}
-    usual = dict.fromkeys(ROLES, names[session.tokenizer.end_of_text])
+    usual: dict[str, Any] = dict.fromkeys(ROLES, names[session.tokenizer.end_of_text])
     template = {"chat_template": given.chat_template} if given.chat_template else {}
-    return usual | given.tokens | template | {"add_bos_token": given.adds_bos} | session.exported_template
+    known = {**usual, **given.tokens, **template, "add_bos_token": given.adds_bos}
+    return known | session.exported_template
 
 
 @contextmanager

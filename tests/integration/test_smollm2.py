@@ -134,10 +134,10 @@ def test_it_can_be_trained_on(folder: Path, session: ChatSession) -> None:
     assert found.checkpoint is not None
     template = found.given.template
     assert template is not None
-    ids, mask = template.encode([*QUESTION, {"role": "assistant", "content": "It is Paris, on the river Seine."}])
+    ids, mask = template.encode([*QUESTION, {"role": "assistant", "content": "The capital of France is Paris."}])
     model = found.load().train()
     tokens, counts = torch.tensor([ids]), torch.tensor(mask)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
     losses = []
     for _ in range(2):
         loss = torch.nn.functional.cross_entropy(model(tokens[:, :-1])[0][counts[1:]], tokens[0, 1:][counts[1:]])
@@ -145,7 +145,7 @@ def test_it_can_be_trained_on(folder: Path, session: ChatSession) -> None:
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    assert 2.5 > losses[0] > losses[1]
+    assert 0.7 > losses[0] > losses[1], losses  # it would have said so itself
 
 
 def test_it_is_not_imported_over_something(file: Path, folder: Path) -> None:
