@@ -87,7 +87,7 @@ def work(ctx: StageContext) -> StageResult:
 
 def divergence(ctx: StageContext, made: Made, checkpoint: Path) -> dict[str, float]:
     """Of dpo and ipo: measured with both models side by side, in a task of Ray."""
-    if made.compared is None:
+    if made.compared is None or made.job.initial is None:
         return {}
     import ray
 

@@ -171,8 +171,8 @@ class GrpoObjective:
         found = []
         with torch.no_grad():
             for one in (policy, reference):
-                on_device = (torch.from_numpy(array).to(device) for array in (inputs, targets))
-                found.append(token_log_probs(one, *on_device, self.settings.temperature))
+                inputs_RT, targets_RT = torch.from_numpy(inputs).to(device), torch.from_numpy(targets).to(device)
+                found.append(token_log_probs(one, inputs_RT, targets_RT, self.settings.temperature))
             apart = float(divergence_estimate(found[0], found[1]).sum())
         advantages = np.array([advantage for _, _, advantage in rows], dtype=np.float32)
         return (inputs, targets, advantages, found[0].cpu().numpy(), found[1].cpu().numpy()), apart

@@ -29,10 +29,8 @@ HeldOut = TrainData | Mapping[str, TrainData]
 class Objective(Protocol):
     """All ranks call the same methods in the same order."""
 
-    @property
-    def shown(self) -> tuple[str, ...]:
-        """The figures of `validate` that the stage's manifest has, of the start too; the first is in all of them."""
-        ...
+    # The figures of `validate` that the stage's manifest has, of the start too; the first is in all of them.
+    shown: ClassVar[tuple[str, ...]]
 
     def prepare(self, model: nn.Module, batch: Batch, world: World) -> Batch:
         """The batch as it is learned from: where answers are sampled first, with these."""

@@ -63,7 +63,8 @@ class Variant:
 
     def is_new(self, name: str) -> bool:
         """Whether a parameter is one that the model to start from does not have."""
-        return name.rpartition(".")[2] in OWN or (self.reward and name.startswith("head."))
+        different = self.lora is not None and name.rpartition(".")[2] in OWN
+        return different or (self.reward and name.startswith("head."))
 
 
 PLAIN = Variant()

@@ -73,7 +73,7 @@ def test_conversations_are_learned_packed_and_counted(pretrained: Run, tuned: Ma
     assert counters["validation_loss"] < 0.9 * counters["validation_loss_before"]
     assert counters["rejected.unknown_format"] == 1
     assert counters["conversations"] == counters["examples"] + counters["validation_examples"] > 100
-    assert counters["rows"] < counters["examples"] and counters["places_filled"] > 0.8
+    assert counters["rows"] < counters["examples"] and counters["places_filled"] > 0.7
     assert counters["answers_asked"] == 8 and 0 <= counters["answers_ended"] <= 8
     [line] = (pretrained.stage("finetune") / "rejects.jsonl").read_text().splitlines()
     assert json.loads(line)["reason"] == "unknown_format"
