@@ -11,7 +11,7 @@ from ..core.errors import InputError
 from ..core.files import write_text
 from .session import ChatSession, Message, Options, TextStream
 
-AGAIN = 1 << 32  # between the seeds of answers to the same question
+AGAIN = 1 << 20  # between the seeds of answers to the same question; of a seed torch takes the lower 32 bits
 
 
 class Conversation:

@@ -7,6 +7,8 @@ import json
 import logging
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -129,14 +131,23 @@ def test_on_a_terminal(
 
 def test_lines_and_history_on_a_terminal(run: Run, terminal: PipeInput, prompts: list[int], asked: list[str]) -> None:
     """Alt-Enter makes a line, the arrow key brings the last question back, also in the next session."""
-    terminal.send_text(f"one{NEW_LINE}two{ENTER}{UP}!{ENTER}{CTRL_D}")
+
+    def type_on() -> None:
+        for number, keys in enumerate((f"one{NEW_LINE}two{ENTER}", f"{UP}!{ENTER}", CTRL_D, f"{UP}{ENTER}{CTRL_D}")):
+            while len(asked) < min(number, 2):
+                time.sleep(0.01)
+            time.sleep(0.5)  # the history is read while the user begins to type
+            terminal.send_text(keys)
+
+    typing = threading.Thread(target=type_on)
+    typing.start()
     assert run_chat(run, max_tokens=3) == 0
     assert asked == ["one\ntwo", "one\ntwo!"]
     history = run.folder / "logs" / "chat_history"
     assert "one" in history.read_text()
     assert history.stat().st_mode & 0o077 == 0
-    terminal.send_text(f"{UP}{ENTER}{CTRL_D}")
     assert run_chat(run, max_tokens=3) == 0
+    typing.join()
     assert asked[2:] == ["one\ntwo!"]
 
 
