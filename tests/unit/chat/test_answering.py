@@ -53,4 +53,4 @@ def test_a_system_turn_goes_before_the_first_question(run: Run) -> None:
     session = ChatSession.open(run)
     system = [{"role": "system", "content": "Be short."}, *ASKED]
     joined = [{"role": "user", "content": f"Be short.\n\n{ASKED[0]['content']}"}]
-    assert session._encode(system) == session._encode(joined)
+    assert session.encode(system) == session.encode(joined)
