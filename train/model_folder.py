@@ -38,6 +38,8 @@ class ModelFolder:
     def open(cls, folder: Path) -> ModelFolder:
         """Raises InputError when it holds no complete checkpoint, ContractError when the tokenizer is another one."""
         folder = folder.absolute()
+        if not folder.is_dir():
+            raise InputError(f"no folder at {folder}", "give one that `crawl2chat import` or `export` wrote")
         checkpoint = newest(folder)
         found = cls(folder, checkpoint, _source(folder))
         if checkpoint is None:

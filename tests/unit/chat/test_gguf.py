@@ -254,6 +254,8 @@ def test_folders_that_hold_something_else(run: Run, tmp_path: Path) -> None:
         run_import(tmp_path / "hf", tmp_path / "back")
     with pytest.raises(InputError, match="holds no model\n.*crawl2chat import"):
         ChatSession.open(folder)
+    with pytest.raises(InputError, match=r"no folder at .*absent\n.*crawl2chat import"):
+        ChatSession.open(tmp_path / "absent")
 
 
 def test_an_imported_folder_with_another_tokenizer(run: Run, tmp_path: Path) -> None:
