@@ -7,17 +7,15 @@ page) is bounded far above them.
 
 from __future__ import annotations
 
-import io
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager
 
 from ray import serve
 from ray.serve.config import BackpressureConfig, ProxyLocation
 from starlette.types import ASGIApp
 
 from ..core.errors import InputError, StageError
-from ..core.log import log
 from .app import build_app
 from .backend import Backend
 from .settings import ServerSettings, Source
@@ -79,7 +77,4 @@ def served(source: Source, settings: ServerSettings, host: str, port: int) -> It
             raise StageError(f"the server does not start: {error}", "see the logs of Ray Serve") from error
         yield
     finally:
-        said = io.StringIO()  # Ray tells the terminal that its controller, which ends itself, has died
-        with redirect_stderr(said):
-            serve.shutdown()
-        log.debug("Serve has ended: %s", said.getvalue())
+        serve.shutdown()
