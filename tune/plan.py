@@ -26,9 +26,10 @@ class Trials:
     def __init__(
         self, recipe: Recipe, tokenizer: Path, train: Sequence[Path], validation: Sequence[Path], folder: Path
     ) -> None:
-        """`folder`: where trials of several workers keep their checkpoints."""
-        self.recipe, self.settings, self._folder = recipe, recipe.tune, str(folder)
+        """`folder`: the stage's."""
+        self.recipe, self.settings = recipe, recipe.tune
         self._paths = {
+            "folder": str(folder),
             "tokenizer": str(tokenizer),
             "train_paths": [str(path) for path in train],
             "validation_paths": [str(path) for path in validation],
@@ -116,7 +117,7 @@ class Trials:
         resources, workers = self.recipe.resources, self.settings.workers_per_trial
         found: dict[str, Any] = {"gpus": resources.gpus_per_worker, "cpus": resources.cpus_per_worker}
         if workers > 1:
-            found |= {"workers": workers, "folder": self._folder, "parallel": resources.parallel}
+            found |= {"workers": workers, "parallel": resources.parallel}
         return found
 
     def _space(self, row: str) -> Space:
