@@ -68,7 +68,9 @@ class Trials:
         check = self.settings.asha_check
         assert check is not None
         base = self._base(check.row, phase, transfer=True)
-        base = base.model_copy(update={"lengths": base.lengths[-1:]})
+        every = check.report_every or self.settings.report_every
+        reported = {"lengths": base.lengths[-1:], "report_tokens": every * self.settings.batch * base.model.context}
+        base = base.model_copy(update=reported)
         trials = [with_values(base, values, "tune.asha_check.space") for values in _points(check.space)]
         order = np.random.default_rng(self.recipe.seed).permutation(len(trials))
         return [trials[place] for place in order]
