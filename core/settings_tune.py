@@ -36,6 +36,7 @@ class AshaCheck(Section):
     row: str
     space: Space
     reduction_factor: int = Field(default=4, ge=2)
+    report_every: int | None = Field(default=None, gt=0, description="steps to the first rung; of tune if left out")
 
 
 class Ladder(Section):

@@ -22,7 +22,7 @@ from ..core.errors import Crawl2ChatError, RecipeError
 from ..core.settings_tune import Tune
 from ..train.world import Distributed
 from .trial import Trial
-from .trial_run import Report, TrialRun, failed, run_trial
+from .trial_run import Report, TrialRun, ended_before, failed, run_trial
 
 DRIVER_MEMORY = 64 << 20  # a driver has to hold something
 
@@ -51,6 +51,8 @@ def check_size(trial: Trial, settings: Tune) -> None:
 def drive_trial(config: dict[str, Any]) -> None:
     """Ray Tune's trainable of a trial of several workers. Their reports are the trial's."""
     trial = Trial.model_validate(config["trial"]).with_values(config.get("values", {}))
+    if ended_before(trial):
+        return
     folder = Path(trial.folder) / "workers" / f"{trial.phase}-{tune.get_context().get_trial_id()}"
     trainer = TorchTrainer(
         work_on_trial,

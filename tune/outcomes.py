@@ -27,16 +27,15 @@ class Found(BaseModel):
 
 @dataclass(frozen=True)
 class Outcome:
-    """A trial's folder, its configuration, its last report (empty when there is none), and what it raised."""
+    """A trial's folder with its reports, its configuration, and what it raised."""
 
     folder: Path
     config: dict[str, Any]
-    report: Mapping[str, Any]
     error: Exception | None = None
 
 
 def outcome_of(found: tune.Result) -> Outcome:
-    return Outcome(Path(found.path), found.config or {}, found.metrics or {}, found.error)
+    return Outcome(Path(found.path), found.config or {}, found.error)
 
 
 def found_of(outcomes: Sequence[Outcome], trials: Sequence[dict[str, Any]] | None, vocab_size: int) -> Found:
@@ -59,7 +58,7 @@ def _trial(config: dict[str, Any]) -> Trial:
 
 def _results(name: str, trial: Trial, found: Outcome | None, vocab_size: int) -> list[Result]:
     """One of a trial, and of a ladder's run one a length that was reached."""
-    report = found.report if found else {}
+    report = (reports(found.folder) or [{}])[-1] if found else {}
     config = ModelConfig.from_settings(trial.model, vocab_size)
     common = {
         "name": name,

@@ -26,9 +26,10 @@ class Trials:
     def __init__(
         self, recipe: Recipe, tokenizer: Path, train: Sequence[Path], validation: Sequence[Path], folder: Path
     ) -> None:
-        """`folder`: where trials of several workers keep their checkpoints."""
-        self.recipe, self.settings, self._folder = recipe, recipe.tune, str(folder)
+        """`folder`: the stage's."""
+        self.recipe, self.settings = recipe, recipe.tune
         self._paths = {
+            "folder": str(folder),
             "tokenizer": str(tokenizer),
             "train_paths": [str(path) for path in train],
             "validation_paths": [str(path) for path in validation],
@@ -67,7 +68,9 @@ class Trials:
         check = self.settings.asha_check
         assert check is not None
         base = self._base(check.row, phase, transfer=True)
-        base = base.model_copy(update={"lengths": base.lengths[-1:]})
+        every = check.report_every or self.settings.report_every
+        reported = {"lengths": base.lengths[-1:], "report_tokens": every * self.settings.batch * base.model.context}
+        base = base.model_copy(update=reported)
         trials = [with_values(base, values, "tune.asha_check.space") for values in _points(check.space)]
         order = np.random.default_rng(self.recipe.seed).permutation(len(trials))
         return [trials[place] for place in order]
@@ -116,7 +119,7 @@ class Trials:
         resources, workers = self.recipe.resources, self.settings.workers_per_trial
         found: dict[str, Any] = {"gpus": resources.gpus_per_worker, "cpus": resources.cpus_per_worker}
         if workers > 1:
-            found |= {"workers": workers, "folder": self._folder, "parallel": resources.parallel}
+            found |= {"workers": workers, "parallel": resources.parallel}
         return found
 
     def _space(self, row: str) -> Space:

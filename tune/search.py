@@ -29,7 +29,7 @@ from .nested import trainable_of
 from .outcomes import Found, Outcome, found_of, outcome_of
 from .results import Phase
 from .schedulers import SCORE, drawn_space, scheduler, tpe
-from .spent import reports
+from .spent import has_ended
 from .trial import Trial
 from .watching import AllowanceStopper, Heard, Session, heard_by
 
@@ -84,9 +84,8 @@ def _begun(search: Search, folder: Path, name: str) -> tuple[Search, list[Outcom
     whole: dict[str, Outcome] = {}
     for path in (path for one in earlier for path in one.iterdir() if path.is_dir()):
         for trial in search.trials:
-            told = reports(path) if path.name == trial.name else []
-            if told and len(json.loads(told[-1]["lengths"])) == len(trial.lengths):
-                whole[trial.name] = Outcome(path, {"trial": trial.model_dump(mode="json")}, told[-1])
+            if path.name == trial.name and has_ended(path, len(trial.lengths)):
+                whole[trial.name] = Outcome(path, {"trial": trial.model_dump(mode="json")})
     left = [trial for trial in search.trials if trial.name not in whole]
     return replace(search, trials=left), list(whole.values()), f"{name}-{len(earlier)}"
 
@@ -131,7 +130,8 @@ def _variants(seed: int, together: bool, settings: Tune) -> BasicVariantGenerato
 def _quiet() -> None:
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the older output can be silent, the newer one cannot
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # else Ctrl-C gives half a search as if it were a whole one
-    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "0"  # that a trial has ended is known at once: else a kill repeats it
+    # 0 would write the state of all trials at each turn of the driver's loop, while they wait; see `ended_before`
+    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "2"
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a failed trial is a result, and has its error.txt
 
 

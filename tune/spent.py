@@ -44,6 +44,12 @@ def reports(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
+def has_ended(folder: Path, lengths: int) -> bool:
+    """Whether the trial's reports tell of its end: a loss at each of its lengths, or why it has none."""
+    told = reports(folder)
+    return bool(told) and (len(json.loads(told[-1]["lengths"])) == lengths or told[-1]["state"] != "ok")
+
+
 def starts(folder: Path) -> Iterator[Start]:
     """Of all trials below a stage's folder."""
     for path in sorted((folder / "ray").glob(f"*/*/{REPORTS}")):

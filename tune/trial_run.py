@@ -32,6 +32,7 @@ from ..train.schedule import Schedule, learning_rates, stable_until
 from ..train.strategies import build, spread
 from ..train.validation import ValidationTokens, validate
 from ..train.world import World
+from .spent import has_ended
 from .trial import EvenSample, Trial
 
 WORST = 1e6  # stands for a loss that is not finite
@@ -214,6 +215,15 @@ def failed(error: Crawl2ChatError) -> Report:
     return {**nothing, **seconds, **losses, **told}
 
 
+def ended_before(trial: Trial) -> bool:
+    """Whether this trial of Ray Tune's had ended already: a driver that was killed soon after may not have known."""
+    from ray import tune
+
+    context = tune.get_context()
+    reported = Path(trial.folder, "ray", context.get_experiment_name(), Path(context.get_trial_dir()).name)
+    return has_ended(reported, len(trial.lengths))
+
+
 def run_trial(config: dict[str, Any]) -> None:
     """Ray Tune's trainable: `config["trial"]` with `config["values"]` of the search space, in this process."""
     from ray import tune
@@ -232,6 +242,8 @@ def run_trial(config: dict[str, Any]) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
     trial = trial.with_values(config.get("values", {}))
+    if ended_before(trial):
+        return
     found = tune.get_checkpoint()
     try:
         with found.as_directory() if found else nullcontext() as folder:
