@@ -18,6 +18,8 @@ from .core.run import Run
 from .pipelines.data_verbs import EXAMPLES as DATA_EXAMPLES
 from .pipelines.data_verbs import add_data_verbs, misspelt, one_word
 from .pipelines.dedup_verbs import add_dedup_verbs
+from .pipelines.run_report import EXAMPLES as REPORT_EXAMPLES
+from .pipelines.run_report import add_report_verb
 from .pipelines.tokenizer_verbs import add_tokenizer_verbs
 from .tune.verbs import EXAMPLES as TUNE_EXAMPLES
 from .tune.verbs import add_tune_verbs
@@ -42,6 +44,7 @@ EXAMPLES = f"""examples:
   crawl2chat submit recipes/tiny.yaml --address http://127.0.0.1:8265
   crawl2chat generate --run runs/tiny "The history of"     continue a text
   crawl2chat chat --run runs/tiny                          ask the fine-tuned model
+{REPORT_EXAMPLES}\
 {MODEL_EXAMPLES}\
   crawl2chat trace --run runs/tiny --step 20 --row 0       from a row of a training batch back to the WARC records
 """
@@ -117,7 +120,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     submit.add_argument("--no-follow", dest="follow", action="store_false", help="return when the job is submitted")
     _set_option(submit)
 
-    for add in (add_data_verbs, add_dedup_verbs, add_tokenizer_verbs, add_tune_verbs, add_model_verbs):
+    for add in (add_data_verbs, add_dedup_verbs, add_tokenizer_verbs, add_tune_verbs, add_model_verbs, add_report_verb):
         add(lambda name, about, function: _verb(verbs, name, about, function))
     words = sys.argv[1:] if argv is None else argv
     if meant := misspelt(words):

@@ -2,6 +2,7 @@
 
     checkpoints/step_NNNNNN/    the newest `train.keep_checkpoints` (train/checkpoints.py)
     metrics.jsonl, tensorboard/    (train/metrics.py)
+    events.jsonl, course.jsonl    spikes; starts and checkpoints (train/events.py, train/course.py)
     verified/    which shards were read whole and found right (train/verify.py)
 
 counters: steps, parameters, tokens_seen, train_loss, tokens_per_second, validation_loss (nats per token),

@@ -97,7 +97,10 @@ def _go_on(
         record.add_event(lambda: event | {"rows": indices.tolist(), "doc_ids": batch_doc_ids(data, indices)})
 
     def tell(checkpoint: Path | None) -> None:
-        if report is not None and checkpoint is not None:
+        if checkpoint is None:
+            return
+        record.add_checkpoint(int(checkpoint.name.removeprefix("step_")))
+        if report is not None:
             report(checkpoint, newest)
 
     def note(row: dict[str, Any]) -> None:

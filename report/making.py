@@ -1,0 +1,84 @@
+"""How a run was made: its recipe, the versions, how long each stage took, and what that cost."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+import yaml
+
+from .. import __version__
+from ..core.run import Run
+from .stages import StageFact
+from .training import STAGES
+
+LIBRARIES = ("ray", "torch", "pyarrow", "numpy", "tokenizers", "datatrove", "fasttext-community", "resiliparse")
+
+
+@dataclass(frozen=True)
+class Took:
+    """A finished stage: wall time, files, and which version made it."""
+
+    stage: str
+    seconds: float
+    files: int
+    bytes: int
+    version: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Making:
+    """`processor_hours`: of the training workers, time × workers × what each holds; `processors` says of what kind."""
+
+    settings: str  # the recipe without its defaults, as YAML
+    recipe: str  # with all defaults
+    took: Sequence[Took]
+    seconds: float
+    processor_hours: float
+    processors: str
+    versions: Sequence[tuple[str, str]]
+
+    @property
+    def bytes(self) -> int:
+        return sum(one.bytes for one in self.took)
+
+
+def read_making(run: Run, stages: Sequence[StageFact]) -> Making:
+    took = [
+        Took(
+            one.name,
+            one.manifest.seconds,
+            len(one.manifest.files),
+            sum(entry.bytes for entry in one.manifest.files),
+            one.manifest.code_version,
+            one.manifest.fingerprint,
+        )
+        for one in stages
+        if one.manifest is not None
+    ]
+    resources = run.recipe.resources
+    each = resources.gpus_per_worker or resources.cpus_per_worker
+    training = sum(one.seconds for one in took if one.stage in STAGES)
+    return Making(
+        settings=yaml.safe_dump(run.recipe.model_dump(mode="json", exclude_defaults=True), sort_keys=False, width=100),
+        recipe=run.recipe.to_yaml(),
+        took=took,
+        seconds=sum(one.seconds for one in took),
+        processor_hours=training / 3600 * resources.train_workers * each,
+        processors="GPU" if resources.gpus_per_worker else "CPU",
+        versions=[
+            ("crawl2chat", __version__),
+            ("Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
+            *((name, found) for name in LIBRARIES if (found := _version(name))),
+        ],
+    )
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
