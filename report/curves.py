@@ -13,6 +13,7 @@ from .words import number, share, short, size
 
 _COLOURS = {"start": "law", "spike": "proof", "rewind": "proof"}
 _SOURCES = ("transfer", "ladder", "law", "proof", "warn", "row1")
+_SHARES = ("acc", "strict_match", "flexible_extract")  # figures of tasks
 _MOST_EVENTS = 24  # with words of their own in a chart; a list below has more
 _BASELINES = (("baseline_gzip_bpb", "gzip -9"), ("baseline_unigram_bpb", "unigram"))
 _SMALL = {  # name in metrics.jsonl: title, unit, how values are written, whether the axis begins at zero
@@ -78,7 +79,22 @@ def small_charts(one: Training) -> list[tuple[str, Markup]]:
             logs = key == "grad_norm"
             chart = Chart(title, "step", unit, [Series("", points)], y_form=form, from_zero=zero, y_log=logs)
             found.append((title, draw(chart, SMALL)))
-    return [*found, *_others(one)]
+    return [*found, *_tasks(one), *_others(one)]
+
+
+def _tasks(one: Training) -> list[tuple[str, Markup]]:
+    """Tasks that were looked at on the way: a chart each, of its accuracies; of its first figure where it has none."""
+    found = []
+    for task, figures in one.tasks.items():
+        shares = [name for name in figures if name.startswith(_SHARES)] or figures[:1]
+        series = [
+            Series(name.replace("_", " "), one.points(f"eval/{task}/{name}", one.checks), colour, dots=True)
+            for name, colour in zip(shares, _SOURCES, strict=False)
+        ]
+        if any(some.points for some in series):
+            unit = "accuracy" if shares[0].startswith(_SHARES) else shares[0].replace("_", " ")
+            found.append((f"{task} on the way", draw(Chart(f"{task} while training", "step", unit, series), SMALL)))
+    return found
 
 
 def _others(one: Training) -> list[tuple[str, Markup]]:

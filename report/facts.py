@@ -20,7 +20,7 @@ from .duplicates import Duplicates, read_duplicates
 from .flow import Flow, read_flow
 from .making import Making, read_making
 from .memo import remembered
-from .reading import read_json
+from .reading import finite, read_json
 from .scores import Score, read_scores
 from .stages import StageFact, finished, read_stages
 from .state import State, read_state
@@ -96,7 +96,7 @@ def read_facts(run: Run, corpus: Corpus) -> Facts:
         tokens=of_data("tokenizer", lambda: _tokens(run, done)),
         trainings=[found for one in stages if one.name in STAGES and (found := read_training(one, _steps(run, one.name)))],
         scores=read_scores(run.stage("evaluate")),
-        samples=[one for one in read_json(run.stage("samples") / "samples.json", list) if isinstance(one, dict)],
+        samples=[one for row in read_json(run.stage("samples") / "samples.json", list) if (one := _sample(row))],
         making=read_making(run, stages),
         sweep=(run.folder / "report" / "index.html").is_file(),
         notes=notes,
@@ -118,6 +118,13 @@ def _tokens(run: Run, done: Mapping[str, Manifest]) -> Tokens | None:
     if "tokenizer" not in done:
         return None
     return read_tokens(run.stage("tokenizer"), done["tokenizer"], run.stage("shards"), done.get("shards"))
+
+
+def _sample(row: Any) -> dict[str, Any] | None:
+    """What a model wrote: kind, prompt, text, tokens."""
+    if not isinstance(row, dict) or "text" not in row:
+        return None
+    return {name: str(row.get(name, "")) for name in ("kind", "prompt", "text")} | {"tokens": finite(row.get("tokens"))}
 
 
 def _steps(run: Run, stage: str) -> int:

@@ -32,6 +32,11 @@ HERE = Path(__file__).parent
 REFRESH_S = 30  # of the page of a run under way
 TITLES = {"pretrain": "Pretraining", "finetune": "Fine-tuning", "reward": "Reward model", "align": "Preferences"}
 _ROWS = 40  # of a table beside a chart
+_MOST_COUNTERS = 10  # beside those that are known
+_KNOWN = {  # counters that have a place of their own, or none
+    "steps", "parameters", "tokens_seen", "spikes", "train_loss", "tokens_per_second", "validation_loss",
+    "validation_loss_before", "bits_per_byte", "examples", "examples_cut", "examples_dropped",
+}  # fmt: skip
 
 
 def write_page(facts: Facts, path: Path) -> Path:
@@ -49,7 +54,7 @@ def page(facts: Facts) -> str:
     environment.filters |= {
         name: getattr(words, name) for name in ("count", "short", "share", "number", "size", "duration", "moment", "plural")
     }
-    environment.filters |= {"language": language, "interval": lambda one: interval(one.accuracy, one.low, one.high, one.chance)}
+    environment.filters |= {"language": language, "interval": lambda one: interval(one.value, one.low, one.high, one.chance)}
     return environment.get_template("report.html").render(
         facts=facts,
         version=__version__,
@@ -118,6 +123,8 @@ def tiles_of(one: Training) -> list[tuple[str, str]]:
     if examples := one.counters.get("examples"):
         cut, gone = (one.counters.get(f"examples_{what}", 0) for what in ("cut", "dropped"))
         found.append(("examples", f"{examples:,}" + (f", {cut:,} cut" if cut else "") + (f", {gone:,} dropped" if gone else "")))
+    for key in [key for key in one.counters if key not in _KNOWN and not key.startswith(("rejected.", "baseline_"))][:_MOST_COUNTERS]:
+        found.append((key.replace("_", " "), words.number(one.counters[key])))
     if (rate := one.counters.get("tokens_per_second")) is not None:
         found.append(("tokens a second", words.count(rate)))
     if one.seconds is not None:

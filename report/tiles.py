@@ -59,7 +59,7 @@ def tiles(facts: Facts) -> list[tuple[str, str, str]]:
         found += _training(one)
     if score := best(facts.scores):
         chance = f", chance {share(score.chance)}" if score.chance is not None else ""
-        found.append((f"{score.task}, {score.shots}-shot", share(score.accuracy), f"{score.model}{chance}"))
+        found.append((f"{score.task}, {score.shots}-shot", share(score.value), f"{score.model}{chance}"))
     if facts.making.seconds:
         spent = [one.flops for one in facts.trainings if one.flops]
         flops = f"{sum(spent):.2g} FLOPs of training".replace("e+", "e") if spent else "all finished stages"
@@ -81,6 +81,7 @@ def _training(one: Training) -> list[tuple[str, str, str]]:
     elif one.stage == "finetune" and loss is not None:
         change = f"{loss / one.before - 1:+.0%} of {one.before:.3f} before" if one.before else "nats a token"
         found.append(("loss of held-out answers", f"{loss:.3f}", change))
-    elif (accuracy := one.last("accuracy")) is not None:
-        found.append((f"{one.stage}: preferred", share(accuracy), "of the pairs, as people do"))
+    elif (right := one.last("preference_accuracy")) is not None:
+        before = one.counters.get("preference_accuracy_before")
+        found.append(("held-out pairs told right", share(right), f"{share(before)} before" if before is not None else one.stage))
     return found

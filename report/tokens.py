@@ -49,7 +49,7 @@ def read_tokens(folder: Path, manifest: Manifest, shards: Path, shards_manifest:
     return Tokens(
         vocab_size=int(manifest.facts.get("vocab_size", tokenizer.vocab_size)),
         bytes_per_token=count.get("fertility"),
-        fertility=[one for one in read_json(folder / "fertility.json", list) if isinstance(one, dict)],
+        fertility=[one for one in read_json(folder / "fertility.json", list) if "fertility" in one],
         lengths=lengths,
         longest=_longest(tokenizer),
         tokens={name: int(count[f"tokens_{name}"]) for name in ("train", "validation") if f"tokens_{name}" in count},

@@ -20,6 +20,7 @@ from .stages import StageFact
 
 STAGES = ("pretrain", "finetune", "reward", "align")
 FIRST, MOST = 300, 3000  # rows that all stay, rows in memory
+SAMPLES, MOST_SAMPLED = "samples.jsonl", 12  # train/along.py, which loads torch; steps to show
 FIGURES = ("tokens_per_second", "mfu", "data_wait", "checkpoint_stall", "memory_bytes", "seconds_left")  # train/watch.py
 _PLAIN = {"step", "loss", "lr", "grad_norm", "tokens_seen", "validation_loss", "bits_per_byte", *FIGURES}
 
@@ -77,6 +78,15 @@ class Training:
         return sorted({key.partition("/")[2] for row in self.checks for key in row if key.startswith("bits_per_byte/")})
 
     @property
+    def tasks(self) -> dict[str, list[str]]:
+        """Tasks that were looked at in training, with their figures: eval/TASK/FIGURE."""
+        found: dict[str, list[str]] = {}
+        for key in dict.fromkeys(key for row in self.checks for key in row if key.startswith("eval/")):
+            _, task, figure = (key.split("/", 2) + ["", ""])[:3]
+            found.setdefault(task, []).append(figure)
+        return found
+
+    @property
     def others(self) -> list[str]:
         """Quantities that only this kind of training has: margins, accuracies, rewards."""
         known = {key for row in [*self.rows, *self.checks] for key in row if finite(row[key]) is not None}
@@ -97,12 +107,21 @@ def read_training(stage: StageFact, default_steps: int) -> Training | None:
         rows,
         checks,
         _marks(stage.folder),
-        list(read_lines(stage.folder / "samples.jsonl")),
+        _written(stage.folder),
         counters,
         whole.seconds if whole else None,
         _flops(whole),
         whole.facts.get("model", {}) if whole else _model_of(stage.folder),
     )
+
+
+def _written(folder: Path) -> list[Row]:
+    """What the model wrote on its way: step, prompt, text; of very many steps some, evenly."""
+    rows = [row for row in read_lines(folder / SAMPLES) if isinstance(row.get("step"), int)]
+    steps = sorted({row["step"] for row in rows})
+    shown = {*steps[:: max(1, -(-len(steps) // MOST_SAMPLED))], *steps[-1:]}
+    plain = ({"step": row["step"], **{key: str(row.get(key, "")) for key in ("prompt", "text")}} for row in rows)
+    return [row for row in plain if row["step"] in shown]
 
 
 def _thinned(lines: Iterable[Row]) -> tuple[list[Row], list[Row]]:

@@ -14,6 +14,7 @@ from ..core.settings_parallel import Parallel
 from ..core.settings_watching import Watching
 from ..model.config import ModelConfig
 from . import checkpoints
+from .along import Along
 from .branch import Branch
 from .guard import History
 from .loader import TrainData
@@ -42,6 +43,7 @@ class Job:
     initial: Path | None = None  # a checkpoint whose weights to start from
     branch: Branch | None = None  # a checkpoint to go on from, to the end of its decay
     validate_first: bool = False
+    along: Along | None = None  # what it writes after each validation
     document_begin: int | None = None  # the token that begins a document; given: attention stays within documents
     threads: int = 1
     parallel: Parallel = field(default_factory=Parallel)

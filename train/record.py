@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..core.log import log
+from .along import add_samples, cut_samples
 from .course import add_checkpoint, add_start
 from .events import add_event, cut_events, sync_events
 from .job import Job
@@ -28,6 +29,7 @@ class Record:
 
         def begin() -> None:
             cut_events(job.folder, events)
+            cut_samples(job.folder, step)
             add_start(job.folder, step, world.size)
             self._metrics = Metrics(job.folder, step, open_trackers(job.folder, job.name, step, job.watching))
 
@@ -44,6 +46,10 @@ class Record:
     def add_checkpoint(self, step: int) -> None:
         """A checkpoint is in place."""
         self._on_rank_0(lambda: add_checkpoint(self._folder, step))
+
+    def add_samples(self, step: int, rows: list[dict[str, Any]]) -> None:
+        """What the model wrote after this step."""
+        self._on_rank_0(lambda: add_samples(self._folder, step, rows))
 
     def sync(self) -> None:
         """Make what was written last: a checkpoint must not outlive the lines before it."""

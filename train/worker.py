@@ -113,6 +113,8 @@ def _go_on(
         if validation is not None:
             rows = job.plan.micro_batch or max(1, job.plan.batch // world.size)
             note({"step": step} | validate(model, validation, job.token_bytes, rows, precision, world))
+        if job.along is not None:
+            record.add_samples(step, job.along(model, precision, world))
 
     def save(step: int, tokens_seen: int) -> bool:
         """Nothing that a corrupt shard has taught is kept: put off until all shards are found right."""
