@@ -11,7 +11,9 @@ from .svg import drawing, element, line, text
 from .words import count, short
 
 
-def columns(title: str, x_title: str, y_title: str, values: Sequence[tuple[str, int]], width: float, height: float = 210) -> Markup:
+def columns(
+    title: str, x_title: str, y_title: str, values: Sequence[tuple[str, int]], width: float, height: float = 210
+) -> Markup:
     """One column a pair of words and a number, which stands above it; heights from zero."""
     left, top, bottom = 4.0, 34.0, height - 38
     _, high = padded([number for _, number in values], from_zero=True)

@@ -43,7 +43,13 @@ def loss_chart(one: Training, name: str = "trained on", validated: str = "held o
     if checks := one.points("validation_loss", one.checks):
         series.append(Series(validated, checks, "standard", dots=True))
     chart = Chart(
-        f"Loss of {one.stage}", "step", "loss, nats a token", series, _events(one.marks), x_end=float(one.steps), said=_three
+        f"Loss of {one.stage}",
+        "step",
+        "loss, nats a token",
+        series,
+        _events(one.marks),
+        x_end=float(one.steps),
+        said=_three,
     )
     logs = len(one.rows) > 2
     return Drawn(
@@ -65,7 +71,13 @@ def bits_chart(one: Training) -> Drawn | None:
         series.append(Series(source, one.points(f"bits_per_byte/{source}", one.checks), _SOURCES[at], dots=True))
     levels = [(float(one.counters[key]), words) for key, words in _BASELINES if key in one.counters]
     chart = Chart(
-        "Bits per byte of held-out text", "step", "bits per byte of UTF-8", series, levels=levels, x_end=float(one.steps), said=_three
+        "Bits per byte of held-out text",
+        "step",
+        "bits per byte of UTF-8",
+        series,
+        levels=levels,
+        x_end=float(one.steps),
+        said=_three,
     )
     return Drawn(chart.title, draw(chart, WIDE), draw(chart, NARROW))
 
@@ -102,7 +114,10 @@ def _others(one: Training) -> list[tuple[str, Markup]]:
     names = sorted({key.removeprefix("validation_") for key in one.others})
     found = []
     for name in names:
-        series = [Series("batch", one.points(name)), Series("held out", one.points(f"validation_{name}", one.checks), "standard", True)]
+        series = [
+            Series("batch", one.points(name)),
+            Series("held out", one.points(f"validation_{name}", one.checks), "standard", True),
+        ]
         series[1:] += [Series("held out", one.points(name, one.checks), "standard", True)]
         series = [some for some in series if some.points]
         if any(len(some.points) > 1 for some in series):
@@ -113,7 +128,9 @@ def _others(one: Training) -> list[tuple[str, Markup]]:
 
 def curve(title: str, points: Sequence[tuple[float, float]], x_title: str, y_title: str, at: Event) -> Markup:
     """A curve of shares over shares with one place marked: the S-curve of deduplication."""
-    chart = Chart(title, x_title, y_title, [Series("", list(points))], [at], y_form=lambda v: f"{v:.2g}", said=lambda v: "")
+    chart = Chart(
+        title, x_title, y_title, [Series("", list(points))], [at], y_form=lambda v: f"{v:.2g}", said=lambda v: ""
+    )
     return draw(chart, HALF)
 
 
@@ -125,7 +142,9 @@ def _events(marks: Sequence[Mark]) -> list[Event]:
         for one in told[:_MOST_EVENTS]
     ]
     saved = [one for one in marks if one.kind == "checkpoint"]
-    return found + [Event(one.step, "", "soft", point=True, title=one.words) for one in saved[:: max(1, len(saved) // 60)]]
+    return found + [
+        Event(one.step, "", "soft", point=True, title=one.words) for one in saved[:: max(1, len(saved) // 60)]
+    ]
 
 
 def _three(value: float) -> str:

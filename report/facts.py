@@ -69,7 +69,9 @@ def read_facts(run: Run, corpus: Corpus) -> Facts:
     done = finished(stages)
     notes = [f"{one.name}: {one.fault}" for one in stages if one.fault]
     notes += [
-        f"{one.name} was made from an output of {', '.join(one.stale)} that has changed since" for one in stages if one.stale
+        f"{one.name} was made from an output of {', '.join(one.stale)} that has changed since"
+        for one in stages
+        if one.stale
     ]
 
     def of_data(name: str, read: Callable[[], Found]) -> Found | None:
@@ -94,7 +96,9 @@ def read_facts(run: Run, corpus: Corpus) -> Facts:
         amounts=amounts,
         duplicates=of_data("duplicates", lambda: _duplicates(run, done)),
         tokens=of_data("tokenizer", lambda: _tokens(run, done)),
-        trainings=[found for one in stages if one.name in STAGES and (found := read_training(one, _steps(run, one.name)))],
+        trainings=[
+            found for one in stages if one.name in STAGES and (found := read_training(one, _steps(run, one.name)))
+        ],
         scores=read_scores(run.stage("evaluate")),
         samples=[one for row in read_json(run.stage("samples") / "samples.json", list) if (one := _sample(row))],
         making=read_making(run, stages),

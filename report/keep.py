@@ -28,7 +28,9 @@ class Keeper:
     The caller holds the run's lock.
     """
 
-    def __init__(self, folder: Path, stages: Sequence[str], write: Callable[[], object], every: float = EVERY_S) -> None:
+    def __init__(
+        self, folder: Path, stages: Sequence[str], write: Callable[[], object], every: float = EVERY_S
+    ) -> None:
         self._folder, self._write_page, self._every = folder, write, every
         self._stages = list(stages)
         self._state = State()

@@ -82,7 +82,9 @@ def draw(chart: Chart, size: Size, x_log: bool = False) -> Markup:
     words = [event for event in chart.events if not event.point]
     rows = min(3, len(words))
     top, bottom = 22 + 13 * rows, size.height - (46 if any(event.point for event in chart.events) else 36)
-    x = Scale(low if x_log else min(low, 0.0) if low < 0.2 * high else low, high, size.left, size.width - size.right, x_log)
+    x = Scale(
+        low if x_log else min(low, 0.0) if low < 0.2 * high else low, high, size.left, size.width - size.right, x_log
+    )
     y_low, y_high = _range(ys, chart)
     y = Scale(y_low, y_high, bottom, top, chart.y_log)
     parts = [
@@ -133,7 +135,9 @@ def _events(events: Sequence[Event], x: Scale, top: float, bottom: float, rows: 
             continue
         place = x(event.x)
         if event.point:
-            corners = f"{place - 3.5:.1f},{bottom + 9:.1f} {place + 3.5:.1f},{bottom + 9:.1f} {place:.1f},{bottom + 2:.1f}"
+            corners = (
+                f"{place - 3.5:.1f},{bottom + 9:.1f} {place + 3.5:.1f},{bottom + 9:.1f} {place:.1f},{bottom + 2:.1f}"
+            )
             tip = element("title", event.title or event.words)
             found.append(element("polygon", tip, points=corners, class_=f"f-{event.colour}"))
             continue
@@ -146,7 +150,9 @@ def _events(events: Sequence[Event], x: Scale, top: float, bottom: float, rows: 
         left = place + width > x.end
         where = top - 8 - 13 * row
         if not left or ends[row] < place - width:
-            found.append(text(place + (-3 if left else 3), where, event.words, f"note t-{event.colour}", "end" if left else None))
+            found.append(
+                text(place + (-3 if left else 3), where, event.words, f"note t-{event.colour}", "end" if left else None)
+            )
             ends[row] = place + (6 if left else width + 8)
     return found
 

@@ -52,9 +52,13 @@ def page(facts: Facts) -> str:
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {
-        name: getattr(words, name) for name in ("count", "short", "share", "number", "size", "duration", "moment", "plural")
+        name: getattr(words, name)
+        for name in ("count", "short", "share", "number", "size", "duration", "moment", "plural")
     }
-    environment.filters |= {"language": language, "interval": lambda one: interval(one.value, one.low, one.high, one.chance)}
+    environment.filters |= {
+        "language": language,
+        "interval": lambda one: interval(one.value, one.low, one.high, one.chance),
+    }
     return environment.get_template("report.html").render(
         facts=facts,
         version=__version__,
@@ -70,7 +74,9 @@ def page(facts: Facts) -> str:
         duplicates=facts.duplicates and _duplicates(facts.duplicates),
         sources=sources(facts.flow, facts.amounts) if facts.flow else [],
         languages=languages(facts.amounts),
-        lengths=columns("Tokens by their length", "bytes", "tokens", facts.tokens.lengths, 480) if facts.tokens else None,
+        lengths=columns("Tokens by their length", "bytes", "tokens", facts.tokens.lengths, 480)
+        if facts.tokens
+        else None,
         trainings=[_training(one) for one in facts.trainings],
     )
 
@@ -82,7 +88,11 @@ def _duplicates(found: Duplicates) -> dict[str, Any]:
         if found.sizes
         else None,
         "curve": curve(
-            "Which pairs are found", found.curve, "Jaccard similarity of a pair", "probability that it is compared", mark
+            "Which pairs are found",
+            found.curve,
+            "Jaccard similarity of a pair",
+            "probability that it is compared",
+            mark,
         )
         if found.curve
         else None,
@@ -112,7 +122,9 @@ def _training(one: Training) -> dict[str, Any]:
 
 def tiles_of(one: Training) -> list[tuple[str, str]]:
     """What a stage came to, in pairs of words and numbers."""
-    found: list[tuple[str, str]] = [("steps", f"{one.step:,} of {one.steps:,}" if one.step < one.steps else f"{one.step:,}")]
+    found: list[tuple[str, str]] = [
+        ("steps", f"{one.step:,} of {one.steps:,}" if one.step < one.steps else f"{one.step:,}")
+    ]
     if parameters := one.counters.get("parameters"):
         found.append(("parameters", words.count(parameters)))
     if tokens := one.last("tokens_seen"):
@@ -122,8 +134,12 @@ def tiles_of(one: Training) -> list[tuple[str, str]]:
         found.append(("held-out loss", f"{loss:.3f}{before}"))
     if examples := one.counters.get("examples"):
         cut, gone = (one.counters.get(f"examples_{what}", 0) for what in ("cut", "dropped"))
-        found.append(("examples", f"{examples:,}" + (f", {cut:,} cut" if cut else "") + (f", {gone:,} dropped" if gone else "")))
-    for key in [key for key in one.counters if key not in _KNOWN and not key.startswith(("rejected.", "baseline_"))][:_MOST_COUNTERS]:
+        found.append(
+            ("examples", f"{examples:,}" + (f", {cut:,} cut" if cut else "") + (f", {gone:,} dropped" if gone else ""))
+        )
+    for key in [key for key in one.counters if key not in _KNOWN and not key.startswith(("rejected.", "baseline_"))][
+        :_MOST_COUNTERS
+    ]:
         found.append((key.replace("_", " "), words.number(one.counters[key])))
     if (rate := one.counters.get("tokens_per_second")) is not None:
         found.append(("tokens a second", words.count(rate)))
@@ -137,14 +153,16 @@ def tiles_of(one: Training) -> list[tuple[str, str]]:
 def _table(one: Training) -> dict[str, Any]:
     """Some rows of the metrics, the last among them."""
     rows = [*one.rows, *one.checks]
-    known = [key for key in ("loss", "validation_loss", "bits_per_byte", "lr", "grad_norm", "tokens_per_second", "mfu")]
+    known = ("loss", "validation_loss", "bits_per_byte", "lr", "grad_norm", "tokens_per_second", "mfu")
     keys = [key for key in known if any(key in row for row in rows)]
     merged: dict[int, dict[str, Any]] = {}
     for row in rows:
         merged.setdefault(row["step"], {}).update(row)
     steps = sorted(merged)
     every = max(1, -(-len(steps) // _ROWS))
-    chosen = sorted({*steps[::every], *steps[-1:], *(row["step"] for row in one.checks[:: max(1, len(one.checks) // 20)])})
+    chosen = sorted(
+        {*steps[::every], *steps[-1:], *(row["step"] for row in one.checks[:: max(1, len(one.checks) // 20)])}
+    )
     form = {"mfu": words.share, "tokens_per_second": words.count}
     cells = [[f"{step:,}", *(_cell(merged[step].get(key), form.get(key)) for key in keys)] for step in chosen]
     return {"columns": ["step", *(key.replace("_", " ") for key in keys)], "rows": cells}

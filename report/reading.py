@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 
-
 def read_json(path: Path, kind: type[Any]) -> Any:
     """What the file holds if it is of this kind, else an empty one."""
     try:

@@ -1,5 +1,5 @@
-"""What evaluation found: RUN/evaluate/results.json, a list of {model, task, shots, part, figure, value, low, high, items,
-chance}; rows that lack what is needed are passed over.
+"""What evaluation found: RUN/evaluate/results.json, a list of {model, task, shots, part, figure, value, low, high,
+items, chance}; rows that lack what is needed are passed over.
 
 Shares (accuracies, exact matches) lie between 0 and 1; other figures (perplexity, bits per byte) have no chance level.
 """
@@ -51,7 +51,8 @@ def read_scores(folder: Path) -> list[Score]:
     found = [one for row in read_json(folder / FILE, list) if isinstance(row, dict) and (one := _score(row))]
     tasks, figures = (list(dict.fromkeys(getattr(one, what) for one in found)) for what in ("task", "figure"))
     return sorted(
-        found, key=lambda one: (tasks.index(one.task), one.shots, figures.index(one.figure), one.part != "all", one.part)
+        found,
+        key=lambda one: (tasks.index(one.task), one.shots, figures.index(one.figure), one.part != "all", one.part),
     )
 
 

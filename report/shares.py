@@ -63,7 +63,12 @@ def languages(amounts: Amounts | None) -> list[Part]:
     before, after = amounts.by_language(first), amounts.by_language(_last(amounts))
     tokens = _tokens(amounts, Amounts.by_language)
     parts = [
-        Part(language(name), before.get(name, Amount()).documents, after.get(name, Amount()).documents, tokens.get(name, 0))
+        Part(
+            language(name),
+            before.get(name, Amount()).documents,
+            after.get(name, Amount()).documents,
+            tokens.get(name, 0),
+        )
         for name in {*before, *after}
     ]
     parts.sort(key=lambda part: (-part.after, -part.before, part.name))

@@ -33,7 +33,9 @@ def polyline(points: Iterable[tuple[float, float]], kind: str, **attributes: obj
     return element("polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in points), class_=kind, **attributes)
 
 
-def drawing(width: float, height: float, title: str, about: str, *children: str, kind: str = "", **data: object) -> Markup:
+def drawing(
+    width: float, height: float, title: str, about: str, *children: str, kind: str = "", **data: object
+) -> Markup:
     """The whole: a screen reader says `title` and `about`."""
     return element(
         "svg",

@@ -9,6 +9,7 @@ from .scores import best
 from .training import Training
 from .words import count, duration, plural, share, short
 
+
 @dataclass(frozen=True)
 class Status:
     """`kind` is a word of state.py; `words` is one line, `fix` what to do."""
@@ -50,11 +51,23 @@ def tiles(facts: Facts) -> list[tuple[str, str, str]]:
     found: list[tuple[str, str, str]] = []
     if facts.flow:
         first, last = facts.flow.steps[0], facts.flow.steps[-1]
-        found.append(("documents", count(last.documents), f"{share(last.documents / max(1, first.documents))} of {count(first.documents)} records"))
+        found.append(
+            (
+                "documents",
+                count(last.documents),
+                f"{share(last.documents / max(1, first.documents))} of {count(first.documents)} records",
+            )
+        )
         if last.tokens:
             fit = facts.tokens.bytes_per_token if facts.tokens else None
             about = "" if facts.flow.exact else "about "
-            found.append(("tokens", f"{about}{short(float(f'{last.tokens:.3g}'))}", f"{fit:.2f} bytes each" if fit else "estimated"))
+            found.append(
+                (
+                    "tokens",
+                    f"{about}{short(float(f'{last.tokens:.3g}'))}",
+                    f"{fit:.2f} bytes each" if fit else "estimated",
+                )
+            )
     for one in facts.trainings:
         found += _training(one)
     if score := best(facts.scores):
@@ -72,7 +85,13 @@ def _training(one: Training) -> list[tuple[str, str, str]]:
     loss = one.last("validation_loss")
     if one.stage == "pretrain":
         if parameters := one.counters.get("parameters"):
-            found.append(("parameters", short(float(f"{parameters:.3g}")), f"{one.model.get('layers', '?')} layers of {one.model.get('width', '?')}"))
+            found.append(
+                (
+                    "parameters",
+                    short(float(f"{parameters:.3g}")),
+                    f"{one.model.get('layers', '?')} layers of {one.model.get('width', '?')}",
+                )
+            )
         if (bits := one.last("bits_per_byte")) is not None:
             gzip = one.counters.get("baseline_gzip_bpb")
             found.append(("bits per byte, held out", f"{bits:.3f}", f"gzip -9: {gzip:.3f}" if gzip else "so far"))
@@ -83,5 +102,7 @@ def _training(one: Training) -> list[tuple[str, str, str]]:
         found.append(("loss of held-out answers", f"{loss:.3f}", change))
     elif (right := one.last("preference_accuracy")) is not None:
         before = one.counters.get("preference_accuracy_before")
-        found.append(("held-out pairs told right", share(right), f"{share(before)} before" if before is not None else one.stage))
+        found.append(
+            ("held-out pairs told right", share(right), f"{share(before)} before" if before is not None else one.stage)
+        )
     return found

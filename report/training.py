@@ -21,7 +21,14 @@ from .stages import StageFact
 STAGES = ("pretrain", "finetune", "reward", "align")
 FIRST, MOST = 300, 3000  # rows that all stay, rows in memory
 SAMPLES, MOST_SAMPLED = "samples.jsonl", 12  # train/along.py, which loads torch; steps to show
-FIGURES = ("tokens_per_second", "mfu", "data_wait", "checkpoint_stall", "memory_bytes", "seconds_left")  # train/watch.py
+FIGURES = (
+    "tokens_per_second",
+    "mfu",
+    "data_wait",
+    "checkpoint_stall",
+    "memory_bytes",
+    "seconds_left",
+)  # train/watch.py
 _PLAIN = {"step", "loss", "lr", "grad_norm", "tokens_seen", "validation_loss", "bits_per_byte", *FIGURES}
 
 Row = Mapping[str, Any]
@@ -82,7 +89,7 @@ class Training:
         """Tasks that were looked at in training, with their figures: eval/TASK/FIGURE."""
         found: dict[str, list[str]] = {}
         for key in dict.fromkeys(key for row in self.checks for key in row if key.startswith("eval/")):
-            _, task, figure = (key.split("/", 2) + ["", ""])[:3]
+            _, task, figure = [*key.split("/", 2), ""][:3]
             found.setdefault(task, []).append(figure)
         return found
 
@@ -143,7 +150,7 @@ def _thinned(lines: Iterable[Row]) -> tuple[list[Row], list[Row]]:
 
 
 def _marks(folder: Path) -> list[Mark]:
-    """Starts, checkpoints and spikes, by step. Of a version without course.jsonl only checkpoints that are still there."""
+    """Starts, checkpoints and spikes, by step; without a course.jsonl, of checkpoints only those still there."""
     found: list[Mark] = []
     told = course.read_course(folder)
     for line in told:
@@ -178,6 +185,8 @@ def _flops(manifest: Manifest | None) -> float | None:
     if manifest is None or "tokens_seen" not in manifest.counters or "model" not in manifest.facts:
         return None
     try:
-        return float(ModelConfig.from_dict(manifest.facts["model"]).flops_per_token() * manifest.counters["tokens_seen"])
+        return float(
+            ModelConfig.from_dict(manifest.facts["model"]).flops_per_token() * manifest.counters["tokens_seen"]
+        )
     except (Crawl2ChatError, TypeError, KeyError):
         return None

@@ -3,8 +3,8 @@
     {what: "start", step, ranks, time}    began after step `step`: 0, or that of the checkpoint they go on from
     {what: "checkpoint", step, time}
 
-`time` is in seconds since 1970, UTC. Lines are only added: where the metrics read like those of an undisturbed run, this
-says how often it was disturbed.
+`time` is in seconds since 1970, UTC. Lines are only added: where the metrics read like those of an undisturbed run,
+this says how often it was disturbed.
 """
 
 from __future__ import annotations
