@@ -22,7 +22,7 @@ _MOST_BYTES = 16  # of the histogram's bars; the last is open
 
 @dataclass(frozen=True)
 class Tokens:
-    """`lengths`: tokens of 1, 2, … bytes. `sample`: the pieces of a held-out text; `longest`: whole words that it has."""
+    """`lengths`: tokens of 1, 2, … bytes. `sample`: the pieces of a held-out text; `longest`: its words."""
 
     vocab_size: int
     bytes_per_token: float | None

@@ -135,17 +135,21 @@ def _thinned(lines: Iterable[Row]) -> tuple[list[Row], list[Row]]:
     """Rows of logged steps, and of validations."""
     both: tuple[list[Row], list[Row]] = ([], [])
     every, seen = [1, 1], [0, 0]
+    newest: list[Row | None] = [None, None]
     for row in lines:
         if not isinstance(row.get("step"), int):
             continue
         kind = 0 if "loss" in row else 1
-        rows = both[kind]
+        rows, newest[kind] = both[kind], row
         seen[kind] += 1
         if seen[kind] <= FIRST or seen[kind] % every[kind] == 0:
             rows.append(row)
         if len(rows) > MOST:
             del rows[FIRST + 1 :: 2]
             every[kind] *= 2
+    for rows, last in zip(both, newest, strict=True):
+        if last is not None and rows[-1] is not last:
+            rows.append(last)
     return both
 
 
