@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from .lines import HALF, NARROW, SMALL, WIDE, Chart, Event, Series, draw
+from .lines import HALF, NARROW, SMALL, SMALL_NAMED, WIDE, Chart, Event, Series, draw
 from .training import Mark, Training
 from .words import number, share, short, size
 
@@ -105,24 +105,21 @@ def _tasks(one: Training) -> list[tuple[str, Markup]]:
         ]
         if any(some.points for some in series):
             unit = "accuracy" if shares[0].startswith(_SHARES) else shares[0].replace("_", " ")
-            found.append((f"{task} on the way", draw(Chart(f"{task} while training", "step", unit, series), SMALL)))
+            found.append(
+                (f"{task} on the way", draw(Chart(f"{task} while training", "step", unit, series), SMALL_NAMED))
+            )
     return found
 
 
 def _others(one: Training) -> list[tuple[str, Markup]]:
     """What only this kind of training measures, held-out values beside the batches'."""
-    names = sorted({key.removeprefix("validation_") for key in one.others})
     found = []
-    for name in names:
-        series = [
-            Series("batch", one.points(name)),
-            Series("held out", one.points(f"validation_{name}", one.checks), "standard", True),
-        ]
-        series[1:] += [Series("held out", one.points(name, one.checks), "standard", True)]
-        series = [some for some in series if some.points]
+    for name in sorted({key.removeprefix("validation_") for key in one.others}):
+        held_out = [*one.points(f"validation_{name}", one.checks), *one.points(name, one.checks)]
+        series = [Series("batch", one.points(name)), Series("held out", held_out, "standard", dots=True)]
         if any(len(some.points) > 1 for some in series):
-            title = name.replace("_", " ").capitalize()
-            found.append((title, draw(Chart(title, "step", name.replace("_", " "), series), SMALL)))
+            title = name.replace("_", " ")
+            found.append((title.capitalize(), draw(Chart(title.capitalize(), "step", title, series), SMALL_NAMED)))
     return found
 
 

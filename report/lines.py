@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from .scales import Scale, padded, thin
 from .svg import drawing, element, line, polyline, spread, text
-from .words import number, short
+from .words import number
 
 MOST_POINTS = 500  # of a line
 _LETTER = 6.1  # units that a letter of a label takes
@@ -69,13 +69,14 @@ class Size:
 
 
 WIDE, NARROW = Size(1000, 340, 150, 56), Size(360, 270, 88, 42)
-SMALL, HALF = Size(360, 190, 60, 48), Size(480, 240, 24, 44)
+SMALL, SMALL_NAMED, HALF = Size(360, 190, 60, 48), Size(360, 190, 118, 48), Size(400, 230, 20, 40)
 
 
 def draw(chart: Chart, size: Size, x_log: bool = False) -> Markup:
     """The chart as SVG. Its numbers stand in data attributes, from which the page's script reads values back."""
     series = [_visible(one, x_log, chart.y_log) for one in chart.series]
     series = [one for one in series if one.points]
+    x_log, y_log = x_log and bool(series), chart.y_log and bool(series)
     xs = [x for one in series for x, _ in one.points]
     ys = [y for one in series for _, y in one.points] + [y for y, _ in chart.levels]
     low, high = min(xs, default=0.0), max([*xs, chart.x_end or 0.0], default=1.0)
@@ -85,8 +86,8 @@ def draw(chart: Chart, size: Size, x_log: bool = False) -> Markup:
     x = Scale(
         low if x_log else min(low, 0.0) if low < 0.2 * high else low, high, size.left, size.width - size.right, x_log
     )
-    y_low, y_high = _range(ys, chart)
-    y = Scale(y_low, y_high, bottom, top, chart.y_log)
+    low, high = (min(ys) / 1.15, max(ys) * 1.15) if y_log else padded(ys, from_zero=chart.from_zero)
+    y = Scale(low, high, bottom, top, y_log)
     parts = [
         *_axes(chart, x, y, size, top, bottom),
         *(line(x.begin, y(value), x.end, y(value), "level") for value, _ in chart.levels),
@@ -107,19 +108,13 @@ def _visible(one: Series, x_log: bool, y_log: bool) -> Series:
     return Series(one.name, thin(points, MOST_POINTS, x_log), one.colour, one.dots, one.faint)
 
 
-def _range(ys: list[float], chart: Chart) -> tuple[float, float]:
-    if chart.y_log and ys:
-        return min(ys) / 1.15, max(ys) * 1.15
-    return padded(ys, from_zero=chart.from_zero)
-
-
 def _axes(chart: Chart, x: Scale, y: Scale, size: Size, top: float, bottom: float) -> list[Markup]:
     found = [text(0, 12, chart.y_title, "unit")]
     for value in y.ticks(max(3, int((bottom - top) / 42))):
         found.append(line(x.begin, y(value), x.end, y(value), "grid"))
         found.append(text(x.begin - 7, y(value) + 4, chart.y_form(value), "tick", "end"))
     for value in x.ticks(max(3, int((x.end - x.begin) / 85))):
-        found.append(text(x(value), bottom + 17, short(value), "tick", "middle"))
+        found.append(text(x(value), bottom + 17, number(value), "tick", "middle"))
         found.append(line(x(value), bottom, x(value), bottom + 4, "axis"))
     found.append(line(x.begin, bottom, x.end, bottom, "axis"))
     found.append(text(x.end, bottom + 32, chart.x_title, "unit", "end"))
@@ -183,8 +178,8 @@ def _labels(series: Sequence[Series], chart: Chart, x: Scale, y: Scale, size: Si
 def _about(chart: Chart) -> str:
     """In words what can be seen: each line's beginning and end."""
     told = [
-        f"{one.name or chart.y_title}: {chart.say(one.points[0][1])} at {chart.x_title} {short(one.points[0][0])}, "
-        f"{chart.say(one.points[-1][1])} at {short(one.points[-1][0])}"
+        f"{one.name or chart.y_title}: {chart.say(one.points[0][1])} at {chart.x_title} {number(one.points[0][0])}, "
+        f"{chart.say(one.points[-1][1])} at {number(one.points[-1][0])}"
         for one in chart.series
         if one.points
     ]

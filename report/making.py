@@ -6,6 +6,7 @@ import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import yaml
 
@@ -63,7 +64,7 @@ def read_making(run: Run, stages: Sequence[StageFact]) -> Making:
     each = resources.gpus_per_worker or resources.cpus_per_worker
     training = sum(one.seconds for one in took if one.stage in STAGES)
     return Making(
-        settings=yaml.safe_dump(run.recipe.model_dump(mode="json", exclude_defaults=True), sort_keys=False, width=100),
+        settings=yaml.safe_dump(_settings(run), sort_keys=False, width=100),
         recipe=run.recipe.to_yaml(),
         took=took,
         seconds=sum(one.seconds for one in took),
@@ -75,6 +76,13 @@ def read_making(run: Run, stages: Sequence[StageFact]) -> Making:
             *((name, found) for name in LIBRARIES if (found := _version(name))),
         ],
     )
+
+
+def _settings(run: Run) -> dict[str, Any]:
+    """What the recipe sets to other than defaults. A source's kind has one, and says what the source is."""
+    found = run.recipe.model_dump(mode="json", exclude_defaults=True)
+    sources = zip(run.recipe.sources, found["sources"], strict=True)
+    return found | {"sources": [{"name": one.name, "kind": one.kind} | its for one, its in sources]}
 
 
 def _version(name: str) -> str:

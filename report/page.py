@@ -74,7 +74,7 @@ def page(facts: Facts) -> str:
         duplicates=facts.duplicates and _duplicates(facts.duplicates),
         sources=sources(facts.flow, facts.amounts) if facts.flow else [],
         languages=languages(facts.amounts),
-        lengths=columns("Tokens by their length", "bytes", "tokens", facts.tokens.lengths, 480)
+        lengths=columns("Tokens by their length", "bytes", "tokens", facts.tokens.lengths, 400)
         if facts.tokens
         else None,
         trainings=[_training(one) for one in facts.trainings],
@@ -84,7 +84,7 @@ def page(facts: Facts) -> str:
 def _duplicates(found: Duplicates) -> dict[str, Any]:
     mark = Event(found.threshold, f"threshold {found.threshold:g}", "proof")
     return {
-        "sizes": columns("Clusters of duplicates by size", "members of a cluster", "clusters", found.sizes, 480)
+        "sizes": columns("Clusters of duplicates by size", "members of a cluster", "clusters", found.sizes, 400)
         if found.sizes
         else None,
         "curve": curve(

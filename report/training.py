@@ -17,6 +17,7 @@ from ..model.config import ModelConfig
 from ..train import course, events, metrics
 from .reading import finite, read_json, read_lines
 from .stages import StageFact
+from .words import plural
 
 STAGES = ("pretrain", "finetune", "reward", "align")
 FIRST, MOST = 300, 3000  # rows that all stay, rows in memory
@@ -162,7 +163,7 @@ def _marks(folder: Path) -> list[Mark]:
         if line.get("what") == "checkpoint":
             found.append(Mark(step, "checkpoint", f"checkpoint of step {step:,}", time))
         elif line.get("what") == "start" and step > 0:
-            workers = f", {line['ranks']} workers" if isinstance(line.get("ranks"), int) else ""
+            workers = f" with {plural(line['ranks'], 'worker')}" if isinstance(line.get("ranks"), int) else ""
             found.append(Mark(step, "start", f"went on from the checkpoint of step {step:,}{workers}", time))
     if not told:
         steps = (path.name.removeprefix("step_") for path in (folder / "checkpoints").glob("step_*"))

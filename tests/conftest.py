@@ -64,6 +64,14 @@ def crawl_mirror(shared_data: Path, tmp_path: Path) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """One tab of a Chromium without a window, for the whole session: see browser.py."""
+    module = loaded(Path(__file__).with_name("browser.py"))
+    with module.chromium(tmp_path_factory.mktemp("chromium")) as tab:
+        yield tab
+
+
+@pytest.fixture(scope="session")
 def documented_commands() -> dict[str, list[str]]:
     """The `crawl2chat …` lines in the bash blocks of README and docs, without comments, by page."""
     found: dict[str, list[str]] = {}

@@ -89,9 +89,7 @@ class Written:
         names = ("doc_id", "url", "source", "origin_file", "origin_offset")
         left = {name: copy[name] for name in names}
         left |= {"stage": "dedup", "reason": "minhash_duplicate", "value": 0.93, "detail": stays["doc_id"]}
-        members = [
-            {"doc_id": one["doc_id"], "cluster": stays["doc_id"], "keep": one is stays} for one in (stays, copy)
-        ]
+        members = [{"doc_id": one["doc_id"], "cluster": stays["doc_id"], "keep": one is stays} for one in (stays, copy)]
         files = []
         for name, schema, some in (("dropped", DROPPED, [left]), ("clusters", CLUSTER, members)):
             path = folder / name / "s-00000.parquet"
@@ -139,10 +137,18 @@ class Written:
         metrics = Metrics(folder, 0)
         for step in range(1, done + 1):
             speeds = {"tokens_per_second": 1000.0 + step, "mfu": 0.1, "data_wait": 0.01, "memory_bytes": 1 << 28}
-            row = {"step": step, "lr": 1e-3, "loss": loss_at(step), "grad_norm": 1.0 + step % 3, "tokens_seen": step * 128}
+            row = {
+                "step": step,
+                "lr": 1e-3,
+                "loss": loss_at(step),
+                "grad_norm": 1.0 + step % 3,
+                "tokens_seen": step * 128,
+            }
             metrics.write(row | speeds | {"checkpoint_stall": 0.0, "seconds_left": float(STEPS - step)})
             if step % 20 == 0:
-                metrics.write({"step": step, "validation_loss": loss_at(step) + 0.1, "bits_per_byte": loss_at(step) / 2})
+                metrics.write(
+                    {"step": step, "validation_loss": loss_at(step) + 0.1, "bits_per_byte": loss_at(step) / 2}
+                )
                 add_checkpoint(folder, step)
         metrics.close()
         add_event(folder, {"step": 33, "reason": f"the loss is {EVIL}", "action": "skip", "loss": math.nan})
@@ -157,7 +163,9 @@ class Written:
                 "train_loss": loss_at(STEPS), "validation_loss": loss_at(STEPS) + 0.1, "bits_per_byte": 1.5,
                 "tokens_per_second": 1030.0, "baseline_gzip_bpb": 2.9, "baseline_unigram_bpb": 3.8,
             }  # fmt: skip
-            self.finish("pretrain", ["tokenizer", "shards"], counters=counters, facts={"model": model.to_dict()}, seconds=90)
+            self.finish(
+                "pretrain", ["tokenizer", "shards"], counters=counters, facts={"model": model.to_dict()}, seconds=90
+            )
         return self
 
     def finetune(self) -> Written:
@@ -169,7 +177,13 @@ class Written:
             metrics.write({"step": step, "lr": 1e-3, "loss": 5 - step / 40, "grad_norm": 1.0, "tokens_seen": step * 50})
         metrics.write({"step": 100, "validation_loss": 3.5, "bits_per_byte": 2.5})
         metrics.close()
-        counters = {"steps": 100, "examples": 12, "examples_cut": 2, "validation_loss": 3.5, "validation_loss_before": 5.6}
+        counters = {
+            "steps": 100,
+            "examples": 12,
+            "examples_cut": 2,
+            "validation_loss": 3.5,
+            "validation_loss_before": 5.6,
+        }
         self.finish("instructions", ["extract", "dedup"])
         self.finish("finetune", ["pretrain", "instructions"], counters=counters)
         return self
@@ -181,8 +195,12 @@ class Written:
         metrics = Metrics(folder, 0)
         for step in range(0, 51, 10):
             if step:
-                metrics.write({"step": step, "lr": 1e-4, "loss": 0.69 - step / 200, "grad_norm": 1.0, "margin": step / 25})
-            metrics.write({"step": step, "validation_loss": 0.69, "preference_accuracy": 0.5 + step / 200, "margin": step / 30})
+                metrics.write(
+                    {"step": step, "lr": 1e-4, "loss": 0.69 - step / 200, "grad_norm": 1.0, "margin": step / 25}
+                )
+            metrics.write(
+                {"step": step, "validation_loss": 0.69, "preference_accuracy": 0.5 + step / 200, "margin": step / 30}
+            )
         metrics.close()
         counters = {"steps": 50, "pairs": 400, "preference_accuracy": 0.75, "preference_accuracy_before": 0.5}
         self.finish("align", ["finetune"], counters=counters)
@@ -194,7 +212,15 @@ class Written:
             {**chance, "model": "pretrain", "figure": "acc", "value": 0.26, "low": 0.2, "high": 0.33},
             {**chance, "model": f"finetune {EVIL}", "figure": "acc", "value": 0.41, "low": 0.34, "high": 0.48},
             {**chance, "model": "pretrain", "figure": "acc/physics", "value": 0.3, "low": 0.1, "high": 0.6},
-            {**chance, "model": "pretrain", "figure": "bits_per_byte", "value": 1.9, "low": 1.8, "high": 2.0, "chance": None},
+            {
+                **chance,
+                "model": "pretrain",
+                "figure": "bits_per_byte",
+                "value": 1.9,
+                "low": 1.8,
+                "high": 2.0,
+                "chance": None,
+            },
             {"model": "pretrain", "task": "no value"},
         ]
         write_json(self.run.stage("evaluate") / "results.json", rows)
@@ -203,8 +229,20 @@ class Written:
 
     def samples(self) -> Written:
         rows = [
-            {"kind": "continuation", "prompt": "The history of", "text": f" {EVIL}", "tokens": 12, "tokens_per_second": 9.0},
-            {"kind": "answer", "prompt": "What is an acid?", "text": "It is sour.", "tokens": 5, "tokens_per_second": 9.0},
+            {
+                "kind": "continuation",
+                "prompt": "The history of",
+                "text": f" {EVIL}",
+                "tokens": 12,
+                "tokens_per_second": 9.0,
+            },
+            {
+                "kind": "answer",
+                "prompt": "What is an acid?",
+                "text": "It is sour.",
+                "tokens": 5,
+                "tokens_per_second": 9.0,
+            },
         ]
         write_json(self.run.stage("samples") / "samples.json", rows)
         self.finish("samples", ["pretrain", "finetune"])

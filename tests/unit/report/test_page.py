@@ -71,7 +71,9 @@ def test_it_is_well_formed_and_stands_alone(whole: str) -> None:
     assert len(set(found.ids)) == len(found.ids)
     assert {link[1:] for link in found.links} <= set(found.ids) and found.links
     assert not {"img", "link", "iframe", "object", "embed", "base", "form"} & set(found.tags)
-    assert not [one for one in found.attributes if one[1] in ("src", "srcset", "action", "data") or one[1].startswith("on")]
+    assert not [
+        one for one in found.attributes if one[1] in ("src", "srcset", "action", "data") or one[1].startswith("on")
+    ]
     assert not re.search(r"@import|url\(", whole)
 
 
@@ -140,7 +142,9 @@ def test_a_run_under_way_says_where_it_is(written: Written, facts_of: Facts) -> 
 
 def test_a_run_that_failed_says_why_and_what_to_do(written: Written, facts_of: Facts) -> None:
     written.extract()
-    failed = replace(begun(["extract", "dedup"]), state="failed", stage="dedup", error=f"too many {EVIL}", fix="raise it")
+    failed = replace(
+        begun(["extract", "dedup"]), state="failed", stage="dedup", error=f"too many {EVIL}", fix="raise it"
+    )
     write_state(written.run.folder, failed)
     text = page(facts_of(written))
     found = re.sub(r"\s+", " ", Page(text).text)
