@@ -23,7 +23,8 @@ def columns(
         tall = (bottom - top) * number / high
         middle = left + each * (at + 0.5)
         tip = element("title", f"{words}: {count(number)}")
-        bar = {"x": middle - 0.41 * each, "y": bottom - tall, "width": 0.82 * each, "height": tall}
+        wide = min(0.82 * each, 56.0)
+        bar = {"x": middle - wide / 2, "y": bottom - tall, "width": wide, "height": tall}
         parts.append(element("rect", tip, class_="f-transfer", rx=1.5, **bar))
         if number:
             said = count(number) if each > 7 * len(count(number)) else short(float(f"{number:.2g}"))

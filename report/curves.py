@@ -37,15 +37,15 @@ class Drawn:
     narrow_log: Markup | None = None
 
 
-def loss_chart(one: Training, name: str = "trained on", validated: str = "held out") -> Drawn:
+def loss_chart(one: Training, unit: str) -> Drawn:
     """Training and held-out loss, and what befell the run."""
-    series = [Series(name, one.points("loss"), "transfer")]
+    series = [Series("trained on", one.points("loss"), "transfer")]
     if checks := one.points("validation_loss", one.checks):
-        series.append(Series(validated, checks, "standard", dots=True))
+        series.append(Series("held out", checks, "standard", dots=True))
     chart = Chart(
         f"Loss of {one.stage}",
         "step",
-        "loss, nats a token",
+        unit,
         series,
         _events(one.marks),
         x_end=float(one.steps),

@@ -12,7 +12,7 @@ from .svg import drawing, element, line, polyline, spread, text
 from .words import number
 
 MOST_POINTS = 500  # of a line
-_LETTER = 6.1  # units that a letter of a label takes
+_LETTER = 6.9  # units that a letter of a label takes
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Size:
     left: float = 52
 
 
-WIDE, NARROW = Size(1000, 340, 150, 56), Size(360, 270, 88, 42)
+WIDE, NARROW = Size(1000, 340, 132, 56), Size(360, 270, 100, 42)
 SMALL, SMALL_NAMED, HALF = Size(360, 190, 60, 48), Size(360, 190, 118, 48), Size(400, 230, 20, 40)
 
 
@@ -89,7 +89,7 @@ def draw(chart: Chart, size: Size, x_log: bool = False) -> Markup:
     low, high = (min(ys) / 1.15, max(ys) * 1.15) if y_log else padded(ys, from_zero=chart.from_zero)
     y = Scale(low, high, bottom, top, y_log)
     parts = [
-        *_axes(chart, x, y, size, top, bottom),
+        *_axes(chart, x, y, top, bottom),
         *(line(x.begin, y(value), x.end, y(value), "level") for value, _ in chart.levels),
         *_events(chart.events, x, top, bottom, rows),
         *(_line(one, x, y) for one in series),
@@ -108,16 +108,17 @@ def _visible(one: Series, x_log: bool, y_log: bool) -> Series:
     return Series(one.name, thin(points, MOST_POINTS, x_log), one.colour, one.dots, one.faint)
 
 
-def _axes(chart: Chart, x: Scale, y: Scale, size: Size, top: float, bottom: float) -> list[Markup]:
+def _axes(chart: Chart, x: Scale, y: Scale, top: float, bottom: float) -> list[Markup]:
     found = [text(0, 12, chart.y_title, "unit")]
+    below = bottom + (24 if any(event.point for event in chart.events) else 17)
     for value in y.ticks(max(3, int((bottom - top) / 42))):
         found.append(line(x.begin, y(value), x.end, y(value), "grid"))
         found.append(text(x.begin - 7, y(value) + 4, chart.y_form(value), "tick", "end"))
     for value in x.ticks(max(3, int((x.end - x.begin) / 85))):
-        found.append(text(x(value), bottom + 17, number(value), "tick", "middle"))
+        found.append(text(x(value), below, number(value), "tick", "middle"))
         found.append(line(x(value), bottom, x(value), bottom + 4, "axis"))
     found.append(line(x.begin, bottom, x.end, bottom, "axis"))
-    found.append(text(x.end, bottom + 32, chart.x_title, "unit", "end"))
+    found.append(text(x.end, below + 15, chart.x_title, "unit", "end"))
     return found
 
 

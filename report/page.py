@@ -101,8 +101,6 @@ def _duplicates(found: Duplicates) -> dict[str, Any]:
 
 def _training(one: Training) -> dict[str, Any]:
     """A stage's section: charts, and the same in numbers."""
-    answers = one.stage == "finetune"
-    names = ("answers trained on", "held-out answers") if answers else ("trained on", "held out")
     along: dict[str, list[Any]] = {}
     for row in one.samples:
         along.setdefault(str(row.get("prompt", "")), []).append(row)
@@ -110,7 +108,7 @@ def _training(one: Training) -> dict[str, Any]:
         "fact": one,
         "title": TITLES.get(one.stage, one.stage.capitalize()),
         "about": tiles_of(one),
-        "loss": loss_chart(one, *names),
+        "loss": loss_chart(one, "loss of answers, nats a token" if one.stage == "finetune" else "loss, nats a token"),
         "bits": bits_chart(one) if one.stage == "pretrain" else None,
         "small": small_charts(one),
         "events": [mark for mark in one.marks if mark.kind != "checkpoint"],

@@ -29,7 +29,7 @@ def test_a_run_ends_with_its_report(finished: Workshop, report: Path) -> None:
     assert f"report: {report.resolve()}" in (finished.folder / "first_output.txt").read_text()
     text = report.read_text("utf-8")
     assert '<span class="pill">finished</span>' in text
-    assert [one for one in re.findall(r'<section id="([^"]*)"', text)] == SECTIONS
+    assert re.findall(r'<section id="([^"]*)"', text) == SECTIONS
     assert "No report" not in (report.parent / "logs" / "crawl2chat.log").read_text()
 
 

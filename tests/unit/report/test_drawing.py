@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
@@ -66,7 +67,7 @@ def test_thinned_lines_keep_a_spike() -> None:
 def test_labels_are_moved_apart_and_stay_inside() -> None:
     found = spread([50, 52, 51, 118], 14, 10, 120)
     ordered = sorted(found)
-    assert all(b - a >= 14 - 1e-9 for a, b in zip(ordered, ordered[1:], strict=False)) and max(ordered) <= 120
+    assert all(b - a >= 14 - 1e-9 for a, b in pairwise(ordered)) and max(ordered) <= 120
     assert found[0] < found[2] < found[1], "in the order of their values"
     assert spread([], 14, 0, 10) == []
 
@@ -85,7 +86,7 @@ def test_a_chart_has_axes_with_units_and_labels_at_its_lines(form: Size) -> None
     ]
     assert len(places) == 3 and len({x for x, _ in places}) == 1
     ys = sorted(y for _, y in places)
-    assert all(b - a >= 13.9 for a, b in zip(ys, ys[1:], strict=False))
+    assert all(b - a >= 13.9 for a, b in pairwise(ys))
     assert all(0 <= y <= form.height for y in ys)
 
 
