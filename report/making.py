@@ -32,13 +32,13 @@ class Took:
 
 @dataclass(frozen=True)
 class Making:
-    """`processor_hours`: of the training workers, time × workers × what each holds; `processors` says of what kind."""
+    """`processor_seconds`: of training, time × workers × what each holds; `processors` says of what kind."""
 
     settings: str  # the recipe without its defaults, as YAML
     recipe: str  # with all defaults
     took: Sequence[Took]
     seconds: float
-    processor_hours: float
+    processor_seconds: float
     processors: str
     versions: Sequence[tuple[str, str]]
 
@@ -68,7 +68,7 @@ def read_making(run: Run, stages: Sequence[StageFact]) -> Making:
         recipe=run.recipe.to_yaml(),
         took=took,
         seconds=sum(one.seconds for one in took),
-        processor_hours=training / 3600 * resources.train_workers * each,
+        processor_seconds=training * resources.train_workers * each,
         processors="GPU" if resources.gpus_per_worker else "CPU",
         versions=[
             ("crawl2chat", __version__),
