@@ -39,7 +39,7 @@ class Drawn:
 
 def loss_chart(one: Training, unit: str) -> Drawn:
     """Training and held-out loss, and what befell the run."""
-    series = [Series("trained on", one.points("loss"), "transfer")]
+    series = [Series("training", one.points("loss"), "transfer")]
     if checks := one.points("validation_loss", one.checks):
         series.append(Series("held out", checks, "standard", dots=True))
     chart = Chart(

@@ -68,7 +68,7 @@ class Size:
     left: float = 52
 
 
-WIDE, NARROW = Size(1000, 340, 132, 56), Size(360, 270, 100, 42)
+WIDE, NARROW = Size(1000, 340, 132, 56), Size(360, 270, 112, 42)
 SMALL, SMALL_NAMED, HALF = Size(360, 190, 60, 48), Size(360, 190, 118, 48), Size(400, 230, 20, 40)
 
 

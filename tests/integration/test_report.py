@@ -98,7 +98,7 @@ def test_values_stand_under_the_pointer_and_steps_by_logarithms(report: Path, br
     rows = [json.loads(line) for line in (report.parent / "pretrain" / "metrics.jsonl").read_text().splitlines()]
     losses = {row["step"]: row["loss"] for row in rows if "loss" in row}
     told = int(step.removeprefix("step "))
-    loss = next(float(value.split()[0]) for value in values if value.endswith("trained on"))
+    loss = next(float(value.split()[0]) for value in values if value.endswith("training"))
     assert loss == pytest.approx(losses[min(losses, key=lambda at: abs(at - told))], abs=0.01)
     browser.point(2, 2)
     assert browser.value(f"{tip}.hidden")
