@@ -1,6 +1,8 @@
 """RUN/report.html while a command works on the run: written anew after each stage, and now and then in between.
 
-A page that cannot be written is a warning in the log, and never the end of a run: whatever goes wrong here stays here.
+A thread writes it, so that no stage waits for it. A page that cannot be written is a warning in the log, and never the
+end of a run: whatever goes wrong here stays here. Once is no warning, as a stage that puts its files in their place may
+take them from under a page that is being made; the next one will find them.
 """
 
 from __future__ import annotations
@@ -34,54 +36,66 @@ class Keeper:
         self._folder, self._write_page, self._every = folder, write, every
         self._stages = list(stages)
         self._state = State()
-        self._stop = threading.Event()
-        self._one_at_a_time = threading.Lock()
-        self._pause = every
-        self._told = ""
+        self._wake, self._stop = threading.Event(), threading.Event()
+        self._failures, self._told, self._pause = 0, "", every
         self._thread = threading.Thread(target=self._now_and_then, daemon=True, name="report")
 
     def __enter__(self) -> Keeper:
-        self._state = replace(begun(self._stages), stage=next(iter(self._stages), ""))
-        self._write()
+        self._set(replace(begun(self._stages), stage=next(iter(self._stages), "")))
         self._thread.start()
         return self
 
     def done(self, stage: str, ran: bool) -> None:
         """A stage is up to date; the one behind it begins."""
         behind = self._stages[self._stages.index(stage) + 1 :]
-        self._state = replace(self._state, stage=next(iter(behind), ""))
+        self._set(replace(self._state, stage=next(iter(behind), "")))
         if ran:
-            self._write()
+            self._wake.set()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
+        self._wake.set()
         self._thread.join()
         if error is None:
-            self._state = replace(self._state, state="finished", stage="")
+            ended = replace(self._state, state="finished", stage="")
         elif isinstance(error, KeyboardInterrupt):
-            self._state = replace(self._state, state="interrupted")
+            ended = replace(self._state, state="interrupted")
         else:
             ours = isinstance(error, Crawl2ChatError)
             said = error.message if ours else f"{type(error).__name__}: {error}"
-            self._state = replace(self._state, state="failed", error=said, fix=error.fix if ours else "")
-        self._write()
+            ended = replace(self._state, state="failed", error=said, fix=error.fix if ours else "")
+        self._set(ended)
+        self._write(last=True)
+
+    def _set(self, state: State) -> None:
+        self._state = state
+        try:
+            write_state(self._folder, state)
+        except OSError as failure:
+            self._tell(failure)
 
     def _now_and_then(self) -> None:
-        while not self._stop.wait(self._pause):
+        while not self._stop.is_set():
             self._write()
+            self._wake.wait(self._pause)
+            self._wake.clear()
 
-    def _write(self) -> None:
+    def _write(self, last: bool = False) -> None:
         began = time.monotonic()
         try:
-            with self._one_at_a_time:
-                write_state(self._folder, self._state)
-                self._write_page()
+            self._write_page()
+            self._failures = 0
         except Exception as failure:  # whatever it is: the run is worth more than its page
-            said = f"{type(failure).__name__}: {failure}"
-            level = logging.DEBUG if said == self._told else logging.WARNING  # each kind once
-            log.log(level, "no report in %s: %s", self._folder, said)
+            self._failures += 1
             log.debug("", exc_info=failure)
-            self._told = said
+            if last or self._failures > 1:
+                self._tell(failure)
         self._pause = max(self._every, LEAST_PAUSE * (time.monotonic() - began))
+
+    def _tell(self, failure: Exception) -> None:
+        """A warning, each kind once."""
+        said = f"{type(failure).__name__}: {failure}"
+        log.log(logging.DEBUG if said == self._told else logging.WARNING, "no report in %s: %s", self._folder, said)
+        self._told = said
