@@ -96,7 +96,8 @@ def _count(path: Path) -> Iterable[tuple[tuple[str, str], int, int]]:
     before = 0
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=["stage", "reason"]):
-            both = pc.binary_join_element_wise(batch["stage"], batch["reason"], "\0").dictionary_encode()
+            joined = pc.binary_join_element_wise(batch["stage"], batch["reason"], pa.scalar("\0"))  # pyright: ignore
+            both = joined.dictionary_encode()
             codes = both.indices.to_numpy(zero_copy_only=False)
             for code, word in enumerate(both.dictionary.to_pylist()):
                 here = codes == code

@@ -68,7 +68,6 @@ def _score(row: Mapping[str, Any]) -> Score | None:
         return None
     shots, items = (int(finite(row.get(name)) or 0) for name in ("shots", "items"))
     name, _, subject = figure.partition("/")
-    ends = [finite(row.get(key)) for key in ("low", "high", "chance")]
-    return Score(
-        str(row.get("model", "")), row["task"], shots, items, name, value, *ends, str(row.get("part", "all")), subject
-    )
+    model, part = str(row.get("model", "")), str(row.get("part", "all"))
+    low, high, chance = (finite(row.get(key)) for key in ("low", "high", "chance"))
+    return Score(model, row["task"], shots, items, name, value, low, high, chance, part, subject)

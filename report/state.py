@@ -12,7 +12,7 @@ import json
 import os
 import socket
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -53,7 +53,7 @@ def read_state(folder: Path) -> State:
     except (OSError, ValueError, TypeError):
         return State()
     if found.state == "running" and found.host == socket.gethostname() and not _alive(found.process):
-        return State(**asdict(found) | {"state": "stopped"})
+        return replace(found, state="stopped")
     return found
 
 
