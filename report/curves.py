@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from .lines import HALF, NARROW, SMALL, SMALL_NAMED, WIDE, Chart, Event, Series, draw
+from .annotations import Event
+from .lines import HALF, NARROW, SMALL, SMALL_NAMED, WIDE, Chart, Series, draw
 from .training import Mark, Training
 from .words import number, share, short, size
 
@@ -49,6 +50,7 @@ def loss_chart(one: Training, unit: str) -> Drawn:
         series,
         _events(one.marks),
         x_end=float(one.steps),
+        crop=True,
         said=_three,
     )
     logs = len(one.rows) > 2
@@ -77,6 +79,7 @@ def bits_chart(one: Training) -> Drawn | None:
         series,
         levels=levels,
         x_end=float(one.steps),
+        crop=True,
         said=_three,
     )
     return Drawn(chart.title, draw(chart, WIDE), draw(chart, NARROW))

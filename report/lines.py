@@ -1,41 +1,35 @@
-"""Line charts: labels at the ends of lines, events as marks with words, axes with units."""
+"""Line charts: a line a series, with values at their ends, axes with units, and what report/annotations.py adds.
+
+A noisy line of many points is drawn pale, with the medians of its stretches over it. A chart that may be cropped leaves
+out heights that few points reach, as at the start of training; arrows say how high the line goes there.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
-from .scales import Scale, padded, thin
-from .svg import drawing, element, line, polyline, spread, text
+from .annotations import Event, Label, draw_events, draw_labels, draw_levels
+from .scales import Scale, below, inner_top, padded, thin, trend
+from .svg import drawing, element, line, polyline, text
 from .words import number
 
-MOST_POINTS = 500  # of a line
-_LETTER = 6.9  # units that a letter of a label takes
+MOST_POINTS, NOISY, STRETCHES, MOST_DOTS = 500, 200, 100, 30
+_ARROWS = 3  # with how high a line goes
 
 
 @dataclass(frozen=True)
 class Series:
     """One line: (x, y) rising in x. `colour` is a name of tune/colours.py; `dots`: each point is a measurement of its
-    own; `faint`: what stands behind the others."""
+    own; `pale`: what stands behind the others."""
 
     name: str
     points: list[tuple[float, float]]
     colour: str = "transfer"
     dots: bool = False
-    faint: bool = False
-
-
-@dataclass(frozen=True)
-class Event:
-    """A place on the x axis with words: `point` marks stand below the axis, the others are lines through the chart."""
-
-    x: float
-    words: str
-    colour: str = "soft"
-    point: bool = False
-    title: str = ""
+    pale: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,6 +45,7 @@ class Chart:
     x_end: float | None = None  # where the axis ends, beyond the points
     from_zero: bool = False
     y_log: bool = False
+    crop: bool = False
     y_form: Callable[[float], str] = number
     said: Callable[[float], str] | None = None  # how values at the ends of lines are written, if not as on the axis
 
@@ -64,8 +59,8 @@ class Size:
 
     width: float
     height: float
-    right: float = 110
-    left: float = 52
+    right: float
+    left: float
 
 
 WIDE, NARROW = Size(1000, 340, 132, 56), Size(360, 270, 112, 42)
@@ -74,26 +69,25 @@ SMALL, SMALL_NAMED, HALF = Size(360, 190, 60, 48), Size(360, 190, 118, 48), Size
 
 def draw(chart: Chart, size: Size, x_log: bool = False) -> Markup:
     """The chart as SVG. Its numbers stand in data attributes, from which the page's script reads values back."""
-    series = [_visible(one, x_log, chart.y_log) for one in chart.series]
-    series = [one for one in series if one.points]
+    series = [some for one in chart.series for some in _visible(one, x_log, chart.y_log)]
     x_log, y_log = x_log and bool(series), chart.y_log and bool(series)
-    xs = [x for one in series for x, _ in one.points]
-    ys = [y for one in series for _, y in one.points] + [y for y, _ in chart.levels]
-    low, high = min(xs, default=0.0), max([*xs, chart.x_end or 0.0], default=1.0)
-    words = [event for event in chart.events if not event.point]
-    rows = min(3, len(words))
-    top, bottom = 22 + 13 * rows, size.height - (46 if any(event.point for event in chart.events) else 36)
-    x = Scale(
-        low if x_log else min(low, 0.0) if low < 0.2 * high else low, high, size.left, size.width - size.right, x_log
-    )
-    low, high = (min(ys) / 1.15, max(ys) * 1.15) if y_log else padded(ys, from_zero=chart.from_zero)
-    y = Scale(low, high, bottom, top, y_log)
+    rows = min(3, sum(not event.point for event in chart.events))
+    points = any(event.point for event in chart.events)
+    top, bottom = 22 + 13 * rows, size.height - (46 if points else 36)
+    x = _x_scale(chart, series, x_log, size)
+    y = Scale(*_range(chart, series, x_log, y_log), bottom, top, y_log)
+    shown = [one for one in series if not one.pale]
+    labels = [
+        Label(one.points[-1][1], f"{chart.say(one.points[-1][1])} {one.name}".strip(), one.colour) for one in shown
+    ]
+    labels += [Label(value, f"{chart.say(value)} {words}") for value, words in chart.levels]
     parts = [
-        *_axes(chart, x, y, top, bottom),
-        *(line(x.begin, y(value), x.end, y(value), "level") for value, _ in chart.levels),
-        *_events(chart.events, x, top, bottom, rows),
+        *_axes(chart, x, y, bottom, bottom + (24 if points else 17)),
+        *draw_levels([value for value, _ in chart.levels], x, y),
+        *draw_events(chart.events, x, top, bottom, rows),
         *(_line(one, x, y) for one in series),
-        *_labels(series, chart, x, y, size),
+        *_arrows(chart, series, x, y),
+        *draw_labels(labels, y, x.end, size.right),
     ]
     numbers = f"{x.low},{x.high},{x.begin},{x.end},{int(x.log)},{y.low},{y.high},{y.begin},{y.end},{int(y.log)}"
     return drawing(
@@ -102,16 +96,44 @@ def draw(chart: Chart, size: Size, x_log: bool = False) -> Markup:
     )  # fmt: skip
 
 
-def _visible(one: Series, x_log: bool, y_log: bool) -> Series:
-    """What a logarithmic axis can show, with no more points than can be seen."""
+def _visible(one: Series, x_log: bool, y_log: bool) -> list[Series]:
+    """What a logarithmic axis can show, with no more points than can be seen; of a noisy line its trend over it."""
     points = [(x, y) for x, y in one.points if (x > 0 or not x_log) and (y > 0 or not y_log)]
-    return Series(one.name, thin(points, MOST_POINTS, x_log), one.colour, one.dots, one.faint)
+    if not points:
+        return []
+    drawn = replace(one, points=thin(points, MOST_POINTS, x_log))
+    if one.dots or len(points) <= NOISY:
+        return [drawn]
+    return [replace(drawn, pale=True), replace(one, points=trend(points, STRETCHES, x_log))]
 
 
-def _axes(chart: Chart, x: Scale, y: Scale, top: float, bottom: float) -> list[Markup]:
+def _x_scale(chart: Chart, series: Sequence[Series], log: bool, size: Size) -> Scale:
+    """From the first point, or from zero where that is near."""
+    xs = [x for one in series for x, _ in one.points]
+    low, high = min(xs, default=0.0), max([*xs, chart.x_end or 0.0])
+    if not log and low < 0.2 * high:
+        low = min(low, 0.0)
+    return Scale(low, high, size.left, size.width - size.right, log)
+
+
+def _range(chart: Chart, series: Sequence[Series], x_log: bool, y_log: bool) -> tuple[float, float]:
+    """Of the lines, and of the levels that are near them."""
+    points = sorted(point for one in series for point in one.points)
+    ys = [y for _, y in points]
+    if y_log:
+        return min(ys) / 1.15, max(ys) * 1.15
+    if chart.crop and not x_log:
+        top = inner_top(points)
+        ys = [y for y in ys if y <= top]
+    room = (max(ys) - min(ys)) or abs(max(ys)) if ys else 1.0
+    ys += [value for value, _ in chart.levels if not ys or min(ys) - room <= value <= max(ys) + room]
+    return padded(ys, from_zero=chart.from_zero)
+
+
+def _axes(chart: Chart, x: Scale, y: Scale, bottom: float, below: float) -> list[Markup]:
+    """`below`: where the words under the axis stand."""
     found = [text(0, 12, chart.y_title, "unit")]
-    below = bottom + (24 if any(event.point for event in chart.events) else 17)
-    for value in y.ticks(max(3, int((bottom - top) / 42))):
+    for value in y.ticks(max(3, int((bottom - y.end) / 42))):
         found.append(line(x.begin, y(value), x.end, y(value), "grid"))
         found.append(text(x.begin - 7, y(value) + 4, chart.y_form(value), "tick", "end"))
     for value in x.ticks(max(3, int((x.end - x.begin) / 85))):
@@ -122,58 +144,31 @@ def _axes(chart: Chart, x: Scale, y: Scale, top: float, bottom: float) -> list[M
     return found
 
 
-def _events(events: Sequence[Event], x: Scale, top: float, bottom: float, rows: int) -> list[Markup]:
-    """Lines with words above, in rows where they would meet; what finds no room keeps its line. Points as triangles."""
-    found: list[Markup] = []
-    ends = [-1e9] * rows
-    for event in sorted(events, key=lambda one: one.x):
-        if not x.low <= event.x <= x.high:
-            continue
-        place = x(event.x)
-        if event.point:
-            corners = (
-                f"{place - 3.5:.1f},{bottom + 9:.1f} {place + 3.5:.1f},{bottom + 9:.1f} {place:.1f},{bottom + 2:.1f}"
+def _line(one: Series, x: Scale, y: Scale) -> Markup:
+    """In as many pieces as lie within the chart."""
+    found = Markup("")
+    for part in below(one.points, y.high):
+        places = [(x(a), y(b)) for a, b in part]
+        if len(places) > 1 or one.dots:
+            kind = f"line s-{one.colour}" + (" pale" if one.pale else "")
+            found += polyline(places, kind, data_name=None if one.pale else one.name)
+        if (one.dots and len(one.points) <= MOST_DOTS) or len(one.points) == 1:
+            found += Markup("").join(
+                element("circle", cx=a, cy=b, r=3.2, class_=f"dot f-{one.colour}")
+                for a, b in ((x(a), y(b)) for a, b in part if (a, b) in one.points)
             )
-            tip = element("title", event.title or event.words)
-            found.append(element("polygon", tip, points=corners, class_=f"f-{event.colour}"))
-            continue
-        row = next((at for at in range(rows) if ends[at] < place), None)
-        tip = element("title", event.title or event.words)
-        found.append(element("line", tip, x1=place, y1=top - 4, x2=place, y2=bottom, class_=f"event s-{event.colour}"))
-        width = _LETTER * len(event.words)
-        if row is None or len(event.words) == 0:
-            continue
-        left = place + width > x.end
-        where = top - 8 - 13 * row
-        if not left or ends[row] < place - width:
-            found.append(
-                text(place + (-3 if left else 3), where, event.words, f"note t-{event.colour}", "end" if left else None)
-            )
-            ends[row] = place + (6 if left else width + 8)
     return found
 
 
-def _line(one: Series, x: Scale, y: Scale) -> Markup:
-    places = [(x(a), y(b)) for a, b in one.points]
-    kind = f"line s-{one.colour}" + (" faint" if one.faint else "")
-    drawn = polyline(places, kind, data_name=one.name) if len(places) > 1 or one.dots else Markup("")
-    if not one.dots and len(places) > 1:
-        return drawn
-    dots = (element("circle", cx=a, cy=b, r=3.2, class_=f"dot f-{one.colour}") for a, b in places)
-    return drawn + Markup("").join(dots)
-
-
-def _labels(series: Sequence[Series], chart: Chart, x: Scale, y: Scale, size: Size) -> list[Markup]:
-    """Each line's last value and name at its end; levels' words likewise. They move apart where they would meet."""
-    shown = [(one.points[-1][1], one.name, one.colour) for one in series if not one.faint]
-    wanted = [(y(last), f"{chart.say(last)} {name}".strip(), f"label t-{colour}") for last, name, colour in shown]
-    wanted += [(y(value), f"{chart.say(value)} {words}", "label t-soft") for value, words in chart.levels]
-    places = spread([place for place, _, _ in wanted], 14, y.end + 4, y.begin)
-    room = max(3, int((size.right - 8) / _LETTER))
-    return [
-        text(x.end + 8, place + 4, words if len(words) <= room else f"{words[: room - 1]}…", kind, title=words)
-        for place, (_, words, kind) in zip(places, wanted, strict=True)
-    ]
+def _arrows(chart: Chart, series: Sequence[Series], x: Scale, y: Scale) -> list[Markup]:
+    """How high the first line goes where it leaves the chart: at its highest places, apart from each other."""
+    found: list[tuple[float, Markup]] = []
+    high = sorted((point for point in (series[0].points if series else ()) if point[1] > y.high), key=lambda p: -p[1])
+    for at, value in high:
+        place = min(max(x(at), x.begin + 3), x.end - 40)
+        if len(found) < _ARROWS and all(abs(place - other) > 60 for other, _ in found):
+            found.append((place, text(place, y.end + 9, f"↑ {chart.say(value)}", f"note t-{series[0].colour}")))
+    return [drawn for _, drawn in found]
 
 
 def _about(chart: Chart) -> str:

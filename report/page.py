@@ -19,11 +19,11 @@ from .. import __version__
 from ..core.files import write_text
 from ..tune.colours import COLOURS
 from . import words
+from .annotations import Event
 from .columns import columns, interval
 from .curves import bits_chart, curve, loss_chart, small_charts
 from .duplicates import Duplicates
 from .facts import Facts
-from .lines import Event
 from .shares import language, languages, sources
 from .tiles import status, tiles
 from .training import Training
@@ -31,6 +31,7 @@ from .training import Training
 HERE = Path(__file__).parent
 REFRESH_S = 30  # of the page of a run under way
 TITLES = {"pretrain": "Pretraining", "finetune": "Fine-tuning", "reward": "Reward model", "align": "Preferences"}
+_UNITS = {"pretrain": "loss, nats a token", "finetune": "loss of answers, nats a token"}
 _ROWS = 40  # of a table beside a chart
 _MOST_COUNTERS = 10  # beside those that are known
 _KNOWN = {  # counters that have a place of their own, or none
@@ -108,7 +109,7 @@ def _training(one: Training) -> dict[str, Any]:
         "fact": one,
         "title": TITLES.get(one.stage, one.stage.capitalize()),
         "about": tiles_of(one),
-        "loss": loss_chart(one, "loss of answers, nats a token" if one.stage == "finetune" else "loss, nats a token"),
+        "loss": loss_chart(one, _UNITS.get(one.stage, "loss")),
         "bits": bits_chart(one) if one.stage == "pretrain" else None,
         "small": small_charts(one),
         "events": [mark for mark in one.marks if mark.kind != "checkpoint"],

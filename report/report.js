@@ -3,10 +3,12 @@
 // x low, high, begin, end, log; y the same.
 for (const chart of document.querySelectorAll("svg.chart")) {
   const [x, y] = scales(chart.dataset.scales);
-  const lines = [...chart.querySelectorAll("polyline")].map((one) => ({
-    name: one.dataset.name,
-    at: one.getAttribute("points").split(" ").map((pair) => pair.split(",").map(Number)),
-  }));
+  const lines = [];
+  for (const piece of chart.querySelectorAll("polyline[data-name]")) {
+    const at = piece.getAttribute("points").split(" ").map((pair) => pair.split(",").map(Number));
+    const known = lines.find((one) => one.name === piece.dataset.name);
+    known ? known.at.push(...at) : lines.push({ name: piece.dataset.name, at });
+  }
   if (!lines.length) continue;
   const svg = (name) => document.createElementNS("http://www.w3.org/2000/svg", name);
   const cursor = chart.appendChild(svg("line"));

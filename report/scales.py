@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import statistics
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -61,16 +62,63 @@ def padded(values: Iterable[float], share: float = 0.05, from_zero: bool = False
     return low - room, high + room
 
 
-def thin(points: list[tuple[float, float]], most: int, log: bool = False) -> list[tuple[float, float]]:
+Point = tuple[float, float]
+
+
+def inner_top(points: Sequence[Point]) -> float:
+    """How high a chart need go to show nearly all of a falling curve well; infinite where nothing need be left out.
+
+    The first 3 % of the way do not count, nor does the highest half percent of the rest, and some room is left.
+    """
+    if len(points) < 50:
+        return math.inf
+    begin, end = points[0][0], points[-1][0]
+    rest = sorted(y for x, y in points if x >= begin + 0.03 * (end - begin))
+    usual, low = rest[int(0.995 * (len(rest) - 1))], rest[0]
+    top = usual + 0.35 * (usual - low)
+    return top if max(y for _, y in points) > usual + 1.5 * (usual - low) else math.inf
+
+
+def below(points: Sequence[Point], high: float) -> list[list[Point]]:
+    """The pieces of a line that are no higher, cut where it crosses."""
+    pieces: list[list[Point]] = []
+    before: Point | None = None
+    for point in points:
+        crosses = before is not None and (before[1] > high) != (point[1] > high)
+        if before is not None and crosses:
+            share = (high - before[1]) / (point[1] - before[1])
+            edge = (before[0] + share * (point[0] - before[0]), high)
+            pieces[-1:] = [[*pieces[-1], edge]] if point[1] > high else [*pieces[-1:], [edge]]
+        if point[1] <= high:
+            if before is None:
+                pieces.append([])
+            pieces[-1].append(point)
+        before = point
+    return pieces
+
+
+def trend(points: Sequence[Point], stretches: int, log: bool = False) -> list[Point]:
+    """The medians of so many stretches, evenly or by logarithms; from the first point to the last."""
+    return [
+        (statistics.median(x for x, _ in some), statistics.median(y for _, y in some))
+        for some in _stretches(points, stretches, log)
+    ]
+
+
+def thin(points: list[Point], most: int, log: bool = False) -> list[Point]:
     """So few points that a line of them looks like the line of all: of each stretch the lowest and the highest."""
     if len(points) <= most:
         return points
-    begin, end = points[0][0], points[-1][0]
-    scale = Scale(max(begin, 1e-9) if log else begin, end, 0, max(1, most // 2) - 1e-6, log)
-    buckets: dict[int, list[tuple[float, float]]] = {}
-    for point in points:
-        buckets.setdefault(int(scale(point[0])), []).append(point)
     kept = {points[0], points[-1]}
-    for some in buckets.values():
+    for some in _stretches(points, max(1, most // 2), log):
         kept |= {min(some, key=lambda one: one[1]), max(some, key=lambda one: one[1])}
     return sorted(kept)
+
+
+def _stretches(points: Sequence[Point], number: int, log: bool) -> list[list[Point]]:
+    begin, end = points[0][0], points[-1][0]
+    scale = Scale(max(begin, 1e-9) if log else begin, end, 0, number - 1e-6, log)
+    found: dict[int, list[Point]] = {}
+    for point in points:
+        found.setdefault(int(scale(point[0])), []).append(point)
+    return [found[at] for at in sorted(found)]

@@ -99,7 +99,9 @@ def _training(one: Training) -> list[tuple[str, str, str]]:
             found.append(("training loss", f"{trained:.3f}", f"step {one.step:,}"))
     elif one.stage == "finetune" and loss is not None:
         change = (
-            f"{100 * (loss / one.before - 1):+.0f} % against {one.before:.3f} before" if one.before else "nats a token"
+            f"{100 * (loss / one.before - 1):+.0f} % against {one.before:.3f} before".replace("-", "−")
+            if one.before
+            else "nats a token"
         )
         found.append(("loss of held-out answers", f"{loss:.3f}", change))
     elif (right := one.last("preference_accuracy")) is not None:

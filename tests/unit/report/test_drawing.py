@@ -7,9 +7,10 @@ from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
+from crawl2chat.report.annotations import Event
 from crawl2chat.report.columns import columns, interval
-from crawl2chat.report.lines import NARROW, SMALL, WIDE, Chart, Event, Series, Size, draw
-from crawl2chat.report.scales import Scale, even_ticks, log_ticks, thin
+from crawl2chat.report.lines import NARROW, SMALL, WIDE, Chart, Series, Size, draw
+from crawl2chat.report.scales import Scale, below, even_ticks, inner_top, log_ticks, thin, trend
 from crawl2chat.report.svg import element, spread
 from crawl2chat.report.words import duration, number, share, size
 from markupsafe import Markup
@@ -62,6 +63,37 @@ def test_thinned_lines_keep_a_spike() -> None:
     kept = thin(points, 200)
     assert len(kept) <= 210 and (4321.0, 9.0) in kept
     assert kept[0] == points[0] and kept[-1] == points[-1] and kept == sorted(kept)
+
+
+def test_a_trend_goes_through_the_noise() -> None:
+    points = [(float(at), 1.0 + (at % 2) * 0.1 + (at > 5000)) for at in range(1, 10_001)]
+    points[7000] = (7001.0, 99.0)
+    found = trend(points, 100)
+    assert len(found) == 100 and {y for x, y in found if abs(x - 5000) > 100} <= {1.05, 1.0, 1.1, 2.05, 2.0, 2.1}
+
+
+def test_the_start_of_training_does_not_press_the_rest_to_the_ground() -> None:
+    falling = [(float(step), 3 + 8 * 0.99**step) for step in range(0, 10_001, 10)]
+    top = inner_top(falling)
+    assert 3 < top < 4 and max(y for _, y in falling) == 11
+    assert inner_top(falling[:40]) == float("inf"), "few points are shown whole"
+    assert inner_top([(float(at), 1 + at % 7) for at in range(1000)]) == float("inf")
+    svg = draw(Chart("Loss", "step", "loss", [Series("", falling)], crop=True), WIDE)
+    assert "↑ 11" in texts(svg)
+    heights = [float(y) for one in drawn(svg).iter("polyline") for y in re.findall(r",(\S+)", one.get("points", ""))]
+    assert min(heights) >= 22 and max(heights) <= 304, "nothing is drawn outside the axes"
+
+
+def test_a_line_is_cut_where_it_leaves_the_chart() -> None:
+    points = [(0.0, 4.0), (1.0, 2.0), (2.0, 1.0), (3.0, 5.0), (4.0, 1.0)]
+    assert below(points, 3.0) == [[(0.5, 3.0), (1.0, 2.0), (2.0, 1.0), (2.5, 3.0)], [(3.5, 3.0), (4.0, 1.0)]]
+    assert below(points, 9.0) == [points] and below(points, 0.0) == []
+
+
+def test_a_level_far_above_stands_at_the_edge_without_a_line() -> None:
+    svg = draw(Chart("B", "step", "bits", [Series("", LOSS)], levels=[(3.0, "gzip"), (99.0, "unigram")]), WIDE)
+    assert {"3 gzip", "↑ 99 unigram"} <= set(texts(svg))
+    assert len([one for one in drawn(svg).iter("line") if one.get("class") == "level"]) == 1
 
 
 def test_labels_are_moved_apart_and_stay_inside() -> None:
