@@ -1,4 +1,4 @@
-"""What stands on a line chart beside its lines: events with words, values at the lines' ends, levels to compare with."""
+"""What stands on a line chart beside its lines: events with words, values at their ends, levels to compare with."""
 
 from __future__ import annotations
 

@@ -130,17 +130,17 @@ def _range(chart: Chart, series: Sequence[Series], x_log: bool, y_log: bool) -> 
     return padded(ys, from_zero=chart.from_zero)
 
 
-def _axes(chart: Chart, x: Scale, y: Scale, bottom: float, below: float) -> list[Markup]:
-    """`below`: where the words under the axis stand."""
+def _axes(chart: Chart, x: Scale, y: Scale, bottom: float, under: float) -> list[Markup]:
+    """`under`: where the words of the x axis stand."""
     found = [text(0, 12, chart.y_title, "unit")]
     for value in y.ticks(max(3, int((bottom - y.end) / 42))):
         found.append(line(x.begin, y(value), x.end, y(value), "grid"))
         found.append(text(x.begin - 7, y(value) + 4, chart.y_form(value), "tick", "end"))
     for value in x.ticks(max(3, int((x.end - x.begin) / 85))):
-        found.append(text(x(value), below, number(value), "tick", "middle"))
+        found.append(text(x(value), under, number(value), "tick", "middle"))
         found.append(line(x(value), bottom, x(value), bottom + 4, "axis"))
     found.append(line(x.begin, bottom, x.end, bottom, "axis"))
-    found.append(text(x.end, below + 15, chart.x_title, "unit", "end"))
+    found.append(text(x.end, under + 15, chart.x_title, "unit", "end"))
     return found
 
 
@@ -162,10 +162,11 @@ def _line(one: Series, x: Scale, y: Scale) -> Markup:
 
 def _arrows(chart: Chart, series: Sequence[Series], x: Scale, y: Scale) -> list[Markup]:
     """How high the first line goes where it leaves the chart: at its highest places, apart from each other."""
+    points = series[0].points if series else []
     found: list[tuple[float, Markup]] = []
-    high = sorted((point for point in (series[0].points if series else ()) if point[1] > y.high), key=lambda p: -p[1])
-    for at, value in high:
-        place = min(max(x(at), x.begin + 3), x.end - 40)
+    for at, value in sorted((point for point in points if point[1] > y.high), key=lambda point: -point[1]):
+        back = next((other for other, low in points if other > at and low <= y.high), at)  # where it has come down
+        place = min(x(back) + 6, x.end - 40)
         if len(found) < _ARROWS and all(abs(place - other) > 60 for other, _ in found):
             found.append((place, text(place, y.end + 9, f"↑ {chart.say(value)}", f"note t-{series[0].colour}")))
     return [drawn for _, drawn in found]

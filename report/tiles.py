@@ -98,11 +98,8 @@ def _training(one: Training) -> list[tuple[str, str, str]]:
         elif (trained := one.last("loss")) is not None:
             found.append(("training loss", f"{trained:.3f}", f"step {one.step:,}"))
     elif one.stage == "finetune" and loss is not None:
-        change = (
-            f"{100 * (loss / one.before - 1):+.0f} % against {one.before:.3f} before".replace("-", "−")
-            if one.before
-            else "nats a token"
-        )
+        percent = f"{100 * (loss / one.before - 1):+.0f}".replace("-", "−") if one.before else ""
+        change = f"{percent} % against {one.before:.3f} before" if one.before else "nats a token"
         found.append(("loss of held-out answers", f"{loss:.3f}", change))
     elif (right := one.last("preference_accuracy")) is not None:
         before = one.counters.get("preference_accuracy_before")
