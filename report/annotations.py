@@ -34,7 +34,7 @@ class Label:
 
 
 def draw_events(events: Sequence[Event], x: Scale, top: float, bottom: float, rows: int) -> list[Markup]:
-    """Lines with words above, in `rows` where they would meet; what finds no room keeps its line. Points as triangles."""
+    """Lines with words above, in `rows` where they would meet; without room the line alone. Points as triangles."""
     found: list[Markup] = []
     ends = [-1e9] * rows  # of the words in each row
     for event in sorted(events, key=lambda one: one.x):

@@ -46,8 +46,9 @@ def interval(value: float, low: float | None, high: float | None, chance: float 
     if chance is not None:
         parts.append(line(at(chance), 2, at(chance), height - 2, "chance"))
     if low is not None and high is not None:
-        parts.append(line(at(low), height / 2, at(high), height / 2, "range"))
-    parts.append(element("circle", cx=at(value), cy=height / 2, r=4.5, class_="dot f-transfer"))
+        wide = max(2.0, at(high) - at(low))
+        parts.append(element("rect", x=at(low), y=height / 2 - 5, width=wide, height=10, rx=2, class_="range"))
+    parts.append(element("circle", cx=at(value), cy=height / 2, r=3, class_="f-transfer"))
     ends = "" if low is None or high is None else f", 95 % interval {100 * low:.1f} to {100 * high:.1f}"
     about = f"{100 * value:.1f} percent{ends}" + ("" if chance is None else f", chance {100 * chance:.1f}")
     return drawing(width, height, about, "", *parts, kind="interval")

@@ -174,8 +174,10 @@ def test_columns_stand_on_zero_with_their_numbers() -> None:
 def test_an_interval_lies_where_its_numbers_say() -> None:
     root = drawn(interval(0.5, 0.4, 0.6, 0.25))
     [dot] = root.iter("circle")
+    [bar] = root.iter("rect")
     lines = {one.get("class"): float(one.get("x1", 0)) for one in root.iter("line")}
-    assert float(dot.get("cx", 0)) == 110 and lines["chance"] == 58 and lines["range"] == pytest.approx(89.2)
+    assert float(dot.get("cx", 0)) == 110 and lines["chance"] == 58
+    assert (float(bar.get("x", 0)), float(bar.get("width", 0))) == pytest.approx((89.2, 41.6))
     assert "95 % interval 40.0 to 60.0, chance 25.0" in (root.get("aria-label") or "")
 
 

@@ -98,7 +98,7 @@ def test_every_section_has_what_the_files_have(whole: str, written: Written) -> 
     words = re.sub(r"\s+", " ", found.text)
     for said in (
         "gopher_short_doc", "bad_json", "minhash_duplicate", "measured 0.93", "went on from the checkpoint of step 40",
-        "gzip -9", "3.500, 5.600 before", "arc_easy", "34.0 % – 48.0 %", "above chance", "en English",
+        "gzip -9", "3.500, 5.600 before", "arc_easy", "34.0 – 48.0 %", "above chance", "en English",
         "What is an acid?", "preference accuracy before", "crawl2chat run --run", "kind: jsonl", "loss of answers",
     ):  # fmt: skip
         assert said in words, said
