@@ -15,6 +15,7 @@ from .words import number, share, short, size
 _COLOURS = {"start": "law", "spike": "proof", "rewind": "proof"}
 _SOURCES = ("transfer", "ladder", "law", "proof", "warn", "row1")
 _SHARES = ("acc", "strict_match", "flexible_extract")  # figures of tasks
+_EXACT = ("lr", "memory_bytes")  # without noise
 _MOST_EVENTS = 24  # with words of their own in a chart; a list below has more
 _BASELINES = (("baseline_gzip_bpb", "gzip -9"), ("baseline_unigram_bpb", "unigram"))
 _SMALL = {  # name in metrics.jsonl: title, unit, how values are written, whether the axis begins at zero
@@ -92,7 +93,15 @@ def small_charts(one: Training) -> list[tuple[str, Markup]]:
         points = one.points(key)
         if len(points) > 1 and any(value for _, value in points):
             logs = key == "grad_norm"
-            chart = Chart(title, "step", unit, [Series("", points)], y_form=form, from_zero=zero, y_log=logs)
+            chart = Chart(
+                title,
+                "step",
+                unit,
+                [Series("", points, smooth=key not in _EXACT)],
+                y_form=form,
+                from_zero=zero,
+                y_log=logs,
+            )
             found.append((title, draw(chart, SMALL)))
     return [*found, *_tasks(one), *_others(one)]
 

@@ -30,6 +30,7 @@ class Series:
     colour: str = "transfer"
     dots: bool = False
     pale: bool = False
+    smooth: bool = True  # where there are many points
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Size:
 
 
 WIDE, NARROW = Size(1000, 340, 132, 56), Size(360, 270, 112, 42)
-SMALL, SMALL_NAMED, HALF = Size(360, 190, 60, 48), Size(360, 190, 118, 48), Size(400, 230, 20, 40)
+SMALL, SMALL_NAMED, HALF = Size(360, 190, 66, 48), Size(360, 190, 118, 48), Size(400, 230, 20, 40)
 
 
 def draw(chart: Chart, size: Size, x_log: bool = False) -> Markup:
@@ -102,7 +103,7 @@ def _visible(one: Series, x_log: bool, y_log: bool) -> list[Series]:
     if not points:
         return []
     drawn = replace(one, points=thin(points, MOST_POINTS, x_log))
-    if one.dots or len(points) <= NOISY:
+    if one.dots or not one.smooth or len(points) <= NOISY:
         return [drawn]
     return [replace(drawn, pale=True), replace(one, points=trend(points, STRETCHES, x_log))]
 
