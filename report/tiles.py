@@ -60,7 +60,7 @@ def tiles(facts: Facts) -> list[tuple[str, str, str]]:
         )
         if last.tokens:
             fit = facts.tokens.bytes_per_token if facts.tokens else None
-            about = "" if facts.flow.exact else "about "
+            about = "" if facts.flow.exact else "~"
             found.append(
                 (
                     "tokens",
