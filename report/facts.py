@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -85,14 +86,13 @@ def read_facts(run: Run, corpus: Corpus) -> Facts:
             return None
 
     amounts = of_data("amounts of text", lambda: corpus.amounts(run)) if "extract" in done else None
-    texts = lambda unit, wanted: corpus.origin_texts(run, unit, wanted)  # noqa: E731
     return Facts(
         name=run.recipe.name,
         folder=run.folder,
         state=state,
         stages=stages,
         crawl=done["crawl"].counters if "crawl" in done else {},
-        flow=of_data("documents", lambda: read_flow(run, done, amounts, texts)),
+        flow=of_data("documents", lambda: read_flow(run, done, amounts, partial(corpus.origin_texts, run))),
         amounts=amounts,
         duplicates=of_data("duplicates", lambda: _duplicates(run, done)),
         tokens=of_data("tokenizer", lambda: _tokens(run, done)),
@@ -108,10 +108,10 @@ def read_facts(run: Run, corpus: Corpus) -> Facts:
 
 
 def as_json(facts: Facts) -> dict[str, Any]:
-    """The facts as plain objects, without the samples' texts' neighbours that only drawing needs."""
+    """The facts as plain objects; numbers that are not finite are null."""
     plain = asdict(facts) | {"stages": [_plain_stage(one) for one in facts.stages]}
     plain["amounts"] = None if facts.amounts is None else _plain_amounts(facts.amounts)
-    return json.loads(json.dumps(plain, default=str))
+    return json.loads(json.dumps(plain, default=str), parse_constant=lambda word: None)
 
 
 def _duplicates(run: Run, done: Mapping[str, Manifest]) -> Duplicates | None:
