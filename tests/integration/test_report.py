@@ -30,7 +30,7 @@ def test_a_run_ends_with_its_report(finished: Workshop, report: Path) -> None:
     text = report.read_text("utf-8")
     assert '<span class="pill">finished</span>' in text
     assert re.findall(r'<section id="([^"]*)"', text) == SECTIONS
-    assert "No report" not in (report.parent / "logs" / "crawl2chat.log").read_text()
+    assert "no report in" not in (report.parent / "logs" / "crawl2chat.log").read_text()
 
 
 def test_its_numbers_are_those_of_the_manifests(finished: Workshop, report: Path) -> None:
@@ -44,8 +44,8 @@ def test_its_numbers_are_those_of_the_manifests(finished: Workshop, report: Path
     assert steps["shards"]["tokens"] == shards["tokens_train"] + shards["tokens_validation"]
     ledger = {f"dropped.{one['reason']}": one["count"] for step in steps.values() for one in step["reasons"]}
     assert ledger == {key: n for key, n in (extract | dedup).items() if key.startswith("dropped.") and n}
-    texts = [sample["text"] for step in steps.values() for one in step["reasons"] for sample in one["samples"]]
-    assert len([text for text in texts if text]) > len(texts) / 2, "most of what left can be read again"
+    [copies] = [one for one in steps["dedup"]["reasons"] if one["reason"] == "minhash_duplicate"]
+    assert all(sample["text"] for sample in copies["samples"]), "which are stored; others are sought for some seconds"
     pretrain, finetune = found["trainings"]
     assert pretrain["counters"] == counters(run, "pretrain")
     assert {mark["kind"] for mark in pretrain["marks"]} == {"checkpoint"}
