@@ -18,6 +18,8 @@ from .core.run import Run
 from .pipelines.data_verbs import EXAMPLES as DATA_EXAMPLES
 from .pipelines.data_verbs import add_data_verbs, misspelt, one_word
 from .pipelines.dedup_verbs import add_dedup_verbs
+from .pipelines.run_report import EXAMPLES as REPORT_EXAMPLES
+from .pipelines.run_report import add_report_verb
 from .pipelines.tokenizer_verbs import add_tokenizer_verbs
 from .serve.verbs import EXAMPLES as SERVE_EXAMPLES
 from .serve.verbs import add_serve_verb
@@ -46,6 +48,7 @@ EXAMPLES = f"""examples:
   crawl2chat generate --run runs/tiny "The history of"     continue a text
   crawl2chat chat --run runs/tiny                          ask the aligned or fine-tuned model
 {SERVE_EXAMPLES}\
+{REPORT_EXAMPLES}\
 {MODEL_EXAMPLES}\
   crawl2chat trace --run runs/tiny --step 20 --row 0       from a row of a training batch back to the WARC records
 """
@@ -122,7 +125,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     submit.add_argument("--no-follow", dest="follow", action="store_false", help="return when the job is submitted")
     _set_option(submit)
 
-    for add in (add_data_verbs, add_dedup_verbs, add_tokenizer_verbs, add_tune_verbs, add_model_verbs, add_serve_verb):
+    adders = (add_data_verbs, add_dedup_verbs, add_tokenizer_verbs, add_tune_verbs, add_model_verbs)
+    for add in (*adders, add_serve_verb, add_report_verb):
         add(lambda name, about, function: _verb(verbs, name, about, function))
     words = sys.argv[1:] if argv is None else argv
     if meant := misspelt(words):

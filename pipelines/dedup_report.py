@@ -23,6 +23,7 @@ from ..core.progress import console
 from ..core.run import Run
 from ..core.settings_data import Dedup
 from ..dedup.bands import band_keys
+from ..dedup.cluster_sizes import cluster_sizes
 from ..dedup.gates import told
 from ..dedup.minhash import signatures
 from ..dedup.shingles import shingles
@@ -57,7 +58,7 @@ def report(run: Run, top: int) -> dict[str, Any]:
     """The report as one object. Read file by file: in memory are some 24 bytes a cluster, and a few texts."""
     manifest, folder = run.need("dedup"), run.stage("dedup")
     paths = manifest.paths(folder, "clusters/")
-    halves, members = _cluster_sizes(paths)
+    halves, members = cluster_sizes(paths)
     sizes, counts = np.unique(members, return_counts=True)
     largest = np.lexsort((halves, -members))[:top]
     shown = _members(paths, halves[largest])
@@ -92,21 +93,6 @@ def heading(cluster: dict[str, Any]) -> str:
             f", against {cluster['other']}:"
         )
     return f"{cluster['members']} members, {cluster['kept']} stays; against {cluster['other']}:"
-
-
-def _cluster_sizes(paths: Iterable[Path]) -> tuple[np.ndarray, np.ndarray]:
-    """Clusters by the first half of the doc_id that stays, sorted, and how many members each has."""
-    halves, members = np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.int64)
-    present = np.zeros(0, dtype=np.uint64)
-    for table in map(pq.read_table, paths):
-        ids, clusters = (split_ids(strings(table[name]))[0] for name in ("doc_id", "cluster"))
-        some, counts = np.unique(clusters, return_counts=True)
-        both, place = np.unique(np.concatenate([halves, some]), return_inverse=True)
-        total = np.zeros(len(both), dtype=np.int64)
-        np.add.at(total, place, np.concatenate([members, counts]))
-        halves, members = both, total
-        present = np.union1d(present, ids[ids == clusters])
-    return halves, members + ~np.isin(halves, present)  # one that stays and is in no file is in the index
 
 
 def _members(paths: Iterable[Path], halves: np.ndarray) -> dict[int, tuple[str, str]]:

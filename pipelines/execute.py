@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from ..core.banding import collision_probability
 from ..core.log import log, log_to_folder
@@ -15,6 +16,7 @@ from ..tune.checks import check_sweep
 from .decontaminate_sets import check_sets
 from .language import check_language
 from .refine_inputs import check_refinement
+from .run_report import keep_report
 from .sources.paths import check_sources
 from .stages import plan_group
 
@@ -33,11 +35,14 @@ def execute(run: Run, stages: Sequence[Stage]) -> list[str]:
         run.write_recipe()
         log_to_folder(run.folder / "logs")
         console.print(f"run {run.recipe.name} in {run.folder}", soft_wrap=True)
-        for item, _ in bring_up_to_date(stages, run, lambda: ray_session(run.recipe.resources, run.folder / "logs")):
-            if item.todo:
-                ran.append(item.stage.name)
-            else:
-                console.print(f"  {item.stage.name:<12} up to date")
+        with keep_report(run, [stage.name for stage in stages]) as report:
+            session = partial(ray_session, run.recipe.resources, run.folder / "logs")
+            for item, _ in bring_up_to_date(stages, run, session):
+                if item.todo:
+                    ran.append(item.stage.name)
+                else:
+                    console.print(f"  {item.stage.name:<12} up to date")
+                report.done(item.stage.name, item.todo)
         log.info("done: %s", ", ".join(ran))
     return ran
 

@@ -8,6 +8,8 @@ the filters met it, personal data not masked.
 from __future__ import annotations
 
 import heapq
+import math
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -102,7 +104,7 @@ def dropped_samples(run: Run, choice: Choice) -> list[dict[str, Any]]:
         table = pq.read_table(path)
         found = table.filter(pc.is_in(table["doc_id"], value_set=_strings(wanted))).to_pylist()
         at_origin = path.parent.parent.name == "extract"
-        texts = _reread(run, unit, set(wanted)) if at_origin else _stored(run, unit, wanted)
+        texts = reread(run, unit, set(wanted)) if at_origin else _stored(run, unit, wanted)
         rows += [row | texts.get(row["doc_id"], {"title": "", "text": "(no text)"}) for row in found]
     order = {one: number for number, (one, _) in enumerate(chosen)}
     return sorted(rows, key=lambda row: order[row["doc_id"]])
@@ -142,8 +144,9 @@ def _stored(run: Run, unit: str, wanted: list[str]) -> dict[str, dict[str, str]]
     return found
 
 
-def _reread(run: Run, name: str, wanted: set[str]) -> dict[str, dict[str, str]]:
-    """Texts of records that extract dropped, from their origin; nothing for records too broken to have one."""
+def reread(run: Run, name: str, wanted: set[str], seconds: float = math.inf) -> dict[str, dict[str, str]]:
+    """Texts of records that extract dropped, from their origin; nothing for records too broken to have one, or that
+    stand behind what is read in so many seconds."""
     from .extract import normalise
     from .extraction.fence import Refused, fence
     from .reading import read, units
@@ -153,6 +156,7 @@ def _reread(run: Run, name: str, wanted: set[str]) -> dict[str, dict[str, str]]:
     source = next(source for source in run.recipe.sources if source.name == unit.spec["source"])
     engine = fence(settings.engine, settings.page_seconds, settings.page_mb)
     found: dict[str, dict[str, str]] = {}
+    end = time.monotonic() + seconds
     for item in read(source, unit.spec, settings.max_html_bytes, settings.page_seconds, settings.page_mb):
         if isinstance(item, Other):
             continue
@@ -168,7 +172,7 @@ def _reread(run: Run, name: str, wanted: set[str]) -> dict[str, dict[str, str]]:
                 lost = isinstance(page, Refused)
                 title, text = ("", "(the page could not be extracted)") if lost else (page.title, page.text)
                 found[one] = {"title": title, "text": text}
-        if found.keys() == wanted:
+        if found.keys() == wanted or time.monotonic() > end:
             break
     return found
 

@@ -23,7 +23,7 @@ from ..core.cuts import Span, cut
 from ..core.documents import extracted_units, ledger_stages, read_cuts, strings
 from ..core.manifest import Manifest
 from ..core.run import Run
-from ..core.units import source_of
+from ..core.units import Unit, source_of
 from .stats_tokens import estimate_tokens
 
 SPLITS = ("train", "validation")
@@ -47,10 +47,14 @@ class Stats:
     )
     mixture: dict[str, dict[str, float]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    share: float = 1.0  # of the documents' bytes on disk, that was read
 
 
-def collect(run: Run) -> Stats:
-    """Read a run's manifests, ledgers, documents and shards. Stages that are not up to date are left out, and named."""
+def collect(run: Run, most_bytes: int | None = None) -> Stats:
+    """Read a run's manifests, ledgers, documents and shards. Stages that are not up to date are left out, and named.
+
+    most_bytes: of documents on disk; of more, units that lie evenly apart are read, and stand for all.
+    """
     extract = run.need("extract")
     found = usable(run, extract)
     stages = [name for name in ledger_stages(run.recipe) if name in found]
@@ -58,7 +62,8 @@ def collect(run: Run) -> Stats:
     inner = [name for name, step in BEFORE.items() if step != "classifier" or run.recipe.classifiers]
     stats = Stats([*inner, "extract", *stages, *(SPLITS if shards else ())])
     stats.notes += [f"{name} is not up to date with the run's files, and not counted" for name in _missing(run, found)]
-    for unit in extracted_units(extract):
+    units, stats.share = _some(extract, most_bytes)
+    for unit in units:
         source = source_of(unit.name)
         _count_ledger(run.stage("extract") / "dropped" / f"{unit.name}.parquet", source, inner, stats)
         ids, langs = _count_unit(unit.name, source, run, stages, stats)
@@ -98,6 +103,16 @@ def usable(run: Run, extract: Manifest) -> dict[str, Manifest]:
         if manifest and all(one in found and found[one].digest == mark for one, mark in manifest.inputs.items()):
             found[name] = manifest
     return found
+
+
+def _some(extract: Manifest, most_bytes: int | None) -> tuple[list[Unit], float]:
+    """All units, or every n-th, and their share of the bytes."""
+    sizes = {Path(entry.path).stem: entry.bytes for entry in extract.files if entry.path.startswith("documents/")}
+    units, whole = extracted_units(extract), sum(sizes.values())
+    if most_bytes is None or whole <= most_bytes:
+        return units, 1.0
+    chosen = units[:: -(-whole // most_bytes)]
+    return chosen, sum(sizes[unit.name] for unit in chosen) / whole
 
 
 def _missing(run: Run, found: dict[str, Manifest]) -> Iterator[str]:

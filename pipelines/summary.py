@@ -16,6 +16,7 @@ from rich.table import Table
 from ..core.manifest import Manifest
 from ..core.progress import console
 from ..core.run import Run
+from .run_report import report_path
 
 TIGHT: dict[str, Any] = {"padding": (0, 1, 0, 0), "pad_edge": False}  # fits 80 columns
 
@@ -38,6 +39,8 @@ def print_summary(run: Run, stages: Sequence[str]) -> None:
     _print_samples(run)
     folder = _relative(run.folder)
     console.print(f"\nrun folder: {run.folder}", soft_wrap=True)
+    if (page := report_path(run)) is not None:
+        console.print(f"report: {page}", soft_wrap=True)
     following = f"chat --run {folder}" if run.manifest("finetune") else f'generate --run {folder} "The history of"'
     console.print(f"next: {_program()} {following}", markup=False, soft_wrap=True)
 

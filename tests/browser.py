@@ -56,6 +56,8 @@ class Page:
             self.requested.append(params["request"]["url"])
         elif told.get("method") == "Runtime.exceptionThrown":
             self.faults.append(json.dumps(params["exceptionDetails"])[:500])
+        elif told.get("method") == "Page.javascriptDialogOpening":
+            self.faults.append(f"a dialog: {params['message']}")
         elif told.get("method") == "Log.entryAdded" and params["entry"]["level"] == "error":
             self.faults.append(params["entry"]["text"])
 
@@ -68,6 +70,9 @@ class Page:
         self.send("Emulation.setEmulatedMedia", features=[scheme])
 
     def visit(self, address: str) -> None:
+        """Go there; what was asked for and what went wrong are those of this visit."""
+        self.requested.clear()
+        self.faults.clear()
         self.send("Page.navigate", url=address)
         self.until("document.readyState === 'complete' && location.href !== 'about:blank'")
 
@@ -95,6 +100,10 @@ class Page:
         assert where[2] > 0, f"{selector} is not to be seen"
         for kind in ("mousePressed", "mouseReleased"):
             self.send("Input.dispatchMouseEvent", type=kind, x=where[0], y=where[1], button="left", clickCount=1)
+
+    def point(self, x: float, y: float) -> None:
+        """Move the pointer."""
+        self.send("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
 
     def type(self, text: str) -> None:
         self.send("Input.insertText", text=text)

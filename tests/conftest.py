@@ -64,6 +64,16 @@ def crawl_mirror(shared_data: Path, tmp_path: Path) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A Chromium without a window, for the whole session: see browser.py. Skips where there is none, but never in CI."""
+    module = loaded(Path(__file__).with_name("browser.py"))
+    if module.program() is None and not os.environ.get("CI"):
+        pytest.skip("no Chromium: apt-get install chromium")
+    with module.browser() as devtools, module.tab(devtools) as tab:
+        yield tab
+
+
+@pytest.fixture(scope="session")
 def documented_commands() -> dict[str, list[str]]:
     """The `crawl2chat …` lines in the bash blocks of README and docs, without comments, by page."""
     found: dict[str, list[str]] = {}

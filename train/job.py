@@ -14,6 +14,7 @@ from ..core.settings_parallel import Parallel
 from ..core.settings_watching import Watching
 from ..model.config import ModelConfig
 from . import checkpoints
+from .along import Along
 from .branch import Branch
 from .guard import History
 from .loader import TrainData
@@ -46,6 +47,7 @@ class Job:
     validate_first: bool = False
     variant: Variant = PLAIN  # low-rank differences, a reward model's head
     objective: Objective | None = None  # None: the next token
+    along: Along | None = None  # what it writes after each validation
     document_begin: int | None = None  # the token that begins a document; given: attention stays within documents
     threads: int = 1
     parallel: Parallel = field(default_factory=Parallel)

@@ -2,6 +2,8 @@
 
     checkpoints/step_NNNNNN/    the newest `train.keep_checkpoints` (train/checkpoints.py)
     metrics.jsonl, tensorboard/    (train/metrics.py)
+    events.jsonl, course.jsonl    spikes; starts and checkpoints (train/events.py, train/course.py)
+    samples.jsonl    how sampling.prompts are continued after each validation (train/along.py)
     verified/    which shards were read whole and found right (train/verify.py)
 
 counters: steps, parameters, tokens_seen, train_loss, tokens_per_second, validation_loss (nats per token),
@@ -107,6 +109,7 @@ def baselines(ctx: StageContext, tokenizer: Tokenizer) -> dict[str, float]:
 def pretrain_job(ctx: StageContext, tokenizer: Tokenizer) -> Job:
     """What the workers are to do."""
     from ..model.config import ModelConfig
+    from .along import Along
     from .branch import open_branch
     from .job import Job
     from .loop import Plan
@@ -114,7 +117,7 @@ def pretrain_job(ctx: StageContext, tokenizer: Tokenizer) -> Job:
     from .validation import validation_by_source
 
     recipe, shards, folder = ctx.recipe, ctx.inputs["shards"], ctx.input_folder("shards")
-    context, settings = recipe.model.context, recipe.train
+    context, settings, prompts = recipe.model.context, recipe.train, recipe.sampling.prompts
     train, validation = shards.paths(folder, "train/"), shards.paths(folder, "validation/")
     model = ModelConfig.from_settings(recipe.model, tokenizer.vocab_size)
     return Job(
@@ -133,6 +136,7 @@ def pretrain_job(ctx: StageContext, tokenizer: Tokenizer) -> Job:
         tokenizer_digest=tokenizer.digest,
         data_digest=data_digest(shards, recipe.mixture),
         recipe=config_of(recipe),
+        along=Along(tuple(prompts), tokenizer, context) if prompts else None,
         shards={folder / entry.path: entry.sha256 for entry in shards.files if entry.path.startswith("train/")},
         threads=recipe.resources.threads_per_worker,
         document_begin=tokenizer.end_of_text if settings.document_mask else None,

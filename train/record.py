@@ -1,4 +1,5 @@
-"""The course of a run, on disk: metrics.jsonl, events.jsonl and what trackers keep. Rank 0 writes, all ranks call.
+"""The course of a run, on disk: metrics.jsonl, events.jsonl, course.jsonl, samples.jsonl and what trackers keep. Rank 0
+writes, all ranks call.
 
 Where the disk is full every rank raises the same StageError: starting the workers again would not mend it.
 """
@@ -9,6 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..core.log import log
+from .along import add_samples, cut_samples
+from .course import add_checkpoint, add_start
 from .events import add_event, cut_events, sync_events
 from .job import Job
 from .metrics import Metrics
@@ -26,6 +29,8 @@ class Record:
 
         def begin() -> None:
             cut_events(job.folder, events)
+            cut_samples(job.folder, step)
+            add_start(job.folder, step, world.size)
             self._metrics = Metrics(job.folder, step, open_trackers(job.folder, job.name, step, job.watching))
 
         self._on_rank_0(begin)
@@ -37,6 +42,14 @@ class Record:
     def add_event(self, describe: Callable[[], dict[str, Any]]) -> None:
         """Append one event, which rank 0 alone describes."""
         self._on_rank_0(lambda: add_event(self._folder, describe()))
+
+    def add_checkpoint(self, step: int) -> None:
+        """A checkpoint is in place."""
+        self._on_rank_0(lambda: add_checkpoint(self._folder, step))
+
+    def add_samples(self, step: int, rows: list[dict[str, Any]]) -> None:
+        """What the model wrote after this step."""
+        self._on_rank_0(lambda: add_samples(self._folder, step, rows))
 
     def sync(self) -> None:
         """Make what was written last: a checkpoint must not outlive the lines before it."""

@@ -98,7 +98,10 @@ def _go_on(
         record.add_event(lambda: event | {"rows": indices.tolist(), "doc_ids": batch_doc_ids(data, indices)})
 
     def tell(checkpoint: Path | None) -> None:
-        if report is not None and checkpoint is not None:
+        if checkpoint is None:
+            return
+        record.add_checkpoint(int(checkpoint.name.removeprefix("step_")))
+        if report is not None:
             report(checkpoint, newest)
 
     def note(row: dict[str, Any]) -> None:
@@ -111,6 +114,8 @@ def _go_on(
         if validation is not None:
             rows = job.plan.micro_batch or max(1, job.plan.batch // world.size)
             note({"step": step} | objective.validate(model, validation, rows, precision, world))
+        if job.along is not None:
+            record.add_samples(step, job.along(model, precision, world))
 
     def save(step: int, tokens_seen: int) -> bool:
         """Nothing that a corrupt shard has taught is kept: put off until all shards are found right."""

@@ -15,7 +15,8 @@ from markupsafe import Markup, escape
 
 from .. import __version__
 from ..core.files import write_text
-from .figures import COLOURS, Figure
+from .colours import COLOURS
+from .figures import Figure
 from .figures_asha import asha_figure
 from .figures_laws import fit_figure, isoflop_figure
 from .figures_search import curves_figure, valleys_figure

@@ -46,6 +46,7 @@ RAY_OUTSIDE_STAGES = {  # beside *_stage.py: where plain functions meet Ray
 }
 TORCH_FOLDERS = {"model", "train", "evaluate", "tune", "chat", "serve"}
 LIGHT = ["cli", "pipelines.stages", "pipelines.execute", "pipelines.summary", "core.stage", "core.unit_map"]
+LIGHT += ["pipelines.run_report", "pipelines.report_corpus", "report.facts", "report.page"]
 
 
 def packages() -> list[Path]:

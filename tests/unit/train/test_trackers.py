@@ -84,4 +84,4 @@ def test_a_package_that_is_missing_is_named_before_the_start(monkeypatch: pytest
 
 def test_nothing_but_metrics_where_nothing_is_wanted(job: Job) -> None:
     run_training(replace(job, watching=Watching(tensorboard=False)), World())
-    assert {path.name for path in job.folder.iterdir()} == {"checkpoints", "metrics.jsonl"}
+    assert {path.name for path in job.folder.iterdir()} == {"checkpoints", "course.jsonl", "metrics.jsonl"}

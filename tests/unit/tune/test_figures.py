@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from crawl2chat.core.run import Run
-from crawl2chat.tune.figures import COLOURS, Figure, Panel, log_axis, row_colours, scientific
+from crawl2chat.tune.colours import COLOURS
+from crawl2chat.tune.figures import Figure, Panel, log_axis, row_colours, scientific
 from crawl2chat.tune.figures_asha import asha_figure
 from crawl2chat.tune.figures_laws import fit_figure, isoflop_figure
 from crawl2chat.tune.figures_search import curves_figure, valleys_figure, valleys_of

@@ -1,0 +1,67 @@
+"""How a run stands: RUN/state.json, written by the process that works on it.
+
+    {state: "running" | "finished" | "failed" | "interrupted", stages, stage, error, fix, began, written, host, process}
+
+`stages` are those that the command brings up to date, `stage` is the one under way or the one that failed; times are in
+seconds since 1970. A process that was killed leaves "running", which its number tells: the page says "stopped" then.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from ..core.files import write_json
+
+FILE_NAME = "state.json"
+Word = Literal["running", "finished", "failed", "interrupted", "stopped", "unknown"]
+
+
+@dataclass(frozen=True)
+class State:
+    """The content of state.json; `unknown` for a run of a version that did not write it."""
+
+    state: Word = "unknown"
+    stages: list[str] = field(default_factory=list)
+    stage: str = ""
+    error: str = ""
+    fix: str = ""
+    began: float = 0.0
+    written: float = 0.0
+    host: str = ""
+    process: int = 0
+
+
+def begun(stages: list[str]) -> State:
+    """Of a command that begins now."""
+    return State("running", stages, "", began=time.time(), host=socket.gethostname(), process=os.getpid())
+
+
+def write_state(folder: Path, state: State) -> None:
+    write_json(folder / FILE_NAME, asdict(state) | {"written": time.time()})
+
+
+def read_state(folder: Path) -> State:
+    """What stands in the run's folder, and whether the process that wrote it is still there."""
+    try:
+        found = State(**json.loads((folder / FILE_NAME).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return State()
+    if found.state == "running" and found.host == socket.gethostname() and not _alive(found.process):
+        return replace(found, state="stopped")
+    return found
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

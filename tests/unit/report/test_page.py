@@ -1,0 +1,182 @@
+"""The page: it stands alone, escapes what comes from documents, and says of every kind of run what there is."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from crawl2chat.cli import main
+from crawl2chat.report.page import page
+from crawl2chat.report.state import begun, write_state
+
+from .conftest import EVIL, Written
+
+VOID = {"meta", "br", "input"}
+Facts = Callable[[Written], Any]
+
+
+class Page(HTMLParser):
+    """Tags that were closed out of turn or not at all, ids and what refers to them, attributes, visible text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.wrong: list[str] = []
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_startendtag(tag, attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        self.ids += [value or "" for name, value in attrs if name == "id"]
+        self.links += [value or "" for name, value in attrs if name == "href"]
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        if not {"style", "script"} & set(self.open):
+            self.text += data
+
+
+@pytest.fixture
+def whole(written: Written, facts_of: Facts) -> str:
+    return page(facts_of(written.everything()))
+
+
+def test_it_is_well_formed_and_stands_alone(whole: str) -> None:
+    found = Page(whole)
+    assert found.wrong == [] and found.open == []
+    assert len(set(found.ids)) == len(found.ids)
+    assert {link[1:] for link in found.links} <= set(found.ids) and found.links
+    assert not {"img", "link", "iframe", "object", "embed", "base", "form"} & set(found.tags)
+    assert not [
+        one for one in found.attributes if one[1] in ("src", "srcset", "action", "data") or one[1].startswith("on")
+    ]
+    assert not re.search(r"@import|url\(", whole)
+
+
+def test_its_policy_lets_its_own_script_run_and_no_other(whole: str) -> None:
+    [policy] = re.findall(r'Content-Security-Policy" content="([^"]*)"', whole)
+    [script] = re.findall(r"<script>(.*?)</script>", whole, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert "default-src 'none'" in policy and f"script-src 'sha256-{digest}'" in policy
+    assert "unsafe-eval" not in policy and "http" not in policy
+
+
+def test_what_documents_and_models_say_is_escaped(whole: str) -> None:
+    assert EVIL not in whole and whole.count("<script") == 1
+    found = Page(whole)
+    assert found.text.count(EVIL) >= 6, "in a sample, a kept text, a spike, a model's name, on the way, at the end"
+
+
+def test_every_section_has_what_the_files_have(whole: str, written: Written) -> None:
+    found = Page(whole)
+    sections = {"documents", "reasons", "duplicates", "languages", "tokenizer", "pretrain", "finetune", "align"}
+    assert sections | {"evaluation", "samples", "making"} <= set(found.ids)
+    words = re.sub(r"\s+", " ", found.text)
+    for said in (
+        "gopher_short_doc", "bad_json", "minhash_duplicate", "measured 0.93", "went on from the checkpoint of step 40",
+        "gzip -9", "3.500, 5.600 before", "arc_easy", "34.0 – 48.0 %", "above chance", "en English",
+        "What is an acid?", "preference accuracy before", "crawl2chat run --run", "kind: jsonl", "loss of answers",
+    ):  # fmt: skip
+        assert said in words, said
+
+
+def test_charts_have_a_title_and_numbers_beside(whole: str) -> None:
+    found = Page(whole)
+    assert found.tags.count("svg") >= 20
+    labels = [value for tag, name, value in found.attributes if (tag, name) == ("svg", "aria-label")]
+    assert len(labels) == found.tags.count("svg") and all(labels)
+    assert found.tags.count("desc") == found.tags.count("svg")
+    assert whole.count("The same in numbers") == 3
+
+
+@pytest.mark.parametrize(
+    ("stages", "has", "lacks"),
+    [
+        ([], {"making"}, {"documents", "duplicates", "tokenizer", "pretrain", "evaluation", "samples"}),
+        (["extract"], {"documents", "reasons", "languages"}, {"duplicates", "tokenizer", "pretrain"}),
+        (["extract", "dedup", "tokens"], {"duplicates", "tokenizer"}, {"pretrain", "finetune", "evaluation"}),
+    ],
+)
+def test_a_stage_that_a_run_has_not_is_left_out(
+    written: Written, facts_of: Facts, stages: list[str], has: set[str], lacks: set[str]
+) -> None:
+    for stage in stages:
+        getattr(written, stage)()
+    found = Page(page(facts_of(written)))
+    assert has <= set(found.ids) and not lacks & set(found.ids)
+    assert found.wrong == [] and "nan" not in found.text.split()
+
+
+def test_a_run_under_way_says_where_it_is(written: Written, facts_of: Facts) -> None:
+    written.extract().dedup().tokens().pretrain(done=25, whole=False)
+    write_state(written.run.folder, replace(begun(["tokenizer", "shards", "pretrain", "finetune"]), stage="pretrain"))
+    text = page(facts_of(written))
+    found = re.sub(r"\s+", " ", Page(text).text)
+    assert "running" in found and "pretrain: step 25 of 60, about 35 s left" in found
+    assert "finetune to come" in found and 'http-equiv="refresh"' in text
+
+
+def test_a_run_that_failed_says_why_and_what_to_do(written: Written, facts_of: Facts) -> None:
+    written.extract()
+    failed = replace(
+        begun(["extract", "dedup"]), state="failed", stage="dedup", error=f"too many {EVIL}", fix="raise it"
+    )
+    write_state(written.run.folder, failed)
+    text = page(facts_of(written))
+    found = re.sub(r"\s+", " ", Page(text).text)
+    assert f"failed dedup: too many {EVIL}" in found and "What to do: raise it" in found
+    assert EVIL not in text and 'http-equiv="refresh"' not in text
+
+
+def test_a_run_whose_process_was_killed_has_stopped(written: Written, facts_of: Facts) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    write_state(written.run.folder, replace(begun(["extract"]), stage="extract", process=gone.pid))
+    assert "its process ended in extract without a word" in page(facts_of(written))
+    write_state(written.run.folder, replace(begun(["extract"]), stage="extract", process=os.getpid()))
+    assert "working on extract" in page(facts_of(written))
+
+
+def test_a_broken_file_costs_its_section_alone(written: Written, facts_of: Facts) -> None:
+    written.everything()
+    (written.run.stage("dedup") / "clusters" / "s-00000.parquet").write_bytes(b"cut")
+    (written.run.stage("evaluate") / "results.json").write_text("{")
+    (written.run.stage("samples") / "samples.json").write_text('[1, {"text": "left"}]')
+    found = Page(page(facts_of(written)))
+    assert "pretrain" in found.ids and "documents" in found.ids
+    assert "duplicates" not in found.ids and "evaluation" not in found.ids
+    assert "duplicates: " in found.text and "left" in found.text
+
+
+def test_the_verb_writes_the_page_where_it_is_told(
+    written: Written, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    written.extract()
+    assert main(["report", "--run", str(written.run.folder)]) == 0
+    assert capsys.readouterr().out.strip() == str(written.run.folder / "report.html")
+    assert main(["report", "--run", str(written.run.folder), "--out", str(tmp_path / "sub" / "page.html")]) == 0
+    assert (tmp_path / "sub" / "page.html").read_text("utf-8").startswith("<!DOCTYPE html>")
