@@ -18,6 +18,8 @@ from .core.run import Run
 from .pipelines.data_verbs import EXAMPLES as DATA_EXAMPLES
 from .pipelines.data_verbs import add_data_verbs, misspelt, one_word
 from .pipelines.dedup_verbs import add_dedup_verbs
+from .pipelines.evaluate_verbs import EXAMPLES as EVALUATE_EXAMPLES
+from .pipelines.evaluate_verbs import add_evaluate_verbs
 from .pipelines.tokenizer_verbs import add_tokenizer_verbs
 from .tune.verbs import EXAMPLES as TUNE_EXAMPLES
 from .tune.verbs import add_tune_verbs
@@ -36,6 +38,7 @@ EXAMPLES = f"""examples:
   crawl2chat tokenizer report --run runs/tiny              bytes per token and unknown characters, by language
   crawl2chat pretrain --run runs/tiny                      only the pretraining, on the shards that a run has
   crawl2chat finetune --run runs/tiny
+{EVALUATE_EXAMPLES}\
   crawl2chat tune recipes/tiny.yaml                        search learning rates over the scaling table's rows
 {TUNE_EXAMPLES}\
   crawl2chat status --run runs/tiny                        what is done, what is out of date
@@ -117,7 +120,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     submit.add_argument("--no-follow", dest="follow", action="store_false", help="return when the job is submitted")
     _set_option(submit)
 
-    for add in (add_data_verbs, add_dedup_verbs, add_tokenizer_verbs, add_tune_verbs, add_model_verbs):
+    families = (add_data_verbs, add_dedup_verbs, add_tokenizer_verbs, add_evaluate_verbs, add_tune_verbs)
+    for add in (*families, add_model_verbs):
         add(lambda name, about, function: _verb(verbs, name, about, function))
     words = sys.argv[1:] if argv is None else argv
     if meant := misspelt(words):

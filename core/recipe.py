@@ -23,6 +23,7 @@ from .settings_data import (
     Source,
     Tokenizer,
 )
+from .settings_evaluate import Evaluate
 from .settings_model import Model
 from .settings_quality import Classifier, Pii, Toxicity
 from .settings_training import Finetune, Instructions, Mixture, Resources, Sampling, Train
@@ -57,6 +58,7 @@ class Recipe(Section):
     mixture: Mixture | None = None
     instructions: Instructions | None = None
     finetune: Finetune = Finetune()
+    evaluate: Evaluate | None = None
     sampling: Sampling = Sampling()
     tune: Tune = Tune()
     watching: Watching = Watching()
@@ -84,6 +86,8 @@ class Recipe(Section):
             raise ValueError(
                 f"instructions.source is {self.instructions.source!r}, but the sources are {names}; name one of these"
             )
+        if self.evaluate is not None and "finetune" in self.evaluate.models and self.instructions is None:
+            raise ValueError("evaluate.models names finetune, but instructions is null; take it out of evaluate.models")
         return self
 
     @property
@@ -145,6 +149,7 @@ def _rooted(recipe: Recipe) -> Recipe:
         "toxicity": recipe.toxicity and recipe.toxicity.rooted(absolute_path),
         "tokenizer": recipe.tokenizer.rooted(absolute_path),
         "train": recipe.train.rooted(absolute_path),
+        "evaluate": recipe.evaluate and recipe.evaluate.rooted(absolute_path),
     }
     return recipe.model_copy(update=made)
 

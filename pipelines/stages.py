@@ -13,6 +13,7 @@ from ..core.run import Run
 from ..core.stage import Planned, Stage, plan
 from ..dedup.dedup_stage import DEDUP
 from ..dedup.spans_stage import SPANS
+from ..evaluate.evaluate_stage import evaluate_stage
 from ..tokenize.tokenize_stage import SHARDS, TOKENIZER
 from ..train.finetune_stage import FINETUNE
 from ..train.pretrain_stage import PRETRAIN
@@ -30,12 +31,15 @@ GROUPS = {
     "tokenizer": ("tokenizer", "shards"),
     "pretrain": ("pretrain",),
     "finetune": ("instructions", "finetune"),
+    "evaluate": ("evaluate",),
     "tune": ("tune", "forecast"),
     "tune verify": ("verify",),
 }
+MODELS = ("pretrain", "finetune", "align")  # stages that put out a model
 SEARCH = ("tune", "tune verify")  # groups that are no part of `crawl2chat run`
 LEFT_OUT = {  # why a recipe has none of a group's stages, and the fix
     "finetune": ("instructions: null", "add instructions: {source: NAME}"),
+    "evaluate": ("no evaluate.tasks", "give --tasks and --data, or add evaluate: {tasks: [hellaswag], data: FOLDER}"),
     "tune verify": ("no tune.target", "add tune.ladder, and tune.target: {row: NAME, tokens: N}"),
 }
 
@@ -45,10 +49,23 @@ def all_stages(recipe: Recipe) -> list[Stage]:
     instructed = recipe.instructions is not None
     answers = [INSTRUCTIONS, FINETUNE] if instructed else []
     ledgers = [stage for stage in (DEDUP, SPANS, PARAGRAPHS, DECONTAMINATE) if stage.name in ledger_stages(recipe)]
-    learning = [TOKENIZER, SHARDS, PRETRAIN, *answers, samples_stage(instructed), TUNE]
+    trained = [PRETRAIN, *answers]
+    learning = [TOKENIZER, SHARDS, *trained, *_evaluation(recipe, trained), samples_stage(instructed), TUNE]
     learning += [FORECAST] if recipe.tune.ladder is not None else []
     learning += [VERIFY] if recipe.tune.target is not None else []
     return [_behind_ledgers(stage, recipe) for stage in (CRAWL, EXTRACT, *ledgers, *learning)]
+
+
+def _evaluation(recipe: Recipe, trained: Sequence[Stage]) -> list[Stage]:
+    """The stage `evaluate`, if the recipe has the section. Raises RecipeError where it names a model that is not made.
+    """
+    if recipe.evaluate is None:
+        return []
+    made = [stage.name for stage in trained if stage.name in MODELS]
+    chosen = recipe.evaluate.models or made
+    if absent := [name for name in chosen if name not in made]:
+        raise RecipeError(f"evaluate.models names {absent[0]}, but this recipe trains {', '.join(made)}", "correct it")
+    return [evaluate_stage(tuple(chosen), "decontaminate" in ledger_stages(recipe))]
 
 
 def _behind_ledgers(stage: Stage, recipe: Recipe) -> Stage:

@@ -16,6 +16,7 @@ from rich.table import Table
 from ..core.manifest import Manifest
 from ..core.progress import console
 from ..core.run import Run
+from ..evaluate.results import print_results, read_results
 
 TIGHT: dict[str, Any] = {"padding": (0, 1, 0, 0), "pad_edge": False}  # fits 80 columns
 
@@ -35,6 +36,8 @@ def print_summary(run: Run, stages: Sequence[str]) -> None:
     """The end of `crawl2chat run`: table, baselines, samples, folder, next command."""
     print_table(run, stages)
     _print_baselines(run)
+    if "evaluate" in stages and run.manifest("evaluate"):
+        print_results(read_results(run.stage("evaluate")))
     _print_samples(run)
     folder = _relative(run.folder)
     console.print(f"\nrun folder: {run.folder}", soft_wrap=True)
@@ -92,6 +95,8 @@ def _line(stage: str, manifest: Manifest) -> Line:
         about = "train / validation" if before is None else f"answers only, held-out ones {before:.3f} before"
         notes = f"loss: {about}; {count['steps']:,} steps, {count['tokens_per_second']:,.0f} tokens/s once under way"
         return Line("", _short(count["tokens_seen"]), f"{count['train_loss']:.3f}{validation}", bits, notes)
+    if stage == "evaluate":
+        return Line(notes=f"{count['items']:,} answers of {count['models']} models in {count['tasks']} tasks")
     if stage == "tune":
         return Line(loss=f"{count['validation_loss']:.3f}", notes=f"the best of {count['trials']} trials")
     if stage == "forecast":
