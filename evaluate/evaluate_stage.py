@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.recipe import Recipe
 from ..core.settings_evaluate import Evaluate
 from ..core.stage import Stage, StageContext, StageResult
-from .asking import check_evaluation, data_digests
+from .asking import askings_while_training, check_evaluation, data_digests
+
+if TYPE_CHECKING:
+    from ..train.job import Probe
 
 LEDGER = "decontaminate"
 
@@ -29,6 +32,17 @@ def evaluate_stage(models: tuple[str, ...], flagged: bool) -> Stage:
         external=lambda recipe: data_digests(_section(recipe)),
         check=lambda context: check_evaluation(context.recipe),
     )
+
+
+def make_probe(ctx: StageContext) -> tuple[int, Probe]:
+    """For the stage `pretrain`: how often it looks at the tasks of `evaluate.while_training`, and what looks."""
+    from .while_training import TaskProbe
+
+    settings = _section(ctx.recipe)
+    assert settings.while_training is not None
+    asked = tuple(askings_while_training(settings))
+    tokenizer = ctx.input_folder("tokenizer") / "tokenizer.json"
+    return settings.while_training.every, TaskProbe(asked, str(tokenizer), settings.batch_tokens)
 
 
 def _config(recipe: Recipe) -> dict[str, Any]:

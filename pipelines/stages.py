@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from ..chat.samples_stage import samples_stage
 from ..core.documents import ledger_stages
@@ -13,7 +14,7 @@ from ..core.run import Run
 from ..core.stage import Planned, Stage, plan
 from ..dedup.dedup_stage import DEDUP
 from ..dedup.spans_stage import SPANS
-from ..evaluate.evaluate_stage import evaluate_stage
+from ..evaluate.evaluate_stage import evaluate_stage, make_probe
 from ..tokenize.tokenize_stage import SHARDS, TOKENIZER
 from ..train.finetune_stage import FINETUNE
 from ..train.pretrain_stage import PRETRAIN
@@ -49,7 +50,7 @@ def all_stages(recipe: Recipe) -> list[Stage]:
     instructed = recipe.instructions is not None
     answers = [INSTRUCTIONS, FINETUNE] if instructed else []
     ledgers = [stage for stage in (DEDUP, SPANS, PARAGRAPHS, DECONTAMINATE) if stage.name in ledger_stages(recipe)]
-    trained = [PRETRAIN, *answers]
+    trained = [_watched(PRETRAIN, recipe), *answers]
     learning = [TOKENIZER, SHARDS, *trained, *_evaluation(recipe, trained), samples_stage(instructed), TUNE]
     learning += [FORECAST] if recipe.tune.ladder is not None else []
     learning += [VERIFY] if recipe.tune.target is not None else []
@@ -66,6 +67,13 @@ def _evaluation(recipe: Recipe, trained: Sequence[Stage]) -> list[Stage]:
     if absent := [name for name in chosen if name not in made]:
         raise RecipeError(f"evaluate.models names {absent[0]}, but this recipe trains {', '.join(made)}", "correct it")
     return [evaluate_stage(tuple(chosen), "decontaminate" in ledger_stages(recipe))]
+
+
+def _watched(pretrain: Stage, recipe: Recipe) -> Stage:
+    """The stage, with a look at tasks now and then if the recipe wants one."""
+    if recipe.evaluate is None or recipe.evaluate.while_training is None:
+        return pretrain
+    return replace(pretrain, work=partial(pretrain.work, probe=make_probe))
 
 
 def _behind_ledgers(stage: Stage, recipe: Recipe) -> Stage:

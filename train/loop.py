@@ -55,6 +55,7 @@ class Plan:
     log_every: int = 10
     validate_every: int = 100
     checkpoint_every: int = 100
+    probe_every: int | None = None
 
     @classmethod
     def of(cls, settings: Train | Finetune, seed: int, precision: str, micro_batch: int | None = None) -> Plan:
@@ -90,6 +91,7 @@ class Hooks:
     on_validate: Callable[[int], None] = lambda step: None
     on_checkpoint: Callable[[int, int], bool] = lambda step, tokens_seen: False  # True: put off to the next step
     on_spike: Callable[[Row, np.ndarray], None] = lambda event, indices: None  # before the others
+    on_probe: Callable[[int], None] = lambda step: None  # after on_validate
 
 
 def train(
@@ -151,6 +153,9 @@ def train(
         if plan.due(step, plan.validate_every):
             with watch.validating():
                 hooks.on_validate(step)
+        if plan.probe_every is not None and plan.due(step, plan.probe_every):
+            with watch.validating():
+                hooks.on_probe(step)
         if put_off or plan.due(step, plan.checkpoint_every):
             with watch.saving():
                 put_off = hooks.on_checkpoint(step, tokens_seen)
