@@ -144,7 +144,7 @@ def test_a_cut_gzip_and_a_missing_file_are_named(tmp_path: Path) -> None:
         with pytest.raises(InputError) as caught:
             TASKS["piqa"].read(path)
         assert str(path) in caught.value.message
-    with pytest.raises(InputError, match="No such file"):
+    with pytest.raises(InputError, match="there is no file"):
         TASKS["piqa"].read(tmp_path / "none.jsonl")
 
 
