@@ -64,6 +64,7 @@ def _run(options: argparse.Namespace) -> int:
 def _of_run(options: argparse.Namespace) -> list[Result] | None:
     """Bring the run's stage up to date; None after a dry run."""
     from ..core.errors import RecipeError
+    from ..evaluate.asking import check_evaluation
     from ..evaluate.results import read_results
     from .execute import dry_run, execute
     from .stages import group_stages
@@ -71,6 +72,7 @@ def _of_run(options: argparse.Namespace) -> list[Result] | None:
     if options.out is not None:
         raise RecipeError("--out goes with --model", "leave it out: a run's results are in its folder, in evaluate/")
     run = _open(options)
+    check_evaluation(run.recipe)
     stages = group_stages(run.recipe, "evaluate")
     if options.dry_run:
         dry_run(run, stages)
