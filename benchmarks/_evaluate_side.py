@@ -1,8 +1,8 @@
 """One side of benchmarks/evaluate.py, or what both need, in a process of its own. Run with -P.
 
-    make DATA FOLDER                    a model of random weights in Hugging Face's form
-    pairs DATA FILE ITEMS SHOTS         [[context, continuation], …], four for each item
-    ours | harness MODEL PAIRS FILE SIZES    {seconds, scores, parameters, tokens, batch}
+make DATA FOLDER                    a model of random weights in Hugging Face's form
+pairs DATA FILE ITEMS SHOTS         [[context, continuation], …], four for each item
+ours | harness MODEL PAIRS FILE SIZES    {seconds, scores, parameters, tokens, batch}
 """
 
 from __future__ import annotations

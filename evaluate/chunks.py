@@ -44,9 +44,7 @@ class Chunk(BaseModel):
         return Unit(name=name, spec=self.model_dump(mode="json"))
 
 
-def chunks_of(
-    model: ModelFiles, asking: Asking, data: dict[str, str], size: int, batch_tokens: int
-) -> list[Chunk]:
+def chunks_of(model: ModelFiles, asking: Asking, data: dict[str, str], size: int, batch_tokens: int) -> list[Chunk]:
     """A task's chunks for a model, in the items' order."""
     questions = read_questions(asking)
     size = max(1, size // SLOWER) if questions.task.kind == "answer" else size

@@ -33,8 +33,8 @@ def _first_row(one: EvalSet, file: Path) -> int | None:
     not on this machine and cannot be counted."""
     wanted, before = file.resolve(), 0
     for path in one.paths:
-        for name in sorted(glob.glob(path, recursive=True)) if glob.has_magic(path) else [path]:
-            found = Path(name)
+        names = glob.glob(path, recursive=True) if glob.has_magic(path) else [path]  # noqa: PTH207  absolute ones too
+        for found in map(Path, sorted(names)):
             if found.resolve() == wanted:
                 return before
             if not found.is_file():

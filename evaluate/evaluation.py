@@ -1,8 +1,8 @@
 """Many models, many tasks, at once: all chunks as Ray tasks, then the tables.
 
-    records/MODEL/TASK/NNNNNN.jsonl    what each model gave for each item (records.py)
-    results.json, results.parquet, items.parquet    (results.py)
-    units/    which chunks are done: an evaluation that was killed goes on with the others
+records/MODEL/TASK/NNNNNN.jsonl    what each model gave for each item (records.py)
+results.json, results.parquet, items.parquet    (results.py)
+units/    which chunks are done: an evaluation that was killed goes on with the others
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What an evaluation came to, as files of its folder, and as a table on the terminal. It imports no torch.
 
-    results.json, results.parquet    a Result a row: models, then tasks, in the recipe's order
-    items.parquet                    ITEM: each item of each model, and whether it is right
+results.json, results.parquet    a Result a row: models, then tasks, in the recipe's order
+items.parquet                    ITEM: each item of each model, and whether it is right
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ def read_results(folder: Path) -> list[Result]:
     try:
         return [Result.model_validate(row) for row in json.loads(path.read_text(encoding="utf-8"))]
     except (OSError, ValueError, ValidationError) as error:
-        raise InputError(f"no results at {path}: {error}", "evaluate first: crawl2chat evaluate --run FOLDER") from error
+        raise InputError(
+            f"no results at {path}: {error}", "evaluate first: crawl2chat evaluate --run FOLDER"
+        ) from error
 
 
 def print_results(results: Sequence[Result], title: str = "evaluation") -> None:

@@ -42,9 +42,7 @@ def _columns(both: Sequence[tuple[Item, Record]]) -> tuple[list[Item], list[Reco
     return [item for item, _ in both], [record for _, record in both]
 
 
-def item_rows(
-    model: str, asking: Asking, records: Sequence[Record], flagged: set[int] | None
-) -> list[dict[str, Any]]:
+def item_rows(model: str, asking: Asking, records: Sequence[Record], flagged: set[int] | None) -> list[dict[str, Any]]:
     """A row of ITEM for each item."""
     questions = read_questions(asking)
     return [

@@ -51,9 +51,7 @@ class TaskProbe:
                 found |= self._figures(plain, tokenizer, asking, world)
         return found
 
-    def _figures(
-        self, model: Transformer, tokenizer: TextTokenizer, asking: Asking, world: World
-    ) -> dict[str, float]:
+    def _figures(self, model: Transformer, tokenizer: TextTokenizer, asking: Asking, world: World) -> dict[str, float]:
         questions = read_questions(asking)
         shared = not isinstance(model, FSDPModule)
         parts, part = (world.size, world.rank) if shared else (1, 0)

@@ -18,6 +18,7 @@ from ..evaluate.evaluate_stage import evaluate_stage, make_probe
 from ..tokenize.tokenize_stage import SHARDS, TOKENIZER
 from ..train.finetune_stage import FINETUNE
 from ..train.pretrain_stage import PRETRAIN
+from ..train.pretrain_stage import work as train_base
 from ..tune.forecast_stage import FORECAST
 from ..tune.tune_stage import TUNE
 from ..tune.verify_stage import VERIFY
@@ -50,7 +51,7 @@ def all_stages(recipe: Recipe) -> list[Stage]:
     instructed = recipe.instructions is not None
     answers = [INSTRUCTIONS, FINETUNE] if instructed else []
     ledgers = [stage for stage in (DEDUP, SPANS, PARAGRAPHS, DECONTAMINATE) if stage.name in ledger_stages(recipe)]
-    trained = [_watched(PRETRAIN, recipe), *answers]
+    trained = [_pretrain(recipe), *answers]
     learning = [TOKENIZER, SHARDS, *trained, *_evaluation(recipe, trained), samples_stage(instructed), TUNE]
     learning += [FORECAST] if recipe.tune.ladder is not None else []
     learning += [VERIFY] if recipe.tune.target is not None else []
@@ -58,8 +59,7 @@ def all_stages(recipe: Recipe) -> list[Stage]:
 
 
 def _evaluation(recipe: Recipe, trained: Sequence[Stage]) -> list[Stage]:
-    """The stage `evaluate`, if the recipe has the section. Raises RecipeError where it names a model that is not made.
-    """
+    """The stage `evaluate`, if the recipe has it. Raises RecipeError where it names a model that is not made."""
     if recipe.evaluate is None:
         return []
     made = [stage.name for stage in trained if stage.name in MODELS]
@@ -69,11 +69,11 @@ def _evaluation(recipe: Recipe, trained: Sequence[Stage]) -> list[Stage]:
     return [evaluate_stage(tuple(chosen), "decontaminate" in ledger_stages(recipe))]
 
 
-def _watched(pretrain: Stage, recipe: Recipe) -> Stage:
-    """The stage, with a look at tasks now and then if the recipe wants one."""
+def _pretrain(recipe: Recipe) -> Stage:
+    """The stage `pretrain`, with a look at tasks now and then if the recipe wants one."""
     if recipe.evaluate is None or recipe.evaluate.while_training is None:
-        return pretrain
-    return replace(pretrain, work=partial(pretrain.work, probe=make_probe))
+        return PRETRAIN
+    return replace(PRETRAIN, work=partial(train_base, probe=make_probe))
 
 
 def _behind_ledgers(stage: Stage, recipe: Recipe) -> Stage:

@@ -81,7 +81,9 @@ class Workshop:
 
 def _write_tasks(data: Path) -> None:
     """Some questions, for the commands that evaluate."""
-    piqa = [{"goal": f"To see number {n}", "sol1": "look.", "sol2": f"wait {n} days.", "label": n % 2} for n in range(9)]
+    piqa = [
+        {"goal": f"To see number {n}", "sol1": "look.", "sol2": f"wait {n} days.", "label": n % 2} for n in range(9)
+    ]
     mmlu = [
         {"question": f"What is {n}?", "subject": subject, "choices": ["one", "two", "ten", "none"], "answer": n % 4}
         for subject in ("anatomy", "virology")

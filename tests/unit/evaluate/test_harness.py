@@ -45,9 +45,7 @@ def write(path: Path, found: list[dict[str, Any]]) -> str:
 @pytest.fixture(scope="module")
 def small(tokenizer: Tokenizer) -> Transformer:
     return random_weights(
-        ModelConfig(
-            tokenizer.vocab_size, layers=2, width=32, heads=4, kv_heads=2, feed_forward=40, context=CONTEXT
-        )
+        ModelConfig(tokenizer.vocab_size, layers=2, width=32, heads=4, kv_heads=2, feed_forward=40, context=CONTEXT)
     ).eval()
 
 

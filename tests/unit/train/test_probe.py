@@ -1,4 +1,4 @@
-"""Tasks scored while a model is trained (evaluate/while_training.py): the right figures, and not a bit of it changed."""
+"""Tasks scored while a model is trained (evaluate/while_training.py): the right figures, and no bit of it changed."""
 
 from __future__ import annotations
 
