@@ -35,14 +35,19 @@ def evaluate_stage(models: tuple[str, ...], flagged: bool) -> Stage:
 
 
 def make_probe(ctx: StageContext) -> tuple[int, Probe]:
-    """For the stage `pretrain`: how often it looks at the tasks of `evaluate.while_training`, and what looks."""
+    """For the stage `pretrain`: how often it looks at the tasks of `evaluate.while_training`, and what looks.
+
+    Raises InputError for items that the recipe's model could not score.
+    """
     from .while_training import TaskProbe
 
     settings = _section(ctx.recipe)
     assert settings.while_training is not None
     asked = tuple(askings_while_training(settings))
     tokenizer = ctx.input_folder("tokenizer") / "tokenizer.json"
-    return settings.while_training.every, TaskProbe(asked, str(tokenizer), settings.batch_tokens)
+    probe = TaskProbe(asked, str(tokenizer), settings.batch_tokens)
+    probe.check(ctx.recipe.model.context)
+    return settings.while_training.every, probe
 
 
 def _config(recipe: Recipe) -> dict[str, Any]:

@@ -26,7 +26,9 @@ from ..model.transformer import Transformer
 from ..train.world import World
 from .asking import Asking, read_questions
 from .figures import figures
+from .prompts import pairs
 from .records import Record
+from .requests import encode_pairs
 from .scoring import score_asked
 from .text_tokenizer import TextTokenizer, open_tokenizer
 
@@ -50,6 +52,14 @@ class TaskProbe:
             for asking in self.askings:
                 found |= self._figures(plain, tokenizer, asking, world)
         return found
+
+    def check(self, context: int) -> None:
+        """Raises InputError for what a model of this context could not score: before it is trained, not in between."""
+        tokenizer = _tokenizer(self.tokenizer)
+        for asking in self.askings:
+            questions = read_questions(asking)
+            asked = questions.part(0, len(questions))
+            encode_pairs(tokenizer, [pair for one in asked for pair in pairs(questions.task, *one)], context)
 
     def _figures(self, model: Transformer, tokenizer: TextTokenizer, asking: Asking, world: World) -> dict[str, float]:
         questions = read_questions(asking)

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +47,7 @@ LIMIT = 60
 
 
 def random_model(tokenizer: Tokenizer, seed: int) -> Transformer:
-    model = Transformer(ModelConfig(tokenizer.vocab_size, 2, 32, 4, 2, feed_forward=40, context=256))
+    model = Transformer(ModelConfig(tokenizer.vocab_size, 2, 32, 4, 2, feed_forward=40, context=512))
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -203,19 +202,16 @@ def test_pretraining_looks_at_tasks(local_ray: None, shared_data: Path, tmp_path
     assert losses["with"] == losses["without"] and len(losses["with"]) == 20
 
 
-def test_the_probe_reads_no_file_before_training(run: Run) -> None:
-    """It travels to the workers as names of files."""
-    during = {"every": 3, "tasks": ["mmlu"], "limit": 5, "shots": 2}
+def test_what_the_model_could_not_score_is_named_before_it_is_trained(run: Run) -> None:
+    """PIQA's longest solutions have more tokens than a context of 64."""
     evaluate = run.recipe.evaluate
     assert evaluate is not None
-    section = type(evaluate).model_validate({**evaluate.model_dump(), "while_training": during})
-    watched = Run(run.recipe.model_copy(update={"evaluate": section}))
-    every, probe = make_probe(
-        StageContext(watched, watched.folder, {"tokenizer": run.need("tokenizer")}, Progress("x"))
-    )
-    assert every == 3 and isinstance(probe, object)
-    [asking] = probe.askings  # type: ignore[attr-defined]
-    assert (asking.task, asking.limit, asking.shots) == ("mmlu", 5, 2)
-    moved = replace(probe, tokenizer="absent.json")  # type: ignore[type-var]
-    with pytest.raises(InputError, match=r"no tokenizer at absent\.json"):
-        moved(torch.nn.Identity(), World())
+    for task, context, fits in (("mmlu", 64, True), ("piqa", 64, False), ("piqa", 512, True)):
+        during = {"every": 3, "tasks": [task], "limit": 60, "shots": 2}
+        section = type(evaluate).model_validate({**evaluate.model_dump(), "while_training": during})
+        model = run.recipe.model.model_copy(update={"context": context})
+        watched = Run(run.recipe.model_copy(update={"evaluate": section, "model": model}))
+        ctx = StageContext(watched, watched.folder, {"tokenizer": run.need("tokenizer")}, Progress("pretrain"))
+        with nullcontext() if fits else pytest.raises(InputError, match="the model's context 64"):
+            every, _ = make_probe(ctx)
+            assert every == 3
