@@ -72,29 +72,38 @@ def read_results(folder: Path) -> list[Result]:
 
 
 def print_results(results: Sequence[Result], title: str = "evaluation") -> None:
-    """A line a figure, a column a model: value, and the interval of 95 %. Figures of subjects are left out."""
-    shown = [one for one in results if "/" not in one.figure]
-    models = list(dict.fromkeys(one.model for one in shown))
+    """A line a figure and model: the value, its interval of 95 %, chance. Figures of subjects are left out."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("task", no_wrap=True)
-    table.add_column("figure", no_wrap=True)
-    for name in ("items", "chance", *models):
+    for name in ("task", "figure", "model"):
+        table.add_column(name, no_wrap=True)
+    for name in ("value", "95 %", "chance", "items"):
         table.add_column(name, justify="right", no_wrap=True)
-    lines: dict[tuple[str, int, str, str], dict[str, Result]] = {}
-    for one in shown:
-        lines.setdefault((one.task, one.shots, one.part, one.figure), {})[one.model] = one
-    before = None
-    for (task, shots, part, figure), found in lines.items():
-        named = f"{task}, {shots} shots" if shots else task
-        first = next(iter(found.values()))
-        chance = "" if first.chance is None else f"{first.chance:.3f}"
-        cells = [_cell(found[name]) if name in found else "" for name in models]
-        about = figure if part == "all" else f"{figure}, {part}"
-        table.add_row(named if named != before else "", about, f"{first.items:,}", chance, *cells)
-        before = named
+    lines: dict[tuple[str, str], list[Result]] = {}
+    for one in results:
+        if "/" not in one.figure:
+            task = f"{one.task}, {one.shots} shots" if one.shots else one.task
+            lines.setdefault((task, one.figure if one.part == "all" else f"{one.figure}, {one.part}"), []).append(one)
+    before = ""
+    for (task, figure), found in sorted(lines.items(), key=lambda line: _order(results, line[1][0])):
+        for number, one in enumerate(found):
+            names = ("" if number or task == before else task, "" if number else figure, one.model)
+            table.add_row(*names, *_cells(one))
+            before = task
     console.print(table)
 
 
-def _cell(one: Result) -> str:
+def _order(results: Sequence[Result], one: Result) -> tuple[int, int]:
+    """Tasks as they come, and in a task all figures of all items first."""
+    tasks = list(dict.fromkeys((each.task, each.shots) for each in results))
+    return tasks.index((one.task, one.shots)), ("all", "clean", "contaminated").index(one.part)
+
+
+def _cells(one: Result) -> tuple[str, str, str, str]:
     digits = 3 if max(one.value, one.high) < 10 else 1
-    return f"{one.value:,.{digits}f} ({one.low:,.{digits}f} … {one.high:,.{digits}f})"
+    chance = "" if one.chance is None else f"{one.chance:.3f}"
+    return (
+        f"{one.value:,.{digits}f}",
+        f"{one.low:,.{digits}f} … {one.high:,.{digits}f}",
+        chance,
+        f"{one.items:,}",
+    )
