@@ -60,9 +60,22 @@ def askings_while_training(settings: Evaluate) -> list[Asking]:
     return [_asking(settings, name, during.shots, during.limit) for name in names]
 
 
-@lru_cache(maxsize=4)
 def read_questions(asking: Asking) -> Questions:
-    """Raises InputError for a file or a row that is wrong, and for too few examples."""
+    """Read the files, unless they were read lately. Raises InputError for a file or a row that is wrong, and for too
+    few examples."""
+    return _read(asking, _stamp(asking.file), _stamp(asking.examples))
+
+
+def _stamp(file: str | None) -> tuple[int, int] | None:
+    """What tells that a file is another: a worker outlives commands."""
+    if file is None or not Path(file).is_file():
+        return None
+    found = Path(file).stat()
+    return found.st_size, found.st_mtime_ns
+
+
+@lru_cache(maxsize=4)
+def _read(asking: Asking, *stamps: tuple[int, int] | None) -> Questions:
     task = task_named(asking.task)
     items = spread(task, task.read(Path(asking.file)), asking.limit)
     pool = task.read(Path(asking.examples)) if asking.examples else []

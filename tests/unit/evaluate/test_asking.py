@@ -64,6 +64,13 @@ def test_shots_limit_and_files_reach_the_task(data: Path) -> None:
     assert questions.part(2, 4) == [(questions.items[n], questions.preambles[n]) for n in (2, 3)]
 
 
+def test_a_file_that_changed_is_read_again(data: Path) -> None:
+    [asking] = askings(Evaluate(tasks=["piqa"], data=str(data)))
+    assert read_questions(asking) is read_questions(asking) and len(read_questions(asking)) == 9
+    lines(Path(asking.file), *(piqa(number) for number in range(4)))
+    assert len(read_questions(asking)) == 4
+
+
 def test_a_file_of_ones_own_is_its_own_examples(tmp_path: Path, data: Path) -> None:
     own = str(lines(tmp_path / "own.jsonl", *(piqa(number) for number in range(4))))
     [asking] = askings(Evaluate(tasks=["piqa"], data=str(data), files={"piqa": own}, shots=1))
