@@ -19,6 +19,7 @@ from ..core.errors import InputError
 from ..core.progress import console
 
 FILE_NAME = "results.json"
+PARTS = ("all", "clean", "contaminated")
 RESULT = pa.schema(
     [
         *(pa.field(name, pa.string(), False) for name in ("model", "task", "part", "figure")),
@@ -72,38 +73,23 @@ def read_results(folder: Path) -> list[Result]:
 
 
 def print_results(results: Sequence[Result], title: str = "evaluation") -> None:
-    """A line a figure and model: the value, its interval of 95 %, chance. Figures of subjects are left out."""
+    """A line a figure, part and model: the value, its interval of 95 %, chance. Figures of subjects are left out."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for name in ("task", "figure", "model"):
-        table.add_column(name, no_wrap=True)
-    for name in ("value", "95 %", "chance", "items"):
-        table.add_column(name, justify="right", no_wrap=True)
-    lines: dict[tuple[str, str], list[Result]] = {}
-    for one in results:
-        if "/" not in one.figure:
-            task = f"{one.task}, {one.shots} shots" if one.shots else one.task
-            lines.setdefault((task, one.figure if one.part == "all" else f"{one.figure}, {one.part}"), []).append(one)
-    before = ""
-    for (task, figure), found in sorted(lines.items(), key=lambda line: _order(results, line[1][0])):
-        for number, one in enumerate(found):
-            names = ("" if number or task == before else task, "" if number else figure, one.model)
-            table.add_row(*names, *_cells(one))
-            before = task
+    for name in ("task", "shots", "figure", "model", "value", "95 %", "chance", "items"):
+        words = name in ("task", "figure", "model")
+        table.add_column(name, no_wrap=True, justify="left" if words else "right")
+    shown = [one for one in results if "/" not in one.figure]
+    tasks, figures = (list(dict.fromkeys(x)) for x in ([one.task for one in shown], [one.figure for one in shown]))
+    before = ("", "")
+    for one in sorted(shown, key=lambda x: (tasks.index(x.task), figures.index(x.figure), PARTS.index(x.part))):
+        figure = one.figure if one.part == "all" else f"  {one.part}"
+        task, shots = ("", "") if one.task == before[0] else (one.task, str(one.shots))
+        table.add_row(task, shots, "" if (one.task, figure) == before else figure, one.model, *_cells(one))
+        before = (one.task, figure)
     console.print(table)
-
-
-def _order(results: Sequence[Result], one: Result) -> tuple[int, int]:
-    """Tasks as they come, and in a task all figures of all items first."""
-    tasks = list(dict.fromkeys((each.task, each.shots) for each in results))
-    return tasks.index((one.task, one.shots)), ("all", "clean", "contaminated").index(one.part)
 
 
 def _cells(one: Result) -> tuple[str, str, str, str]:
     digits = 3 if max(one.value, one.high) < 10 else 1
-    chance = "" if one.chance is None else f"{one.chance:.3f}"
-    return (
-        f"{one.value:,.{digits}f}",
-        f"{one.low:,.{digits}f} … {one.high:,.{digits}f}",
-        chance,
-        f"{one.items:,}",
-    )
+    low, value, high = (f"{x:,.{digits}f}" for x in (one.low, one.value, one.high))
+    return value, f"{low}…{high}", "" if one.chance is None else f"{one.chance:.3f}", f"{one.items:,}"
