@@ -28,7 +28,7 @@ def map_units(
     progress: Progress,
     counting: str = "documents",
     records: str = "units",
-    needs: dict[str, float] | None = None,
+    needs: dict[str, Any] | None = None,
 ) -> list[UnitReport]:
     """Do all units that are not done yet, each as one Ray task, and return every unit's report in the units' order.
 
@@ -56,7 +56,7 @@ def map_units(
 
 
 def _run(
-    work: UnitWork, todo: list[Unit], folder: Path, config: dict[str, Any], records: str, needs: dict[str, float]
+    work: UnitWork, todo: list[Unit], folder: Path, config: dict[str, Any], records: str, needs: dict[str, Any]
 ) -> Iterable[UnitReport]:
     if not todo:
         return

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from ..core.errors import InputError, RecipeError
 from ..core.files import sha256_file
@@ -19,10 +19,9 @@ from .prompts import preambles
 from .tasks import Task, task_named
 
 
-class Asking(BaseModel):
+class Asking(BaseModel, frozen=True):
     """A task with everything that decides which prompts a model gets. It travels to workers."""
 
-    model_config = ConfigDict(frozen=True)
     task: str
     file: str
     examples: str | None = None  # the file that they are drawn from; None without shots

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from ..core.manifest import file_entry
 from ..core.units import Unit, UnitReport
@@ -24,10 +24,9 @@ from .scoring import about, score_asked
 SLOWER = 4  # items with choices that one with a written answer costs as much as
 
 
-class Chunk(BaseModel):
+class Chunk(BaseModel, frozen=True):
     """Items begin … end - 1 of a task, for one model: what a unit's spec holds."""
 
-    model_config = ConfigDict(frozen=True)
     model: ModelFiles
     asking: Asking
     data: dict[str, str]  # digests of the task's files

@@ -89,7 +89,7 @@ class CheckpointLM(LM):
         """Log-likelihood of each whole text, in windows of the model's context that do not overlap."""
         found = []
         for one in requests:
-            ids = self.text_tokenizer.encode(one.args[0])
+            ids = self.text_tokenizer.encode(str(_arguments(one)[0]))
             windows = get_rolling_token_windows(ids, self.text_tokenizer.end_of_text, self.max_length, 1)
             asked = [_window(*make_disjoint_window(window)) for window in windows]
             total = sum(part.log_likelihood for part in log_likelihoods(self.model, asked, self.batch_tokens))
@@ -101,11 +101,11 @@ class CheckpointLM(LM):
         """A continuation of each context up to one of its stop strings, which is cut off."""
         groups: dict[str, list[int]] = {}
         for number, one in enumerate(requests):
-            groups.setdefault(json.dumps(one.args[1], sort_keys=True, default=str), []).append(number)
+            groups.setdefault(json.dumps(_arguments(one)[1], sort_keys=True, default=str), []).append(number)
         found = [""] * len(requests)
         for numbers in groups.values():
-            settings = requests[numbers[0]].args[1]
-            texts = self._written([str(requests[number].args[0]) for number in numbers], settings)
+            settings = _arguments(requests[numbers[0]])[1]
+            texts = self._written([str(_arguments(requests[number])[0]) for number in numbers], settings)
             for number, text in zip(numbers, texts, strict=True):
                 found[number] = text
                 self.cache_hook.add_partial("generate_until", requests[number].args, text)
@@ -148,8 +148,12 @@ def _portions(requests: Sequence[Instance]) -> Iterator[Sequence[Instance]]:
     return (requests[begin : begin + PORTION] for begin in range(0, len(requests), PORTION))
 
 
+def _arguments(request: Instance) -> tuple[Any, ...]:
+    return tuple(request.args)
+
+
 def _pair(request: Instance) -> tuple[str, str]:
-    context, continuation = request.args
+    context, continuation = _arguments(request)
     return str(context), str(continuation)
 
 

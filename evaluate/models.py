@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from ..core.errors import ContractError, InputError
 from ..core.files import digest, sha256_file
@@ -19,10 +19,9 @@ from ..train.checkpoints import META, load_for_inference, newest
 from .text_tokenizer import TextTokenizer, open_tokenizer
 
 
-class ModelFiles(BaseModel):
+class ModelFiles(BaseModel, frozen=True):
     """Where a model lies. It travels to workers, which open it."""
 
-    model_config = ConfigDict(frozen=True)
     name: str  # names folders too
     weights: str  # a checkpoint of ours, or a folder in Hugging Face's form
     tokenizer: str

@@ -34,7 +34,7 @@ SUBJECTS = "The following are multiple choice questions (with answers) about {}.
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in gzip.decompress(path.read_bytes()).decode().splitlines()]
+    return [json.loads(line) for line in gzip.decompress(path.read_bytes()).decode().split("\n") if line]
 
 
 def write(path: Path, found: list[dict[str, Any]]) -> str:
