@@ -159,7 +159,7 @@ def test_a_killed_command_ends_with_the_same_bytes(shared_data: Path, tmp_path: 
 
     def start(out: str) -> subprocess.Popen[str]:
         environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
-        options = ["--model", "model", "--tasks", "mmlu", "--data", str(shared_data), "--limit", "3000", "--out", out]
+        options = ["--model", "model", "--tasks", "winogrande,sst2,copa", "--data", str(shared_data), "--out", out]
         return subprocess.Popen(
             [sys.executable, "-m", "crawl2chat", "evaluate", *options, "--json"],
             cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -174,12 +174,12 @@ def test_a_killed_command_ends_with_the_same_bytes(shared_data: Path, tmp_path: 
     process.send_signal(signal.SIGKILL)
     process.communicate()
     done = {path: path.stat().st_mtime_ns for path in units.glob("*.json")}
-    assert 0 < len(done) < 12 and not (tmp_path / "killed/results.json").exists()
+    assert 0 < len(done) < 10 and not (tmp_path / "killed/results.json").exists()
     for out in ("killed", "whole"):
         process = start(out)
         output, _ = process.communicate(timeout=600)
         assert process.returncode == 0, output
-    assert json.loads(output.splitlines()[-1])[0]["model"] == "model" and "acc_macro" in output
+    assert json.loads(output.splitlines()[-1])[0]["model"] == "model" and "sst2" in output
     assert {path: path.stat().st_mtime_ns for path in done} == done, "what was done is not done again"
     for name in ("results.json", "items.parquet"):
         assert sha256_file(tmp_path / "killed" / name) == sha256_file(tmp_path / "whole" / name)
