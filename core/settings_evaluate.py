@@ -54,7 +54,7 @@ class Evaluate(Section):
 
     @model_validator(mode="after")
     def _fits(self) -> Evaluate:
-        for name, given in (("tasks", self.tasks), ("models", self.models)):
+        for name, given in (("tasks", self.tasks), ("models", [str(one) for one in self.models])):
             if twice := sorted({one for one in given if given.count(one) > 1}):
                 raise ValueError(f"evaluate.{name} names {twice[0]} twice; name it once")
         shots = self.shots if isinstance(self.shots, dict) else {"": self.shots}
