@@ -18,6 +18,8 @@ from .core.run import Run
 from .pipelines.data_verbs import EXAMPLES as DATA_EXAMPLES
 from .pipelines.data_verbs import add_data_verbs, misspelt, one_word
 from .pipelines.dedup_verbs import add_dedup_verbs
+from .pipelines.evaluate_verbs import EXAMPLES as EVALUATE_EXAMPLES
+from .pipelines.evaluate_verbs import add_evaluate_verbs
 from .pipelines.run_report import EXAMPLES as REPORT_EXAMPLES
 from .pipelines.run_report import add_report_verb
 from .pipelines.tokenizer_verbs import add_tokenizer_verbs
@@ -41,6 +43,7 @@ EXAMPLES = f"""examples:
   crawl2chat pretrain --run runs/tiny                      only the pretraining, on the shards that a run has
   crawl2chat finetune --run runs/tiny
   crawl2chat align --run runs/tiny                         only the alignment, on the fine-tuned model that a run has
+{EVALUATE_EXAMPLES}\
   crawl2chat tune recipes/tiny.yaml                        search learning rates over the scaling table's rows
 {TUNE_EXAMPLES}\
   crawl2chat status --run runs/tiny                        what is done, what is out of date
@@ -125,7 +128,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     submit.add_argument("--no-follow", dest="follow", action="store_false", help="return when the job is submitted")
     _set_option(submit)
 
-    adders = (add_data_verbs, add_dedup_verbs, add_tokenizer_verbs, add_tune_verbs, add_model_verbs)
+    adders = (add_data_verbs, add_dedup_verbs, add_tokenizer_verbs, add_evaluate_verbs, add_tune_verbs, add_model_verbs)
     for add in (*adders, add_serve_verb, add_report_verb):
         add(lambda name, about, function: _verb(verbs, name, about, function))
     words = sys.argv[1:] if argv is None else argv

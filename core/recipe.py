@@ -24,6 +24,7 @@ from .settings_data import (
     Source,
     Tokenizer,
 )
+from .settings_evaluate import Evaluate
 from .settings_model import Model
 from .settings_quality import Classifier, Pii, Toxicity
 from .settings_training import Finetune, Instructions, Mixture, Resources, Sampling, Train
@@ -64,6 +65,7 @@ class Recipe(Section):
     instructions: Instructions | None = None
     finetune: Finetune = Finetune()
     align: Align | None = None
+    evaluate: Evaluate | None = None
     sampling: Sampling = Sampling()
     tune: Tune = Tune()
     watching: Watching = Watching()
@@ -99,6 +101,10 @@ class Recipe(Section):
         if self.align is not None and self.align.data.from_instructions and self.instructions is None:
             raise ValueError(
                 "align.data.from_instructions is true, but there are no instructions; add instructions: {source: NAME}"
+            )
+        if self.evaluate is not None and "finetune" in self.evaluate.models and not self.finetuned:
+            raise ValueError(
+                "evaluate.models names finetune, but nothing is fine-tuned; take it out of evaluate.models"
             )
         return self
 
@@ -169,6 +175,7 @@ def _rooted(recipe: Recipe) -> Recipe:
         "train": recipe.train.rooted(absolute_path),
         "finetune": recipe.finetune.rooted(absolute_path),
         "align": recipe.align and recipe.align.rooted(absolute_path),
+        "evaluate": recipe.evaluate and recipe.evaluate.rooted(absolute_path),
     }
     return recipe.model_copy(update=made)
 

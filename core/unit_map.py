@@ -28,13 +28,13 @@ def map_units(
     progress: Progress,
     counting: str = "documents",
     records: str = "units",
-    gpus: float = 0,
+    needs: dict[str, Any] | None = None,
 ) -> list[UnitReport]:
     """Do all units that are not done yet, each as one Ray task, and return every unit's report in the units' order.
 
     work(unit, folder, config) writes the unit's files below `folder`; it must be a function of an importable module.
     `counting` names the counter that the progress line shows as a rate, of what came in if that is counted too.
-    `records` is the folder of what is done. `gpus`: that a task needs.
+    `records` is the folder of what is done; `needs` what a task takes, num_cpus and num_gpus, by default one CPU.
     Raises StageError with the worker's message.
     """
     names = [unit.name for unit in units]
@@ -43,7 +43,7 @@ def map_units(
     progress.start(len(units), done=len(reports), counting=counting)
     todo = [unit for unit in units if unit.name not in reports]
     forget(folder, todo, records)
-    for report in _run(work, todo, folder, config, records, gpus):
+    for report in _run(work, todo, folder, config, records, needs or {}):
         reports[report.name] = report
         progress.advance(1, report.counters.get(f"{counting}_in", report.counters.get(counting, 0)))
     missing = [name for name in names if name not in reports]
@@ -56,7 +56,7 @@ def map_units(
 
 
 def _run(
-    work: UnitWork, todo: list[Unit], folder: Path, config: dict[str, Any], records: str, gpus: float
+    work: UnitWork, todo: list[Unit], folder: Path, config: dict[str, Any], records: str, needs: dict[str, Any]
 ) -> Iterable[UnitReport]:
     if not todo:
         return
@@ -76,7 +76,7 @@ def _run(
 
     dataset = ray.data.from_items([{"unit": unit.model_dump_json()} for unit in todo], override_num_blocks=len(todo))
     try:
-        for row in dataset.map(one, num_gpus=gpus or None).iter_rows():
+        for row in dataset.map(one, **needs).iter_rows():
             if row["error"]:
                 log.info("%s", row["trace"])
                 raise unpack_error(row["error"])

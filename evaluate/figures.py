@@ -69,8 +69,8 @@ def _by_subject(items: Sequence[Item], records: Sequence[Record], chance: float)
 
 def _perplexity(records: Sequence[Record]) -> Figure:
     nats = np.array([[-one.right[0]] for one in records])
-    low, high = bootstrap([nats], lambda means: np.exp(means[0][:, 0]))
-    return Figure(math.exp(nats.mean()), low, high, len(records))
+    low, high = bootstrap([nats], lambda means: np.exp(np.minimum(means[0][:, 0], 700.0)))
+    return Figure(math.exp(min(nats.mean(), 700.0)), low, high, len(records))  # beyond, it is no number
 
 
 def _bits_per_byte(records: Sequence[Record]) -> Figure:

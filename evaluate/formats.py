@@ -68,12 +68,16 @@ def winogrande(row: Row) -> Item:
 
 
 def boolq(row: Row) -> Item:
-    """super_glue/boolq/default.yaml. Rows of BoolQ itself: `answer` is a boolean."""
-    answer = row.value("answer")
-    if not isinstance(answer, bool):
-        raise row.wrong(f"`answer` is {answer!r}", "give true or false")
-    asked = f"{row.text('passage')}\nQuestion: {row.text('question')}?\nAnswer:"
-    return row.item(asked, ("no", "yes"), int(answer))
+    """super_glue/boolq/default.yaml. Rows of SuperGLUE (`label`), or of BoolQ itself (`answer`, a boolean, and perhaps
+    the `title` that SuperGLUE puts before the passage)."""
+    if "label" in row:
+        answer = row.number("label", 2)
+    else:
+        answer = row.value("answer")
+        if not isinstance(answer, bool):
+            raise row.wrong(f"`answer` is {answer!r}", "give true or false")
+    passage = f"{row.text('title')} -- {row.text('passage')}" if "title" in row else row.text("passage")
+    return row.item(f"{passage}\nQuestion: {row.text('question')}?\nAnswer:", ("no", "yes"), int(answer))
 
 
 def lambada(row: Row) -> Item:

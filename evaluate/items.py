@@ -112,6 +112,12 @@ class Row:
 
 def read_rows(path: Path) -> Iterator[Row]:
     """The rows of a file of JSON lines. Raises InputError for a file that is missing, damaged or empty."""
+    if not path.is_file():
+        raise InputError(
+            f"there is no file {path}",
+            "give the folder that holds mmlu/ and eval-tasks/ (evaluate.data, --data), or the task's own file "
+            "(evaluate.files.TASK, for examples evaluate.examples.TASK)",
+        )
     number = -1
     try:
         with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:

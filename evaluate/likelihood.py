@@ -41,7 +41,7 @@ class _Asked(NamedTuple):
     places: int  # at the row's end, that are asked for
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference mode: weights that FSDP gathers in it could not be trained on
 def log_likelihoods(
     model: Transformer, requests: Sequence[Request], max_tokens: int = MAX_TOKENS, least_saved: int = LEAST_SAVED
 ) -> list[Likelihood]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import ContractError, InputError
+from ..core.files import write_text
 from .items import Item
 
 
@@ -92,8 +93,27 @@ class RecordFile:
         """Append records, in one write."""
         records = list(records)
         with self.path.open("a", encoding="utf-8") as handle:
-            handle.write("".join(json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in records))
+            handle.write("".join(f"{_line(one)}\n" for one in records))
         self.records.update({one.id: one for one in records})
+
+
+def write_records(path: Path, about: dict[str, Any], records: Iterable[Record]) -> None:
+    """A whole file of records, atomically."""
+    lines = [json.dumps({"about": about}, ensure_ascii=False), *(_line(one) for one in records)]
+    write_text(path, "".join(f"{line}\n" for line in lines))
+
+
+def read_records(path: Path) -> list[Record]:
+    """The records of a file that is whole. Raises InputError for anything else."""
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {error}", "remove it, and evaluate again") from error
+    return [_record(path, number, line) for number, line in enumerate(lines[1:], 2)]
+
+
+def _line(record: Record) -> str:
+    return json.dumps(asdict(record), ensure_ascii=False)
 
 
 def _same(path: Path, first: str, about: dict[str, Any]) -> None:

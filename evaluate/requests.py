@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..core.errors import InputError
-from ..tokenize.bpe import Tokenizer
+from .text_tokenizer import TextTokenizer
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Request:
     bytes: int  # of the targets' text in UTF-8
 
 
-def encode_pairs(tokenizer: Tokenizer, pairs: Sequence[tuple[str, str]], context: int) -> list[Request]:
+def encode_pairs(tokenizer: TextTokenizer, pairs: Sequence[tuple[str, str]], context: int) -> list[Request]:
     """A request of each (context, continuation), of at most `context` inputs.
 
     Raises InputError for a continuation that has no token of its own, or more than the model's context.

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..core.files import digest
 from ..model.transformer import Transformer
-from ..tokenize.bpe import Tokenizer
-from .answers import answer_text
 from .items import Item
 from .likelihood import MAX_TOKENS, Likelihood, log_likelihoods
+from .prefixes import LEAST_SAVED
 from .prompts import SEED, pairs, preambles
 from .records import Record, RecordFile
 from .requests import Request, encode_pairs
 from .tasks import Task
+from .text_tokenizer import TextTokenizer
+from .writing import write_answers
 
 PORTION = 512  # items between two writes: so many that those with the same examples meet
-ANSWERS = 8  # the same where each item is generated
+ANSWERS = 64  # the same where each item is generated
+
+Asked = Sequence[tuple[Item, str]]  # items, and what stands before the question of each
 
 
 def score(
     model: Transformer,
-    tokenizer: Tokenizer,
+    tokenizer: TextTokenizer,
     task: Task,
     items: Sequence[Item],
     pool: Sequence[Item] = (),
@@ -41,38 +44,59 @@ def score(
     """
     before = preambles(task, items, pool, shots, seed)
     asked = [(item, preamble) for item, preamble in zip(items, before, strict=True)]
-    file = None
-    if path is not None:
-        about = {"model": name, "task": task.name, "shots": shots, "tokenizer": tokenizer.digest}
-        file = RecordFile(path, about | {"context": model.config.context, "prompts": _prompts(task, asked)})
-        asked = [one for one in asked if one[0].id not in file.records]
-    done: dict[str, Record] = {}
+    if path is None:
+        return score_asked(model, tokenizer, task, asked, max_tokens)
+    file = RecordFile(path, about(model, tokenizer, task, asked, shots, name))
+    for portion in portions(task, [one for one in asked if one[0].id not in file.records]):
+        file.add(_scored(model, tokenizer, task, portion, max_tokens))
+    return [file.records[item.id] for item in items]
+
+
+def score_asked(
+    model: Transformer,
+    tokenizer: TextTokenizer,
+    task: Task,
+    asked: Asked,
+    max_tokens: int = MAX_TOKENS,
+    least_saved: int = LEAST_SAVED,
+) -> list[Record]:
+    """Score items whose preambles are known. max_tokens, least_saved: as of `log_likelihoods`."""
+    return [
+        record
+        for portion in portions(task, asked)
+        for record in _scored(model, tokenizer, task, portion, max_tokens, least_saved)
+    ]
+
+
+def about(
+    model: Transformer, tokenizer: TextTokenizer, task: Task, asked: Asked, shots: int, name: str
+) -> dict[str, object]:
+    """What records are of: with all of it equal they are the same but for rounding."""
+    prompts = digest([[item.id, item.answer, *pairs(task, item, preamble)] for item, preamble in asked])
+    found: dict[str, object] = {"model": name, "task": task.name, "shots": shots, "tokenizer": tokenizer.digest}
+    return found | {"context": model.config.context, "prompts": prompts}
+
+
+def portions(task: Task, asked: Asked) -> Iterator[Asked]:
     size = ANSWERS if task.kind == "answer" else PORTION
-    for portion in (asked[begin : begin + size] for begin in range(0, len(asked), size)):
-        records = _scored(model, tokenizer, task, portion, max_tokens)
-        done |= {one.id: one for one in records}
-        if file is not None:
-            file.add(records)
-    known = done if file is None else file.records
-    return [known[item.id] for item in items]
-
-
-def _prompts(task: Task, asked: Sequence[tuple[Item, str]]) -> str:
-    """A digest of everything that the model is asked."""
-    return digest([[item.id, item.answer, *pairs(task, item, preamble)] for item, preamble in asked])
+    return (asked[begin : begin + size] for begin in range(0, len(asked), size))
 
 
 def _scored(
-    model: Transformer, tokenizer: Tokenizer, task: Task, portion: Sequence[tuple[Item, str]], max_tokens: int
+    model: Transformer,
+    tokenizer: TextTokenizer,
+    task: Task,
+    portion: Asked,
+    max_tokens: int,
+    least_saved: int = LEAST_SAVED,
 ) -> list[Record]:
     if task.kind == "answer":
-        return [
-            Record.of(item, text=answer_text(model, tokenizer, preamble + item.contexts[0]))
-            for item, preamble in portion
-        ]
+        texts = write_answers(model, tokenizer, [preamble + item.contexts[0] for item, preamble in portion])
+        return [Record.of(item, text=text) for (item, _), text in zip(portion, texts, strict=True)]
     asked = [pairs(task, item, preamble) for item, preamble in portion]
     requests = encode_pairs(tokenizer, [pair for one in asked for pair in one], model.config.context)
-    answers = iter(zip(requests, log_likelihoods(model, requests, max_tokens), strict=True))
+    found = log_likelihoods(model, requests, max_tokens, least_saved)
+    answers = iter(zip(requests, found, strict=True))
     return [
         _record(item, *zip(*itertools.islice(answers, len(one)), strict=True))
         for (item, _), one in zip(portion, asked, strict=True)

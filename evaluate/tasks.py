@@ -21,7 +21,7 @@ from .items import Item, Row, read_rows
 
 @dataclass(frozen=True)
 class Task:
-    """`file` and `shots_file`: below a data folder, with .jsonl.gz behind; without the latter, items are examples."""
+    """`file` and `shots_file`: below a data folder, .jsonl.gz or .jsonl; without the latter, items are examples."""
 
     name: str
     file: str
@@ -45,13 +45,21 @@ class Task:
             found[item.id] = item
         return list(found.values())
 
+    def questions_file(self, data: Path) -> Path:
+        """Where the task's items lie."""
+        return _below(data, self.file)
+
+    def examples_file(self, data: Path) -> Path:
+        """Where what serves as examples before a question lies."""
+        return _below(data, self.shots_file or self.file)
+
     def load(self, data: Path) -> list[Item]:
         """The task's items."""
-        return self.read(data / f"{self.file}.jsonl.gz")
+        return self.read(self.questions_file(data))
 
     def pool(self, data: Path) -> list[Item]:
         """The items that serve as examples before a question."""
-        return self.read(data / f"{self.shots_file or self.file}.jsonl.gz")
+        return self.read(self.examples_file(data))
 
     def description(self, item: Item) -> str:
         """What stands before all examples."""
@@ -82,6 +90,12 @@ _ALL = (
     Task("sst2", "eval-tasks/sst2_val", formats.sst2, figures=_ACC),
 )  # fmt: skip
 TASKS = {task.name: task for task in _ALL}
+
+
+def _below(data: Path, name: str) -> Path:
+    """The gzipped file, or the plain one where that alone is there."""
+    plain, gzipped = data / f"{name}.jsonl", data / f"{name}.jsonl.gz"
+    return plain if plain.exists() and not gzipped.exists() else gzipped
 
 
 def task_named(name: str) -> Task:

@@ -12,6 +12,7 @@ from ..core.recipe import Recipe
 from ..core.run import Run
 from ..core.session import ray_session
 from ..core.stage import Planned, Stage, bring_up_to_date, check_planned
+from ..evaluate.asking import check_evaluation
 from ..tune.checks import check_sweep
 from .decontaminate_sets import check_sets
 from .language import check_language
@@ -54,6 +55,7 @@ def check_inputs(recipe: Recipe) -> None:
     check_language(recipe.language)
     check_refinement(recipe)
     check_sweep(recipe)
+    check_evaluation(recipe)
     if recipe.tokenizer.files is not None:
         from ..tokenize.gpt2_files import check_files  # here: few recipes have such files
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from ..chat.samples_stage import samples_stage
 from ..core.documents import ledger_stages
@@ -13,11 +14,13 @@ from ..core.run import Run
 from ..core.stage import Planned, Stage, plan
 from ..dedup.dedup_stage import DEDUP
 from ..dedup.spans_stage import SPANS
+from ..evaluate.evaluate_stage import evaluate_stage, make_probe
 from ..tokenize.tokenize_stage import SHARDS, TOKENIZER
 from ..train.align_stage import align_stage
 from ..train.base_stage import BASE_MODEL, BASE_TOKENIZER
 from ..train.finetune_stage import finetune_stage
 from ..train.pretrain_stage import PRETRAIN
+from ..train.pretrain_stage import work as train_base
 from ..tune.forecast_stage import FORECAST
 from ..tune.tune_stage import TUNE
 from ..tune.verify_stage import VERIFY
@@ -33,13 +36,16 @@ GROUPS = {
     "pretrain": ("pretrain",),
     "finetune": ("instructions", "finetune"),
     "align": ("align",),
+    "evaluate": ("evaluate",),
     "tune": ("tune", "forecast"),
     "tune verify": ("verify",),
 }
+MODELS = ("pretrain", "finetune", "align")  # stages that put out a model
 SEARCH = ("tune", "tune verify")  # groups that are no part of `crawl2chat run`
 LEFT_OUT = {  # why a recipe has none of a group's stages, and the fix
     "finetune": ("instructions: null", "add instructions: {source: NAME}, or finetune.data: {paths: [FILE]}"),
     "align": ("no section align", "add align: {data: {paths: [FILE]}}, or align: {data: {from_instructions: true}}"),
+    "evaluate": ("no evaluate.tasks", "give --tasks and --data, or add evaluate: {tasks: [hellaswag], data: FOLDER}"),
     "tune": ("a base, which is pretrained already", "leave base out"),
     "data": ("a base, and no instructions", "add instructions: {source: NAME}, or leave base out"),
     "tune verify": ("no tune.target", "add tune.ladder, and tune.target: {row: NAME, tokens: N}"),
@@ -54,12 +60,32 @@ def all_stages(recipe: Recipe) -> list[Stage]:
     ledgers = [stage for stage in (DEDUP, SPANS, PARAGRAPHS, DECONTAMINATE) if stage.name in ledger_stages(recipe)]
     if recipe.base is not None:  # nothing is pretrained, and documents are read for instruction pairs alone
         data = [CRAWL, EXTRACT, *ledgers] if recipe.instructions is not None else []
-        given = [BASE_TOKENIZER, BASE_MODEL, *answers, samples_stage(recipe)]
+        trained = [BASE_MODEL, *answers]
+        given = [BASE_TOKENIZER, *trained, *_evaluation(recipe, trained), samples_stage(recipe)]
         return [_behind_ledgers(stage, recipe) for stage in (*data, *given)]
-    learning = [TOKENIZER, SHARDS, PRETRAIN, *answers, samples_stage(recipe), TUNE]
+    trained = [_pretrain(recipe), *answers]
+    learning = [TOKENIZER, SHARDS, *trained, *_evaluation(recipe, trained), samples_stage(recipe), TUNE]
     learning += [FORECAST] if recipe.tune.ladder is not None else []
     learning += [VERIFY] if recipe.tune.target is not None else []
     return [_behind_ledgers(stage, recipe) for stage in (CRAWL, EXTRACT, *ledgers, *learning)]
+
+
+def _evaluation(recipe: Recipe, trained: Sequence[Stage]) -> list[Stage]:
+    """The stage `evaluate`, if the recipe has it. Raises RecipeError where it names a model that is not made."""
+    if recipe.evaluate is None:
+        return []
+    made = [stage.name for stage in trained if stage.name in MODELS]
+    chosen = recipe.evaluate.models or made
+    if absent := [name for name in chosen if name not in made]:
+        raise RecipeError(f"evaluate.models names {absent[0]}, but this recipe trains {', '.join(made)}", "correct it")
+    return [evaluate_stage(tuple(chosen), "decontaminate" in ledger_stages(recipe))]
+
+
+def _pretrain(recipe: Recipe) -> Stage:
+    """The stage `pretrain`, with a look at tasks now and then if the recipe wants one."""
+    if recipe.evaluate is None or recipe.evaluate.while_training is None:
+        return PRETRAIN
+    return replace(PRETRAIN, work=partial(train_base, probe=make_probe))
 
 
 def _behind_ledgers(stage: Stage, recipe: Recipe) -> Stage:

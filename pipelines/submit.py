@@ -28,7 +28,7 @@ from .job_wheel import write_wheel
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
 
-VERBS = ("run", "data", "tokenizer", "pretrain", "finetune", "align", "tune", "tune sweep", "tune verify")
+VERBS = ("run", "data", "tokenizer", "pretrain", "finetune", "align", "evaluate", "tune", "tune sweep", "tune verify")
 ACTIVATE = (
     "Ray installs the job's wheel with the `pip`, and starts the job with the `python`, that are first on PATH where "
     "`ray start` runs: activate the environment there before it"

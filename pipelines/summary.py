@@ -16,6 +16,7 @@ from rich.table import Table
 from ..core.manifest import Manifest
 from ..core.progress import console
 from ..core.run import Run
+from ..evaluate.results import print_results, read_results
 from .run_report import report_path
 
 TIGHT: dict[str, Any] = {"padding": (0, 1, 0, 0), "pad_edge": False}  # fits 80 columns
@@ -36,6 +37,8 @@ def print_summary(run: Run, stages: Sequence[str]) -> None:
     """The end of `crawl2chat run`: table, baselines, samples, folder, next command."""
     print_table(run, stages)
     _print_baselines(run)
+    if "evaluate" in stages and run.manifest("evaluate"):
+        print_results(read_results(run.stage("evaluate")))
     _print_samples(run)
     folder = _relative(run.folder)
     console.print(f"\nrun folder: {run.folder}", soft_wrap=True)
@@ -104,6 +107,8 @@ def _line(stage: str, manifest: Manifest) -> Line:
             f" / {count['validation_loss']:.3f}" if "validation_loss" in count else ""
         )
         return Line(tokens=_short(count["tokens_seen"]), loss=loss, notes=_aligned(manifest))
+    if stage == "evaluate":
+        return Line(notes=f"{count['items']:,} answers of {count['models']} models in {count['tasks']} tasks")
     if stage == "tune":
         return Line(loss=f"{count['validation_loss']:.3f}", notes=f"the best of {count['trials']} trials")
     if stage == "forecast":

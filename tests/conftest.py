@@ -65,7 +65,7 @@ def crawl_mirror(shared_data: Path, tmp_path: Path) -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    """A Chromium without a window, for the whole session: see browser.py. Skips where there is none, but never in CI."""
+    """A Chromium without a window, for the whole session: see browser.py. In CI it must be there."""
     module = loaded(Path(__file__).with_name("browser.py"))
     if module.program() is None and not os.environ.get("CI"):
         pytest.skip("no Chromium: apt-get install chromium")

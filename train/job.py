@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from ..core.settings_optimizer import Optimizer
 from ..core.settings_parallel import Parallel
@@ -22,8 +23,10 @@ from .objective import Objective
 from .plan import Plan
 from .sharding import UNIT_PARAMETERS
 from .variant import PLAIN, Variant
+from .world import World
 
 Report = Callable[[Path, dict[str, Any]], None]  # a checkpoint that is in place, the newest row of metrics
+Probe = Callable[[nn.Module, World], dict[str, float]]  # looks at the model on all ranks, and leaves it as it was
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Job:
     name: str = "run"  # for people, where several runs are shown
     save_beside: bool = True  # write checkpoints on a thread (train/saving.py)
     unit_parameters: int = UNIT_PARAMETERS  # train/sharding.py
+    probe: Probe | None = None  # whose figures join the metrics every plan.probe_every steps
 
     @property
     def checkpoints(self) -> Path:

@@ -46,6 +46,7 @@ class Hooks:
     on_validate: Callable[[int], None] = lambda step: None
     on_checkpoint: Callable[[int, int], bool] = lambda step, tokens_seen: False  # True: put off to the next step
     on_spike: Callable[[Row, np.ndarray], None] = lambda event, indices: None  # before the others
+    on_probe: Callable[[int], None] = lambda step: None  # after on_validate
 
 
 def train(
@@ -112,6 +113,9 @@ def train(
         if plan.due(step, plan.validate_every):
             with watch.validating():
                 hooks.on_validate(step)
+        if plan.probe_every is not None and plan.due(step, plan.probe_every):
+            with watch.validating():
+                hooks.on_probe(step)
         if put_off or plan.due(step, plan.checkpoint_every):
             with watch.saving():
                 put_off = hooks.on_checkpoint(step, tokens_seen)

@@ -28,6 +28,7 @@ class Plan:
     log_every: int = 10
     validate_every: int = 100
     checkpoint_every: int = 100
+    probe_every: int | None = None
 
     @classmethod
     def of(cls, settings: Train | Finetune | Align, seed: int, precision: str, micro_batch: int | None = None) -> Plan:

@@ -12,6 +12,8 @@ bits_per_byte, baseline_unigram_bpb, baseline_gzip_bpb. facts: checkpoint, model
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +28,7 @@ from ..core.stage import Stage, StageContext, StageResult, sections
 
 if TYPE_CHECKING:
     from ..tokenize.bpe import Tokenizer
-    from .job import Job
+    from .job import Job, Probe
 
 COUNTERS = 64  # tasks, at most, that count tokens
 
@@ -76,13 +78,17 @@ def check(ctx: StageContext) -> None:
         )
 
 
-def work(ctx: StageContext) -> StageResult:
+def work(ctx: StageContext, probe: Callable[[StageContext], tuple[int, Probe]] | None = None) -> StageResult:
+    """`probe` gives the steps between two looks at the model, and what looks."""
     from ..tokenize.bpe import Tokenizer
     from .launcher import launch
     from .outcome import result
 
     tokenizer = Tokenizer.load(ctx.input_folder("tokenizer") / "tokenizer.json")
     job = pretrain_job(ctx, tokenizer)
+    if probe is not None:
+        every, look = probe(ctx)
+        job = replace(job, plan=replace(job.plan, probe_every=every), probe=look)
     launch(job, ctx.recipe.resources, ctx.progress)
     return result(job, baselines(ctx, tokenizer))
 

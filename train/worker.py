@@ -117,6 +117,12 @@ def _go_on(
         if job.along is not None:
             record.add_samples(step, job.along(model, precision, world))
 
+    def probe(step: int) -> None:
+        if job.probe is not None:
+            model.eval()
+            note({"step": step} | job.probe(model, world))
+            model.train()
+
     def save(step: int, tokens_seen: int) -> bool:
         """Nothing that a corrupt shard has taught is kept: put off until all shards are found right."""
         if not verifier.all_right(wait=step == job.plan.steps or punctual):
@@ -130,7 +136,7 @@ def _go_on(
     if job.validate_first and start.step == 0:
         check(0)
     schedule = learning_rates(job.optimizer, job.plan.steps, job.branch and job.branch.meta.step)
-    hooks = Hooks(note, check, save, spike)
+    hooks = Hooks(note, check, save, spike, probe)
     at = (start.step, start.tokens_seen, history)
     try:
         train(model, optimizer, schedule, data, job.plan, world, hooks, *at, watch, objective)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import json
 import os
 import re
 import subprocess
@@ -58,6 +59,7 @@ class Workshop:
         recipe = tiny.model_dump(mode="json")
         recipe["sources"][1]["paths"] = ["wiki.xml.bz2"]
         (folder / "recipes" / "tiny.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
+        _write_tasks(folder / "data")
 
     def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
         """Start `crawl2chat ARGUMENTS` in the folder, output captured; `variables` join the environment."""
@@ -77,6 +79,22 @@ class Workshop:
         process = self.start(*arguments, **variables)
         output, _ = process.communicate(stdin, timeout=600)
         return process.returncode, output
+
+
+def _write_tasks(data: Path) -> None:
+    """Some questions, for the commands that evaluate."""
+    piqa = [
+        {"goal": f"To see number {n}", "sol1": "look.", "sol2": f"wait {n} days.", "label": n % 2} for n in range(9)
+    ]
+    mmlu = [
+        {"question": f"What is {n}?", "subject": subject, "choices": ["one", "two", "ten", "none"], "answer": n % 4}
+        for subject in ("anatomy", "virology")
+        for n in range(6)
+    ]
+    for name, rows in (("eval-tasks/piqa_val", piqa), ("mmlu/test", mmlu), ("mmlu/dev", mmlu)):
+        path = data / f"{name}.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def _shorten(dump: str, target: Path, pages: int) -> None:

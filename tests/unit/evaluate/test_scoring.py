@@ -45,7 +45,8 @@ def test_figures_by_hand(by_hand, model, tokenizer, piqa) -> None:
 
 @pytest.mark.parametrize("name", sorted(TASKS))
 def test_every_task_is_scored(name: str, model, tokenizer, shared_data: Path, monkeypatch) -> None:
-    monkeypatch.setattr(scoring, "answer_text", lambda *_: "#### 18") if name == "gsm8k" else None
+    if name == "gsm8k":
+        monkeypatch.setattr(scoring, "write_answers", lambda _, __, prompts: ["#### 18"] * len(prompts))
     task = TASKS[name]
     items = task.load(shared_data)[:4]
     pool = task.pool(shared_data)[:60]

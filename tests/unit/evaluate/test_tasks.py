@@ -144,8 +144,28 @@ def test_a_cut_gzip_and_a_missing_file_are_named(tmp_path: Path) -> None:
         with pytest.raises(InputError) as caught:
             TASKS["piqa"].read(path)
         assert str(path) in caught.value.message
-    with pytest.raises(InputError, match="No such file"):
+    with pytest.raises(InputError, match="there is no file"):
         TASKS["piqa"].read(tmp_path / "none.jsonl")
+
+
+def test_boolq_has_superglues_passage(tmp_path: Path) -> None:
+    """`TITLE -- PASSAGE`, as SuperGLUE's rows have it already; the label is its number there."""
+    asked = "Acid -- It is sour.\nQuestion: is acid sour?\nAnswer:"
+    titled = {"title": "Acid", "passage": "It is sour.", "question": "is acid sour", "answer": True}
+    superglue = {"passage": "Acid -- It is sour.", "question": "is acid sour", "idx": 3, "label": 1}
+    for row in (titled, superglue):
+        [item] = TASKS["boolq"].read(write(tmp_path / "boolq.jsonl", row))
+        assert (item.contexts, item.choices, item.answer) == ((asked,), ("no", "yes"), 1)
+    with pytest.raises(InputError, match="`label` is 2"):
+        TASKS["boolq"].read(write(tmp_path / "bad.jsonl", superglue | {"label": 2}))
+
+
+def test_plain_files_serve_where_there_is_no_gzipped_one(tmp_path: Path) -> None:
+    (tmp_path / "eval-tasks").mkdir()
+    task = TASKS["piqa"]
+    assert task.questions_file(tmp_path).name == "piqa_val.jsonl.gz"
+    write(tmp_path / "eval-tasks/piqa_val.jsonl", GOOD["piqa"])
+    assert len(task.load(tmp_path)) == len(task.pool(tmp_path)) == 1
 
 
 def test_two_items_of_one_id_are_refused(tmp_path: Path) -> None:

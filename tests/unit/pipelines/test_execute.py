@@ -16,6 +16,7 @@ from crawl2chat.cli import main
         ({"language": {"keep": ["eng"]}}, "language.keep has 'eng'"),
         ({"classifiers": [{"name": "q", "model": "none.bin", "keep_fraction": 0.3}]}, "no classifier at"),
         ({"toxicity": {"words": "none.txt"}}, "none.txt"),
+        ({"evaluate": {"tasks": ["piqa"], "data": "nowhere"}}, "no file"),
         ({"decontaminate": {"sets": [{"name": "e", "paths": ["t.jsonl"], "fields": ["ask"]}]}}, "ask"),
     ],
 )

@@ -16,7 +16,12 @@ from crawl2chat.pipelines.sources.paths import check_sources
 from crawl2chat.pipelines.stages import GROUPS, all_stages, group_stages, plan_group, run_stages, sweep_stages
 
 CHATS = ("finetune.data={paths: [a.jsonl]}",)
-EVERYTHING = ("spans={}", "paragraphs={}", "decontaminate.sets=[{name: a, paths: [a.txt]}]")
+EVERYTHING = (
+    "spans={}",
+    "paragraphs={}",
+    "decontaminate.sets=[{name: a, paths: [a.txt]}]",
+    "evaluate={tasks: [piqa], data: absent}",
+)
 SWEEP = (
     "tune.ladder={rows: [50k, 100k, 250k], tokens: [100000, 200000, 400000]}",
     "tune.target={row: 500k, tokens: 2000000}",
@@ -66,6 +71,32 @@ def test_groups_cover_the_run_and_nothing_twice() -> None:
     grouped = [name for names in GROUPS.values() for name in names]
     assert sorted(grouped) == sorted({stage.name for stage in all_stages(recipe)} - {"samples"})
     assert not {"tune", "forecast", "verify"} & {stage.name for stage in run_stages(recipe)}
+
+
+def test_evaluation_takes_the_models_that_the_recipe_trains() -> None:
+    def inputs(*overrides: str) -> tuple[str, ...]:
+        stages = all_stages(load_recipe("tiny", ("evaluate={tasks: [piqa]}", *overrides)))
+        return next(stage.inputs for stage in stages if stage.name == "evaluate")
+
+    assert "evaluate" not in {stage.name for stage in all_stages(load_recipe("tiny"))}
+    assert inputs() == ("tokenizer", "pretrain", "finetune")
+    assert inputs("instructions=null") == ("tokenizer", "pretrain")
+    assert inputs("evaluate.models=[finetune]") == ("tokenizer", "finetune")
+    assert inputs(EVERYTHING[2]) == ("tokenizer", "pretrain", "finetune", "decontaminate")
+    with pytest.raises(RecipeError, match=r"evaluate\.models names align, but this recipe trains pretrain, finetune"):
+        inputs("evaluate.models=[align]")
+
+
+def test_scores_along_training_run_nothing_again() -> None:
+    """They are in no fingerprint, neither of pretraining nor of the evaluation at the end."""
+    plain, watched = (
+        {stage.name: stage.config(recipe) for stage in all_stages(recipe) if stage.name in ("pretrain", "evaluate")}
+        for recipe in (
+            load_recipe("tiny", ("evaluate={tasks: [piqa]}",)),
+            load_recipe("tiny", ("evaluate={tasks: [piqa], data: x, while_training: {every: 5}}",)),
+        )
+    )
+    assert plain == watched
 
 
 def test_what_a_ladder_and_a_target_add() -> None:

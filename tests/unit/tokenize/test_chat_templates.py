@@ -40,7 +40,10 @@ def test_chatml_is_what_transformers_makes_of_its_source(tokenizer: Tokenizer) -
 
 
 def test_a_jinja_template_travels_as_json(tokenizer: Tokenizer, tmp_path: Path) -> None:
-    config = {"chat_template": CHATML + "{% if not add_generation_prompt %}{{ eos_token }}{% endif %}", "eos_token": {"content": "<|endoftext|>"}}
+    config = {
+        "chat_template": CHATML + "{% if not add_generation_prompt %}{{ eos_token }}{% endif %}",
+        "eos_token": {"content": "<|endoftext|>"},
+    }
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
     description = json.loads(json.dumps(describe("jinja", tokenizer, tmp_path)))
     template = make_template(description, tokenizer)
