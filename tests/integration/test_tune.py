@@ -145,4 +145,5 @@ def started(run: Run) -> list[Path]:
 def ended(run: Run) -> list[Path]:
     """Reports of the trials that have told their last step."""
     last = run.recipe.tune.steps
-    return [path for path in started(run) if json.loads(path.read_bytes().splitlines()[-1])["step"] == last]
+    told = {path: path.read_bytes().splitlines() for path in started(run)}  # may be begun anew
+    return [path for path, lines in told.items() if lines and json.loads(lines[-1])["step"] == last]
