@@ -64,7 +64,7 @@ def run_search(search: Search, settings: Tune, folder: Path, vocab_size: int, se
     if search.scheduler == "hyperband":
         search, outcomes, name = _begun(search, folder, name)
     if search.trials:
-        _quiet()
+        _quiet(search.scheduler in TOGETHER)
         trainable = trainable_of(search.trials[0])
         tuner = _restored(folder / "ray" / name, trainable) or _tuner(search, settings, folder, name)
         with heard_by(session):
@@ -127,11 +127,11 @@ def _variants(seed: int, together: bool, settings: Tune) -> BasicVariantGenerato
     return BasicVariantGenerator(max_concurrent=0 if together else settings.concurrent, random_state=seed)
 
 
-def _quiet() -> None:
+def _quiet(together: bool) -> None:
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the older output can be silent, the newer one cannot
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # else Ctrl-C gives half a search as if it were a whole one
     # 0 would write the state of all trials at each turn of the driver's loop, while they wait; see `ended_before`
-    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "2"
+    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "0" if together else "2"
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a failed trial is a result, and has its error.txt
 
 

@@ -120,7 +120,7 @@ def test_a_sweep_with_transfer_ladder_and_asha(local_ray: None, shared_data: Pat
         shared_data, tmp_path, WSD, rows=["s", "m"],
         shapes={"s": SMALL, "m": {**SMALL, "width": 64, "heads": 4}, "l": {**SMALL, "width": 96, "heads": 6}},
         transfer={"base": "s", "compare": True}, scheduler="none", space=RATES,
-        asha_check={"row": "s", "space": {"learning_rate": [1e-4, 1e-3, 1e-2, 3e-2]}},
+        asha_check={"row": "s", "space": {"learning_rate": [1e-4, 2e-4, 5e-4, 1e-3, 1e-2, 3e-2]}},
         ladder={"rows": ["s", "m", "l"], "tokens": [1024, 2048, 4096]},
     )  # fmt: skip
     results, sweep = found(run), read_sweep(run.stage("tune"))
@@ -138,8 +138,8 @@ def test_a_sweep_with_transfer_ladder_and_asha(local_ray: None, shared_data: Pat
     for row in "sml":
         losses = [result.validation_loss for result in sorted(ladder, key=lambda r: r.tokens) if result.row == row]
         assert losses == sorted(losses, reverse=True), "longer runs end lower"  # type: ignore[type-var]
-    assert sweep.asha is not None and sweep.asha.trials == 4
-    assert sweep.asha.asha_steps < sweep.asha.grid_steps == 4 * 12
+    assert sweep.asha is not None and sweep.asha.trials == 6
+    assert sweep.asha.asha_steps < sweep.asha.grid_steps == 6 * 12
     assert set(sweep.drift) == {"transfer", "standard"}
     assert 0 < (sweep.busy_share or 0) <= 1.05 and sweep.cores == 2
     assert sum(busy.steps for busy in sweep.busy if busy.phase == "ladder") == 3 * (16 + 1 + 2), (

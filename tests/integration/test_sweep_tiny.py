@@ -76,10 +76,10 @@ def test_the_tiny_sweep_goes_through_a_kill_to_a_verified_forecast(
 def tensorboard_shows(run: Path, found: list[dict[str, Any]]) -> None:
     """Every trial's event files tell the loss that its result has."""
     last = set()
-    for path in run.glob("tune/ray/search-*/*/events.out.tfevents.*"):
+    for path in run.glob("tune/ray/*/*/events.out.tfevents.*"):
         events = EventAccumulator(str(path)).Reload()
-        assert "ray/tune/validation_loss" in events.Tags()["scalars"], path
-        last |= {round(event.value, 4) for event in events.Scalars("ray/tune/validation_loss")}
+        if "ray/tune/validation_loss" in events.Tags()["scalars"]:  # a kill may leave a file with none
+            last |= {round(event.value, 4) for event in events.Scalars("ray/tune/validation_loss")}
     losses = {round(one["validation_loss"], 4) for one in found if one["state"] == "finished"}
     assert losses <= last, losses - last
 

@@ -121,11 +121,14 @@ def test_a_killed_search_goes_on_without_repeating(
     before = {path: path.read_bytes() for path in ended(run)}
     assert before and not (run.stage("tune") / "manifest.json").exists()
     search(run)
-    assert {path: path.read_bytes() for path in before} == before, "a finished trial is not run again"
     results = read_results(run.stage("tune"))
     found = sorted(r.learning_rate for r in results)
     assert len(set(found)) == 5 and (found == RATES or kind != "asha")
     assert {r.state for r in results} <= {"finished", "stopped"}
+    if kind == "pbt":  # a trial that had ended may go on from a better one's checkpoint
+        assert all(result.steps == 250 for result in results)
+        return
+    assert {path: path.read_bytes() for path in before} == before, "a finished trial is not run again"
     told = {json.loads(data.splitlines()[-1])["validation_loss"] for data in before.values()}
     assert told <= {r.validation_loss for r in results}
 
@@ -142,4 +145,5 @@ def started(run: Run) -> list[Path]:
 def ended(run: Run) -> list[Path]:
     """Reports of the trials that have told their last step."""
     last = run.recipe.tune.steps
-    return [path for path in started(run) if json.loads(path.read_bytes().splitlines()[-1])["step"] == last]
+    told = {path: path.read_bytes().splitlines() for path in started(run)}  # may be begun anew
+    return [path for path, lines in told.items() if lines and json.loads(lines[-1])["step"] == last]
