@@ -127,7 +127,7 @@ def test_a_section_that_makes_no_sense_is_refused(section: dict[str, Any], said:
 
 
 def test_a_model_that_is_not_made_is_refused() -> None:
-    with pytest.raises(ValidationError, match=r"evaluate.models names finetune, but instructions is null"):
+    with pytest.raises(ValidationError, match=r"evaluate.models names finetune, but nothing is fine-tuned"):
         recipe({"tasks": ["piqa"], "models": ["finetune"]})
 
 

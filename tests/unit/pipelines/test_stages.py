@@ -79,12 +79,13 @@ def test_evaluation_takes_the_models_that_the_recipe_trains() -> None:
         return next(stage.inputs for stage in stages if stage.name == "evaluate")
 
     assert "evaluate" not in {stage.name for stage in all_stages(load_recipe("tiny"))}
-    assert inputs() == ("tokenizer", "pretrain", "finetune")
-    assert inputs("instructions=null") == ("tokenizer", "pretrain")
+    assert inputs() == ("tokenizer", "pretrain", "finetune", "align")
+    assert inputs("align=null") == ("tokenizer", "pretrain", "finetune")
+    assert inputs("instructions=null", "align=null") == ("tokenizer", "pretrain")
     assert inputs("evaluate.models=[finetune]") == ("tokenizer", "finetune")
-    assert inputs(EVERYTHING[2]) == ("tokenizer", "pretrain", "finetune", "decontaminate")
+    assert inputs(EVERYTHING[2], "align=null") == ("tokenizer", "pretrain", "finetune", "decontaminate")
     with pytest.raises(RecipeError, match=r"evaluate\.models names align, but this recipe trains pretrain, finetune"):
-        inputs("evaluate.models=[align]")
+        inputs("evaluate.models=[align]", "align=null")
 
 
 def test_scores_along_training_run_nothing_again() -> None:

@@ -17,6 +17,7 @@ from crawl2chat.core.stage import StageContext
 from crawl2chat.model.config import ModelConfig
 from crawl2chat.tokenize.bpe import ASSISTANT, END, SPECIAL_TOKENS, USER, Tokenizer
 from crawl2chat.train.examples import ChatDataset, write_examples
+from crawl2chat.train.finetune_data import prepare
 from crawl2chat.train.finetune_stage import finetune_job
 from crawl2chat.train.loader import IGNORED
 from crawl2chat.train.loss import loss_sum
@@ -110,12 +111,13 @@ def test_the_stage_pads_to_the_context_where_the_model_is_compiled(
         stage="pretrain", version=1, config={"train": {"precision": "fp32"}}, fingerprint="f", inputs={}, files=[],
         counters={}, facts=facts, code_version="test", seconds=0.0,
     )  # fmt: skip
-    (run.stage("finetune") / "examples").mkdir(parents=True)
-    pairs = write(tmp_path / "p.jsonl", [("Who?", "x")])
-    for name in ("train", "validation"):
-        write_examples(pairs, run.stage("finetune") / "examples" / f"{name}.arrow", tokenizer, CONTEXT)
-    ctx = StageContext(run, run.stage("finetune"), {"pretrain": base}, Progress("test"))
-    job = finetune_job(ctx, tokenizer, validated=True)
+    for name in ("finetune", "instructions"):
+        run.stage(name).mkdir(parents=True)
+    for name in ("pairs", "pairs_validation"):
+        write(run.stage("instructions") / f"{name}.jsonl", [("Who?", "x")])
+    inputs = dict.fromkeys(("pretrain", "tokenizer", "instructions"), base)
+    ctx = StageContext(run, run.stage("finetune"), inputs, Progress("test"))
+    job = finetune_job(ctx, tokenizer, prepare(ctx, tokenizer, CONTEXT))
     assert job.open_validation is not None
     for data in (job.open_data(), job.open_validation()):
         assert isinstance(data, ChatDataset)

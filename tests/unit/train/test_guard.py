@@ -17,7 +17,7 @@ from crawl2chat.core.settings_guard import SpikeGuard
 from crawl2chat.core.settings_optimizer import Optimizer
 from crawl2chat.core.settings_parallel import Parallel
 from crawl2chat.model.config import ModelConfig
-from crawl2chat.train import checkpoints, loop
+from crawl2chat.train import checkpoints, objective
 from crawl2chat.train.batch_trace import batch_doc_ids
 from crawl2chat.train.events import read_events
 from crawl2chat.train.guard import Guard, History, Rewind, after_rewind, find_spike
@@ -185,11 +185,11 @@ class Infinite:
 
 
 def one_rank(world: World, job: Job) -> None:
-    loop.losses, then = Infinite(world.rank, NAN_STEP, loop.losses), loop.losses
+    objective.losses, then = Infinite(world.rank, NAN_STEP, objective.losses), objective.losses
     try:
         run_training(job, world)
     finally:
-        loop.losses = then
+        objective.losses = then
 
 
 def unlike_processors(world: World, config: ModelConfig) -> None:
@@ -234,7 +234,7 @@ def what_stays(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_without_the_guard_not_a_number_ends_the_run(clean: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "losses", Infinite(0, NAN_STEP, loop.losses))
+    monkeypatch.setattr(objective, "losses", Infinite(0, NAN_STEP, objective.losses))
     with pytest.raises(StageError, match=f"step {NAN_STEP}: the loss is nan"):
         run_training(replace(clean, plan=replace(clean.plan, guard=None)), World())
 

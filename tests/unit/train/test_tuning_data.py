@@ -52,7 +52,8 @@ def context_of(tmp_path: Path) -> Callable[..., StageContext]:
         empty: dict[str, Any] = {"config": {}, "inputs": {}, "files": [], "counters": {}, "facts": {}}
         manifest = Manifest(stage="instructions", version=1, fingerprint="", code_version="", seconds=0, **empty)
         run.stage(stage).mkdir(parents=True)
-        return StageContext(run, run.stage(stage), {"instructions": manifest} if instructed else {}, Progress(stage))
+        inputs = {"tokenizer": manifest} | ({"instructions": manifest} if instructed else {})
+        return StageContext(run, run.stage(stage), inputs, Progress(stage))
 
     return make
 
