@@ -145,5 +145,5 @@ def started(run: Run) -> list[Path]:
 def ended(run: Run) -> list[Path]:
     """Reports of the trials that have told their last step."""
     last = run.recipe.tune.steps
-    told = {path: path.read_bytes().splitlines() for path in started(run)}  # may be begun anew
+    told = {path: path.read_bytes().split(b"\n")[:-1] for path in started(run)}  # a line half written is none
     return [path for path, lines in told.items() if lines and json.loads(lines[-1])["step"] == last]
