@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import shutil
@@ -61,7 +62,19 @@ def ray_session(resources: Resources, logs: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        ray.shutdown()
+        _shut_down()
         if session is not None:
             with suppress(OSError):  # the logs are a courtesy: not having them must not fail a finished run
                 shutil.copytree(session / "logs", logs / "ray" / session.name, dirs_exist_ok=True)
+
+
+def _shut_down() -> None:
+    """ray.shutdown, while no thread collects garbage: one that finds an ObjectRef in it then ends the whole process."""
+    import ray
+
+    gc.collect()
+    gc.disable()
+    try:
+        ray.shutdown()
+    finally:
+        gc.enable()

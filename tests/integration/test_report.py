@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from .conftest import Workshop
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
-SECTIONS = ["documents", "reasons", "duplicates", "languages", "tokenizer", "pretrain", "finetune", "samples", "making"]
+SECTIONS = ["documents", "reasons", "duplicates", "languages", "tokenizer"]
+SECTIONS += ["pretrain", "finetune", "align", "samples", "making"]
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +47,13 @@ def test_its_numbers_are_those_of_the_manifests(finished: Workshop, report: Path
     assert ledger == {key: n for key, n in (extract | dedup).items() if key.startswith("dropped.") and n}
     [copies] = [one for one in steps["dedup"]["reasons"] if one["reason"] == "minhash_duplicate"]
     assert all(sample["text"] for sample in copies["samples"]), "which are stored; others are sought for some seconds"
-    pretrain, finetune = found["trainings"]
+    pretrain, finetune, align = found["trainings"]
     assert pretrain["counters"] == counters(run, "pretrain")
     assert {mark["kind"] for mark in pretrain["marks"]} == {"checkpoint"}
     assert [mark["step"] for mark in pretrain["marks"]] == [20, 40, 60]
     assert {row["step"] for row in pretrain["samples"]} == {30, 60} and all(row["text"] for row in pretrain["samples"])
     assert finetune["checks"][0]["validation_loss"] == counters(run, "finetune")["validation_loss_before"]
+    assert align["counters"] == counters(run, "align")
 
 
 def test_a_run_that_fails_says_so_on_its_page(finished: Workshop) -> None:
