@@ -1,22 +1,23 @@
 # make demo   set up, then run the quick start        make lint    ruff and pyright
-# make test   set up, then run all tests              make clean   remove the environment
+# make test   set up, then run the tests              make clean   remove the environment
+# make slow   those that take long
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint format setup clean constraints
+.PHONY: demo test slow lint format setup clean constraints
 
 demo: setup
 	$(BIN)/crawl2chat run recipes/tiny.yaml
 
-# Integration tests wait a good deal: unit tests, and then those of dedup, run beside them; their log follows at the end.
-DEDUP := $(wildcard tests/integration/test_dedup*.py)
+# Two at a time, file by file; those marked `slow` are a target of their own. Ray would start its workers at a low priority.
+PYTEST = RAY_worker_niceness=0 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --durations 20
 test: setup
-	@export RAY_worker_niceness=0; \
-	$(BIN)/python -m pytest tests/unit $(DEDUP) > $(VENV)/unit.log 2>&1 & unit=$$!; \
-	$(BIN)/python -m pytest tests/integration $(DEDUP:%=--ignore=%); integration=$$?; \
-	wait $$unit; unit=$$?; cat $(VENV)/unit.log; exit $$((integration + unit))
+	$(PYTEST) -m "not slow" tests
+
+slow: setup
+	$(PYTEST) -m slow tests
 
 lint: setup
 	$(BIN)/ruff check .
