@@ -74,7 +74,14 @@ def _evaluation(recipe: Recipe, trained: Sequence[Stage]) -> list[Stage]:
     """The stage `evaluate`, if the recipe has it. Raises RecipeError where it names a model that is not made."""
     if recipe.evaluate is None:
         return []
-    made = [stage.name for stage in trained if stage.name in MODELS]
+    rewards = recipe.align is not None and not recipe.align.answers
+    if rewards and "align" in recipe.evaluate.models:
+        raise RecipeError(
+            "evaluate.models names align, but align.method is reward: a reward model gives an answer a number, and no "
+            "probability to its tokens",
+            "take align out of evaluate.models, or set align.method: dpo",
+        )
+    made = [stage.name for stage in trained if stage.name in MODELS and not (rewards and stage.name == "align")]
     chosen = recipe.evaluate.models or made
     if absent := [name for name in chosen if name not in made]:
         raise RecipeError(f"evaluate.models names {absent[0]}, but this recipe trains {', '.join(made)}", "correct it")

@@ -86,6 +86,9 @@ def test_evaluation_takes_the_models_that_the_recipe_trains() -> None:
     assert inputs(EVERYTHING[2], "align=null") == ("tokenizer", "pretrain", "finetune", "decontaminate")
     with pytest.raises(RecipeError, match=r"evaluate\.models names align, but this recipe trains pretrain, finetune"):
         inputs("evaluate.models=[align]", "align=null")
+    assert inputs("align.method=reward") == ("tokenizer", "pretrain", "finetune"), "it gives no log-likelihoods"
+    with pytest.raises(RecipeError, match=r"names align, but align\.method is reward[\s\S]*take align out of"):
+        inputs("evaluate.models=[finetune, align]", "align.method=reward")
 
 
 def test_scores_along_training_run_nothing_again() -> None:
