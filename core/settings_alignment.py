@@ -30,8 +30,10 @@ class ChatData(Section):
     format: Literal["auto", "messages", "sharegpt", "alpaca"] = Field(
         default="auto", description="auto: found row by row; with another, rows of other formats are rejected"
     )
-    template: Literal["house", "chatml", "jinja"] = Field(
-        default="house", description="how conversations become tokens, in training and in the chat"
+    template: Literal["house", "chatml", "jinja"] | None = Field(
+        default=None,
+        description="how conversations become tokens, in training and in the chat; null: as the recipe's base has it, "
+        "without one house",
     )
     template_folder: str | None = Field(
         default=None, description="jinja: a Hugging Face folder, whose chat template is taken"

@@ -3,8 +3,9 @@
     examples/{train,validation}.arrow    encoded conversations (train/examples.py)
     rejects.jsonl                        rows of the user's files that were left out (train/chat_rejects.py)
 
-Instruction pairs alone are one a row, in our template, as short as they are. With `finetune.data` everything is in the
-template that it names, and packed as it says; the pairs that `instructions` held out are held out here.
+Instruction pairs alone are one a row, as short as they are. With `finetune.data` rows are packed as it says; the pairs
+that `instructions` held out are held out here. Everything is in the template that `finetune.data` names, else in that of
+the imported model that the recipe has for a base, else in ours.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from ..core.settings_alignment import ChatData
 from ..core.stage import StageContext
 from ..core.user_files import CHAT_DATA, user_files
 from ..tokenize.bpe import Tokenizer
-from ..tokenize.chat_templates import describe, end_of_answer, make_template
-from ..tokenize.given import spoken_template
+from ..tokenize.chat_templates import end_of_answer, make_template
+from ..tokenize.given import describe_spoken
 from .chat_examples import write_split
 from .chat_rejects import Tally, write_ledger
 from .examples import ChatDataset, write_examples
@@ -57,7 +58,8 @@ def prepare(ctx: StageContext, tokenizer: Tokenizer, context: int) -> Prepared:
 def _pairs_alone(ctx: StageContext, tokenizer: Tokenizer, context: int) -> Prepared:
     pairs, examples = ctx.input_folder("instructions"), ctx.folder / "examples"
     train, validation = examples / "train.arrow", examples / "validation.arrow"
-    template = spoken_template(ctx.input_folder("tokenizer"), tokenizer)
+    description = describe_spoken(ctx.input_folder("tokenizer"), tokenizer)
+    template = make_template(description, tokenizer)
     counts = write_examples(pairs / PAIRS[0], train, tokenizer, context, template)
     held_out = write_examples(pairs / PAIRS[1], validation, tokenizer, context, template)
     if not counts["examples"]:
@@ -80,15 +82,14 @@ def _pairs_alone(ctx: StageContext, tokenizer: Tokenizer, context: int) -> Prepa
         counters=counters,
         files=_entries(ctx.folder, train, validation, counts["examples"], held_out["examples"]),
         end=end_of_answer(template),
-        template=None,
+        template=description,
     )
 
 
 def _chat(ctx: StageContext, data: ChatData, tokenizer: Tokenizer, context: int) -> Prepared:
     examples, too_long = ctx.folder / "examples", TooLong[data.too_long.upper()]
     train, validation = examples / "train.arrow", examples / "validation.arrow"
-    folder = Path(data.template_folder) if data.template_folder else None
-    description = describe(data.template, tokenizer, folder)
+    description = describe_spoken(ctx.input_folder("tokenizer"), tokenizer, data.template, data.template_folder)
     template, tally = make_template(description, tokenizer), Tally(data.max_rejects)
     pairs = [ctx.input_folder("instructions") / name for name in PAIRS] if "instructions" in ctx.inputs else []
     sides = write_split(
@@ -123,7 +124,7 @@ def _chat(ctx: StageContext, data: ChatData, tokenizer: Tokenizer, context: int)
         counters=counters,
         files=[*entries, file_entry(ctx.folder, ledger, len(tally.rows))],
         end=end_of_answer(template),
-        template=None if data.template == "house" else description,
+        template=description,
     )
 
 

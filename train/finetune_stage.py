@@ -37,6 +37,8 @@ def config_of(recipe: Recipe) -> dict[str, Any]:
     """What the weights depend on."""
     settings = result_settings(recipe.finetune)
     settings = {k: v for k, v in settings.items() if k not in MEASURED and not (k in LATER and v is None)}
+    if recipe.base is None and (data := settings.get("data")) and data["template"] is None:
+        data["template"] = "house"  # as it was when that was the default: nothing is trained again
     return {"finetune": settings, **sections("seed")(recipe), **rounding(recipe)}
 
 

@@ -29,7 +29,7 @@ INSTRUCTED = {"name": "x", "sources": SOURCES, "instructions": {}}
         ("instructions=null", ["nothing to fine-tune on", "align: null"]),
         ("finetune.data={paths: []}", ["finetune.data.paths"]),
         ("finetune.data={paths: [a], template: jinja}", ["template is jinja", "template_folder None"]),
-        ("finetune.data={paths: [a], template_folder: b}", ["template is house"]),
+        ("finetune.data={paths: [a], template_folder: b}", ["template is None, and template_folder b"]),
         ("finetune.lora={targets: [q_proj]}", ["finetune.lora.targets"]),
         ("finetune.lora={rank: 0}", ["finetune.lora.rank = 0"]),
     ],
@@ -85,6 +85,9 @@ def test_what_the_weights_depend_on(tmp_path: Path) -> None:
         mark(finetune_stage, finetune={"data": data}),
         mark(finetune_stage, finetune={"data": {**data, "packing": False}}),
     ]
+    house = {"data": {**data, "template": "house"}}
+    assert mark(finetune_stage, finetune=house) == marks[3], "what it is without a base"
+    assert mark(finetune_stage, finetune=house, base="b") != mark(finetune_stage, finetune={"data": data}, base="b")
     file.write_text("{}\n{}\n")
     marks.append(mark(finetune_stage, finetune={"data": data}))
     assert len(set(marks)) == len(marks)
