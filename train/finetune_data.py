@@ -4,8 +4,8 @@
     rejects.jsonl                        rows of the user's files that were left out (train/chat_rejects.py)
 
 Instruction pairs alone are one a row, as short as they are. With `finetune.data` rows are packed as it says; the pairs
-that `instructions` held out are held out here. Everything is in the template that `finetune.data` names, else in that of
-the imported model that the recipe has for a base, else in ours.
+that `instructions` held out are held out here. All is in the template that `finetune.data` names, else in that of the
+imported model that the recipe has for a base, else in ours.
 """
 
 from __future__ import annotations
@@ -60,17 +60,22 @@ def _pairs_alone(ctx: StageContext, tokenizer: Tokenizer, context: int) -> Prepa
     train, validation = examples / "train.arrow", examples / "validation.arrow"
     description = describe_spoken(ctx.input_folder("tokenizer"), tokenizer)
     template = make_template(description, tokenizer)
-    counts = write_examples(pairs / PAIRS[0], train, tokenizer, context, template)
-    held_out = write_examples(pairs / PAIRS[1], validation, tokenizer, context, template)
+    too_long = TooLong[(ctx.recipe.finetune.too_long or "truncate").upper()]
+    counts, held_out = (
+        write_examples(pairs / name, target, tokenizer, context, template, too_long)
+        for name, target in zip(PAIRS, (train, validation), strict=True)
+    )
     if not counts["examples"]:
         raise InputError(
-            f"{pairs / PAIRS[0]} gives no example that fits model.context = {context}",
-            "raise model.context, or leave fine-tuning out with instructions: null",
+            f"{pairs / PAIRS[0]} gives no example that fits model.context = {context}: {counts}",
+            "raise model.context, set finetune.too_long to truncate or split, or leave fine-tuning out with "
+            "instructions: null",
         )
     opened = partial(ChatDataset, context=context, whole=ctx.recipe.resources.parallel.compile)
     counters: dict[str, float | int] = {
         "examples": counts["examples"],
-        "examples_cut": counts["cut"],
+        "examples_cut": counts["truncated"],
+        "examples_split": counts["split"],
         "examples_dropped": counts["dropped"],
         "validation_examples": held_out["examples"],
     }

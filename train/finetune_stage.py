@@ -4,9 +4,9 @@
     checkpoints/, metrics.jsonl, tensorboard/    as in the stage `pretrain`
     merged/    with `finetune.lora`: the model's weights as a checkpoint (train/outcome.py)
 
-counters: those of pretraining without baselines; examples, validation_examples, of pairs alone examples_cut and
-examples_dropped, of the user's data conversations, rejected.REASON, rows, places_filled, too_long, dropped, truncated,
-split, nothing_to_learn; validation_loss_before is the base model's, on the same answers; answers_asked, answers_ended
+counters: those of pretraining without baselines; examples, validation_examples, of pairs alone examples_cut,
+examples_split and examples_dropped, of the user's data conversations, rejected.REASON, rows, places_filled, too_long,
+dropped, truncated, split, nothing_to_learn; validation_loss_before is the base model's, on the same answers; answers_asked, answers_ended
 and answers_ended_share: held-out prompts whose greedy answer ends by itself. facts: checkpoint, model,
 tokenizer_digest, steps; template, where it is not our own.
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .finetune_data import Prepared
     from .job import Job
 
-LATER = ("data", "lora")  # keys that runs from before do not have: left out, they change nothing
+LATER = ("data", "lora", "too_long")  # keys that runs from before do not have: left out, they change nothing
 MEASURED = ("ending_prompts", "ending_tokens")  # what is looked at behind the training
 
 

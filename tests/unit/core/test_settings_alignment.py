@@ -30,6 +30,10 @@ INSTRUCTED = {"name": "x", "sources": SOURCES, "instructions": {}}
         ("finetune.data={paths: []}", ["finetune.data.paths"]),
         ("finetune.data={paths: [a], template: jinja}", ["template is jinja", "template_folder None"]),
         ("finetune.data={paths: [a], template_folder: b}", ["template is None, and template_folder b"]),
+        (
+            "finetune={too_long: split, data: {paths: [a]}}",
+            ["finetune.too_long is split", "(drop)", "set finetune.data.too_long"],
+        ),
         ("finetune.lora={targets: [q_proj]}", ["finetune.lora.targets"]),
         ("finetune.lora={rank: 0}", ["finetune.lora.rank = 0"]),
     ],

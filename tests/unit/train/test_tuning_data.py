@@ -87,9 +87,29 @@ def test_pairs_alone_are_what_they_were(context_of: Callable[..., StageContext],
     data = found.open_train()
     assert isinstance(data, ChatDataset) and len(data) == 8 and found.template is None
     assert found.counters == {
-        "examples": 8, "examples_cut": 0, "examples_dropped": 0, "validation_examples": 4,
+        "examples": 8, "examples_cut": 0, "examples_split": 0, "examples_dropped": 0, "validation_examples": 4,
     }  # fmt: skip
     assert found.end == chatting.special("<|end|>") and len(found.files) == 2
+
+
+@pytest.mark.parametrize(
+    ("policy", "name"), [("drop", "dropped"), (None, "cut"), ("truncate", "cut"), ("split", "split")]
+)
+def test_pairs_alone_that_are_too_long(
+    context_of: Callable[..., StageContext], chatting: Tokenizer, policy: str | None, name: str
+) -> None:
+    ctx = context_of("finetune", finetune={"too_long": policy} if policy else {})
+    rows = [chat(0, "Who?", "x" * 90), chat(1, "Who?", "She.")]
+    write(ctx.input_folder("instructions") / "pairs.jsonl", rows)
+    found = finetune_data.prepare(ctx, chatting, 32)
+    counted = {one: found.counters[f"examples_{one}"] for one in ("cut", "split", "dropped")}
+    assert counted == {"cut": 0, "split": 0, "dropped": 0} | {name: 1}
+    kept = len(found.open_train())
+    assert kept == found.counters["examples"] and kept in {"drop": [1], "split": [3, 4, 5]}.get(policy or "", [2])
+    write(ctx.input_folder("instructions") / "pairs.jsonl", rows[:1])
+    if policy == "drop":
+        with pytest.raises(InputError, match=r"gives no example that fits model.context = 32[\s\S]*finetune.too_long"):
+            finetune_data.prepare(ctx, chatting, 32)
 
 
 @pytest.mark.parametrize("own", [True, False], ids=["pairs", "data"])
