@@ -134,6 +134,11 @@ class Align(Section):
             raise ValueError(
                 "align.lora.targets has head, but a reward model has a head of its own; leave it out of the targets"
             )
+        if self.method == "grpo" and self.lora is not None and self.lora.dropout:
+            raise ValueError(
+                f"align.lora.dropout is {self.lora.dropout} with the method grpo, which compares the model's "
+                "probabilities before and after a step: what is dropped would tell them apart; set it to 0"
+            )
         for name in ("steps", "checkpoint_every", "keep_every") if self.method == "grpo" else ():
             if (value := getattr(self, name)) is not None and value % self.grpo.updates:
                 raise ValueError(

@@ -6,9 +6,9 @@
 
 counters: those of pretraining without baselines; examples, validation_examples, of pairs alone examples_cut,
 examples_split and examples_dropped, of the user's data conversations, rejected.REASON, rows, places_filled, too_long,
-dropped, truncated, split, nothing_to_learn; validation_loss_before is the base model's, on the same answers; answers_asked, answers_ended
-and answers_ended_share: held-out prompts whose greedy answer ends by itself. facts: checkpoint, model,
-tokenizer_digest, steps; template, where it is not our own.
+dropped, truncated, split, nothing_to_learn; validation_loss_before is the base model's, on the same answers;
+answers_asked, answers_ended and answers_ended_share: held-out prompts whose greedy answer ends by itself. facts:
+checkpoint, model, tokenizer_digest, steps; template, where it is not our own.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ INSTRUCTED = {"name": "x", "sources": SOURCES, "instructions": {}}
         ("align={method: reward, lora: {targets: [head]}, data: {paths: [a]}}", ["targets has head"]),
         ("align={method: grpo, steps: 9, grpo: {updates: 2}}", ["align.steps is 9", "(2)", "multiple"]),
         ("align={method: grpo, checkpoint_every: 5, grpo: {updates: 2}}", ["align.checkpoint_every is 5"]),
+        ("align={method: grpo, lora: {dropout: 0.1}}", ["align.lora.dropout is 0.1", "grpo", "set it to 0"]),
         ("align.batch=3", ["train_workers is 2", "align.batch (3)"]),
         ("align.grpo.group=1", ["align.grpo.group = 1"]),
         ("instructions=null", ["nothing to fine-tune on", "align: null"]),
