@@ -21,7 +21,7 @@ import pyarrow as pa
 from ..core.files import atomic_path
 from .examples import PAD_TO
 from .loader import IGNORED, Span
-from .preference_batch import EncodedPair
+from .preference_encoding import EncodedPair
 
 SCHEMA = pa.schema(
     [

@@ -21,12 +21,15 @@ from crawl2chat.model.config import ModelConfig
 from crawl2chat.tokenize.bpe import Tokenizer
 from crawl2chat.tokenize.chat_template import OwnTemplate
 from crawl2chat.tokenize.chat_templates import CHATML
+from crawl2chat.tokenize.jinja_chat import JinjaTemplate
 from crawl2chat.train import align_data, align_jobs, finetune_data
 from crawl2chat.train.chat_rejects import LEDGER
 from crawl2chat.train.examples import ChatDataset
 from crawl2chat.train.packed_chat import PackedChat, SingleChat
+from crawl2chat.train.preference_encoding import encode_pair
 from crawl2chat.train.preference_file import PairRows
 from crawl2chat.train.preference_making import made_pairs
+from crawl2chat.train.preference_rows import read_pairs
 from tokenizers import AddedToken, models, pre_tokenizers
 from tokenizers.decoders import ByteLevel
 
@@ -281,6 +284,38 @@ def test_preference_pairs_of_files_and_of_instructions(
     held_out = PairRows(found.validation).sources.to_pylist()
     assert held_out.count("pairs_validation.jsonl:1") == 1 and 10 < len(held_out) < 40
     assert not set(held_out) & set(PairRows(found.train).sources.to_pylist())
+
+
+def test_a_pair_may_be_as_long_as_the_context_and_no_longer(
+    context_of: Callable[..., StageContext], chatting: Tokenizer, tmp_path: Path
+) -> None:
+    """The model reads all of its tokens: the last one too, at which a reward model looks."""
+    file = write(tmp_path / "p.jsonl", [{"prompt": "q", "chosen": "yes", "rejected": "never"}])
+    ctx = context_of("align", align={"data": {"paths": [str(file)], "validation_share": 0}})
+    [pair], _ = read_pairs([file])
+    longest = encode_pair(OwnTemplate(chatting), pair).longest
+    assert ctx.recipe.align is not None
+    found = align_data.prepare(ctx, ctx.recipe.align.data, OwnTemplate(chatting), longest)
+    assert found.counters == {"pairs": 1, "validation_pairs": 0, "truncated": 0} and ledger(ctx) == []
+    with pytest.raises(InputError, match=r"no pair to train on: {'rejected.too_long': 1}"):
+        align_data.prepare(ctx, ctx.recipe.align.data, OwnTemplate(chatting), longest - 1)
+
+
+def test_pairs_that_the_template_refuses_are_named(
+    context_of: Callable[..., StageContext], chatting: Tokenizer, tmp_path: Path
+) -> None:
+    source = (
+        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system here') }}{% endif %}"
+        "{{ m.content ~ '<|im_end|>' }}{% endfor %}"
+    )
+    pair = {"prompt": "q", "chosen": "yes", "rejected": "no"}
+    file = write(tmp_path / "p.jsonl", [pair, pair | {"system": "Be kind."}])
+    ctx = context_of("align", align={"data": {"paths": [str(file)], "validation_share": 0}})
+    assert ctx.recipe.align is not None
+    found = align_data.prepare(ctx, ctx.recipe.align.data, JinjaTemplate(chatting, source), 64)
+    assert found.counters == {"pairs": 1, "validation_pairs": 0, "truncated": 0, "rejected.template": 1}
+    [row] = ledger(ctx)
+    assert (row["file"], row["row"], row["reason"]) == (str(file), 2, "template") and "no system here" in row["detail"]
 
 
 def test_pairs_that_are_too_long_may_be_cut(
