@@ -22,12 +22,13 @@ from ..core.recipe import Recipe
 from ..core.settings_training import Finetune, Resources
 from ..core.stage import Stage, StageContext, StageResult, sections
 from ..core.user_files import CHAT_DATA, file_stamps, user_files
-from .pretrain_stage import result_settings, rounding
+from .pretrain_stage import looking, result_settings, rounding
 
 if TYPE_CHECKING:
     from ..tokenize.bpe import Tokenizer
     from .finetune_data import Prepared
     from .job import Job
+    from .pretrain_stage import MakeProbe
 
 LATER = ("data", "lora", "too_long")  # keys that runs from before do not have: left out, they change nothing
 MEASURED = ("ending_prompts", "ending_tokens")  # what is looked at behind the training
@@ -79,7 +80,7 @@ def check_lora(ctx: StageContext, trained: str, wanted: bool, section: str) -> N
         )
 
 
-def work(ctx: StageContext) -> StageResult:
+def work(ctx: StageContext, probe: MakeProbe | None = None) -> StageResult:
     from ..tokenize.bpe import Tokenizer
     from .finetune_data import prepare
     from .launcher import launch
@@ -87,7 +88,7 @@ def work(ctx: StageContext) -> StageResult:
 
     tokenizer = Tokenizer.load(ctx.input_folder("tokenizer") / "tokenizer.json")
     prepared = prepare(ctx, tokenizer, ctx.inputs["pretrain"].facts["model"]["context"])
-    job = finetune_job(ctx, tokenizer, prepared)
+    job = looking(finetune_job(ctx, tokenizer, prepared), ctx, probe)
     launch(job, ctx.recipe.resources, ctx.progress)
     finished = result(job, prepared.counters)
     settings = ctx.recipe.finetune
