@@ -15,8 +15,8 @@ three times. What is drawn depends on the seed, the step and the problem alone, 
 any number of ranks. Several steps with the same answers (`updates`) begin where their number divides the step before:
 checkpoints are written there alone (core/settings_alignment.py).
 
-π_old is the model in training as it computes before the first step with its answers: in the run's precision, and without
-dropout, which the recipe refuses. So the first ratios are 1.
+π_old is the model in training as it computes before the first step with its answers: in the run's precision, and
+without dropout, which the recipe refuses. So the first ratios are 1.
 
 R rows (answers), T tokens.
 """

@@ -59,10 +59,11 @@ def test_our_own_needs_its_special_tokens() -> None:
     library = tokenizers.Tokenizer(models.BPE())
     library.add_special_tokens([AddedToken("<s>", special=True), AddedToken("<|user|>", special=True)])
     elsewhere = Tokenizer(library.to_str().encode(), "theirs/tokenizer.json", end_of_text="<s>")
+    message = r"theirs/tokenizer.json has no special token <\|assistant\|>.* house"
     for make in (describe, lambda kind, tokenizer: make_template(None, tokenizer)):
-        with pytest.raises(InputError, match=r"theirs/tokenizer.json has no special token <\|assistant\|>.* house") as one:
+        with pytest.raises(InputError, match=message) as caught:
             make("house", elsewhere)
-        assert "leave finetune.data.template out" in one.value.fix
+        assert "leave finetune.data.template out" in caught.value.fix
 
 
 def test_what_cannot_be_made_is_refused(tokenizer: Tokenizer) -> None:

@@ -42,9 +42,7 @@ def test_an_answer_ends_by_itself_or_at_the_limit_or_at_the_context(job: Job) ->
             expected = sum(end in one[:limit] for one in answers)
             assert count_ended(path, prompts, end, limit) == expected, (end, limit)
     drawing = {"temperature": 1.5, "top_p": 0.9}
-    drawn = [
-        list(generate(model, prompt, max_tokens=99, seed=3 + n, **drawing)) for n, prompt in enumerate(prompts)
-    ]
+    drawn = [list(generate(model, prompt, max_tokens=99, seed=3 + n, **drawing)) for n, prompt in enumerate(prompts)]
     assert drawn != answers
     for end in {token for one in drawn for token in one}:
         assert count_ended(path, prompts, end, 99, **drawing, seed=3) == sum(end in one for one in drawn), end
