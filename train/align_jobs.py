@@ -57,7 +57,7 @@ def _preferences(ctx: StageContext, settings: Align, tokenizer: Tokenizer) -> Ma
         objective, reference = RewardObjective(), {side: [] for side in data.pairs}
     whole = job.model.context if ctx.recipe.resources.parallel.compile else None
     opened = {
-        side: partial(PairRows, path, [ctx.folder / entry.path for entry in reference[side]], whole)
+        side: partial(PairRows, path, [ctx.folder / entry.path for entry in reference[side]], whole, job.model.context)
         for side, path in (("train", data.train), ("validation", data.validation))
     }
     held_out, rewarded = data.pairs["validation"] > 0, settings.method == "reward"

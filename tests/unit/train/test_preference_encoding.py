@@ -71,10 +71,11 @@ def test_real_pairs_reach_the_model(tokenizer: Tokenizer, shared_data: Path, tmp
     write_pairs(tmp_path / "p.arrow", [(one.source, two) for one, two in zip(pairs[:4], encoded, strict=True)])
     longest = max(one.longest for one in encoded)
     vocabulary = len(tokenizer.token_bytes())
-    config = ModelConfig(vocabulary, layers=1, width=16, heads=2, kv_heads=1, feed_forward=32, context=longest + 15)
+    config = ModelConfig(vocabulary, layers=1, width=16, heads=2, kv_heads=1, feed_forward=32, context=longest, positions="learned")
     model = Transformer(config)
     model.init_weights(0)
-    inputs, targets = PairRows(tmp_path / "p.arrow").batch(np.arange(4))
+    assert longest % 16, "rounded up it would be more than the context"
+    inputs, targets = PairRows(tmp_path / "p.arrow", context=longest).batch(np.arange(4))
     found = pair_log_probs(model, *flat_pairs(inputs, targets, torch.device("cpu")))
     assert found.chosen_tokens_P.tolist() == [len(one.chosen) for one in encoded]
     assert (found.chosen_P < -2 * found.chosen_tokens_P).all()
