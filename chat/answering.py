@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from ..core.run import Run
 from ..tokenize.bpe import Tokenizer
-from ..tokenize.chat_templates import Description, describe
+from ..tokenize.chat_templates import Description
+from ..tokenize.given import describe_spoken
 from ..train.checkpoints import newest
 
 
@@ -25,5 +24,5 @@ def learned_template(run: Run, stage: str, tokenizer: Tokenizer) -> Description 
     if stage == "pretrain":
         return None
     if manifest is None and data is not None:
-        return describe(data.template, tokenizer, Path(data.template_folder) if data.template_folder else None)
+        return describe_spoken(run.stage("tokenizer"), tokenizer, data.template, data.template_folder)
     return manifest and manifest.facts.get("template")

@@ -30,8 +30,10 @@ class ChatData(Section):
     format: Literal["auto", "messages", "sharegpt", "alpaca"] = Field(
         default="auto", description="auto: found row by row; with another, rows of other formats are rejected"
     )
-    template: Literal["house", "chatml", "jinja"] = Field(
-        default="house", description="how conversations become tokens, in training and in the chat"
+    template: Literal["house", "chatml", "jinja"] | None = Field(
+        default=None,
+        description="how conversations become tokens, in training and in the chat; null: as the recipe's base has it, "
+        "without one house",
     )
     template_folder: str | None = Field(
         default=None, description="jinja: a Hugging Face folder, whose chat template is taken"
@@ -131,6 +133,11 @@ class Align(Section):
         if self.method == "reward" and self.lora is not None and "head" in self.lora.targets:
             raise ValueError(
                 "align.lora.targets has head, but a reward model has a head of its own; leave it out of the targets"
+            )
+        if self.method == "grpo" and self.lora is not None and self.lora.dropout:
+            raise ValueError(
+                f"align.lora.dropout is {self.lora.dropout} with the method grpo, which compares the model's "
+                "probabilities before and after a step: what is dropped would tell them apart; set it to 0"
             )
         for name in ("steps", "checkpoint_every", "keep_every") if self.method == "grpo" else ():
             if (value := getattr(self, name)) is not None and value % self.grpo.updates:

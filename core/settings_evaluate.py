@@ -11,7 +11,8 @@ from .section import Section
 
 
 class WhileTraining(Section):
-    """Scores along pretraining, beside the losses in metrics.jsonl and TensorBoard. They change no weight."""
+    """Scores along pretraining and fine-tuning, beside the losses in metrics.jsonl and TensorBoard. They change no
+    weight."""
 
     every: int = Field(ge=1, description="steps; after the last step too")
     tasks: list[str] | None = Field(

@@ -98,6 +98,11 @@ class Finetune(Section):
     """Instruction tuning: loss on the answers only, of the instruction pairs and of `data`."""
 
     data: ChatData | None = None
+    too_long: Literal["drop", "truncate", "split"] | None = Field(
+        default=None,
+        description="what becomes of instruction pairs longer than the context; null: truncate. With `data` its own "
+        "too_long holds for them too",
+    )
     lora: Lora | None = None
     ending_prompts: int = Field(
         default=32, ge=0, description="held-out prompts that are answered at the end: does the answer end by itself?"
@@ -112,6 +117,15 @@ class Finetune(Section):
     checkpoint_every: int = Field(default=50, ge=1)
     keep_checkpoints: int = Field(default=1, ge=1, description="the newest")
     keep_every: int | None = Field(default=None, ge=1, description="steps: checkpoints at multiples of it stay as well")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Finetune:
+        if self.data is not None and self.too_long is not None:
+            raise ValueError(
+                f"finetune.too_long is {self.too_long}, but with finetune.data its own too_long "
+                f"({self.data.too_long}) holds for all; set finetune.data.too_long, and leave finetune.too_long out"
+            )
+        return self
 
     def rooted(self, absolute: Callable[[str], str]) -> Finetune:
         """With absolute paths."""

@@ -35,9 +35,10 @@ def evaluate_stage(models: tuple[str, ...], flagged: bool) -> Stage:
 
 
 def make_probe(ctx: StageContext) -> tuple[int, Probe]:
-    """For the stage `pretrain`: how often it looks at the tasks of `evaluate.while_training`, and what looks.
+    """For the stages `pretrain` and `finetune`: how often they look at the tasks of `evaluate.while_training`, and what
+    looks.
 
-    Raises InputError for items that the recipe's model could not score.
+    Raises InputError for items that the model in training could not score.
     """
     from .while_training import TaskProbe
 
@@ -46,7 +47,8 @@ def make_probe(ctx: StageContext) -> tuple[int, Probe]:
     asked = tuple(askings_while_training(settings))
     tokenizer = ctx.input_folder("tokenizer") / "tokenizer.json"
     probe = TaskProbe(asked, str(tokenizer), settings.batch_tokens)
-    probe.check(ctx.recipe.model.context)
+    base = ctx.inputs.get("pretrain")  # fine-tuned: it may be an imported one
+    probe.check(base.facts["model"]["context"] if base else ctx.recipe.model.context)
     return settings.while_training.every, probe
 
 

@@ -1,4 +1,4 @@
-"""Scores on tasks while a model is trained: what pretraining's loop calls every some steps, on all ranks.
+"""Scores on tasks while a model is trained: what the loop calls every some steps, on all ranks.
 
 The figures join the metrics as eval/TASK/FIGURE. Nothing of the training is touched: no weight, no random number, no
 compiled block; losses are the same to the bit with and without.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -11,7 +11,7 @@ from ..core.documents import ledger_stages
 from ..core.errors import ContractError, RecipeError
 from ..core.recipe import Recipe
 from ..core.run import Run
-from ..core.stage import Planned, Stage, plan
+from ..core.stage import Planned, Stage, StageResult, plan
 from ..dedup.dedup_stage import DEDUP
 from ..dedup.spans_stage import SPANS
 from ..evaluate.evaluate_stage import evaluate_stage, make_probe
@@ -19,6 +19,7 @@ from ..tokenize.tokenize_stage import SHARDS, TOKENIZER
 from ..train.align_stage import align_stage
 from ..train.base_stage import BASE_MODEL, BASE_TOKENIZER
 from ..train.finetune_stage import finetune_stage
+from ..train.finetune_stage import work as fine_tune
 from ..train.pretrain_stage import PRETRAIN
 from ..train.pretrain_stage import work as train_base
 from ..tune.forecast_stage import FORECAST
@@ -55,7 +56,7 @@ LEFT_OUT = {  # why a recipe has none of a group's stages, and the fix
 def all_stages(recipe: Recipe) -> list[Stage]:
     """Every stage that this recipe has, inputs before those that need them."""
     answers = [INSTRUCTIONS] if recipe.instructions is not None else []
-    answers += [finetune_stage(recipe)] if recipe.finetuned else []
+    answers += [_looking(finetune_stage(recipe), fine_tune, recipe)] if recipe.finetuned else []
     answers += [align_stage(recipe)] if recipe.align is not None else []
     ledgers = [stage for stage in (DEDUP, SPANS, PARAGRAPHS, DECONTAMINATE) if stage.name in ledger_stages(recipe)]
     if recipe.base is not None:  # nothing is pretrained, and documents are read for instruction pairs alone
@@ -63,7 +64,7 @@ def all_stages(recipe: Recipe) -> list[Stage]:
         trained = [BASE_MODEL, *answers]
         given = [BASE_TOKENIZER, *trained, *_evaluation(recipe, trained), samples_stage(recipe)]
         return [_behind_ledgers(stage, recipe) for stage in (*data, *given)]
-    trained = [_pretrain(recipe), *answers]
+    trained = [_looking(PRETRAIN, train_base, recipe), *answers]
     learning = [TOKENIZER, SHARDS, *trained, *_evaluation(recipe, trained), samples_stage(recipe), TUNE]
     learning += [FORECAST] if recipe.tune.ladder is not None else []
     learning += [VERIFY] if recipe.tune.target is not None else []
@@ -74,18 +75,30 @@ def _evaluation(recipe: Recipe, trained: Sequence[Stage]) -> list[Stage]:
     """The stage `evaluate`, if the recipe has it. Raises RecipeError where it names a model that is not made."""
     if recipe.evaluate is None:
         return []
-    made = [stage.name for stage in trained if stage.name in MODELS]
+    rewards = recipe.align is not None and not recipe.align.answers
+    if rewards and "align" in recipe.evaluate.models:
+        raise RecipeError(
+            "evaluate.models names align, but align.method is reward: a reward model gives an answer a number, and no "
+            "probability to its tokens",
+            "take align out of evaluate.models, or set align.method: dpo",
+        )
+    if recipe.base is not None and recipe.evaluate.while_training is not None and not recipe.finetuned:
+        raise RecipeError(
+            "evaluate.while_training is given, but with a base, and nothing to fine-tune on, nothing is trained",
+            "take it out of evaluate, or add finetune.data: {paths: [FILE]}",
+        )
+    made = [stage.name for stage in trained if stage.name in MODELS and not (rewards and stage.name == "align")]
     chosen = recipe.evaluate.models or made
     if absent := [name for name in chosen if name not in made]:
         raise RecipeError(f"evaluate.models names {absent[0]}, but this recipe trains {', '.join(made)}", "correct it")
     return [evaluate_stage(tuple(chosen), "decontaminate" in ledger_stages(recipe))]
 
 
-def _pretrain(recipe: Recipe) -> Stage:
-    """The stage `pretrain`, with a look at tasks now and then if the recipe wants one."""
+def _looking(stage: Stage, work: Callable[..., StageResult], recipe: Recipe) -> Stage:
+    """The stage, `pretrain` or `finetune`, with a look at tasks now and then if the recipe wants one."""
     if recipe.evaluate is None or recipe.evaluate.while_training is None:
-        return PRETRAIN
-    return replace(PRETRAIN, work=partial(train_base, probe=make_probe))
+        return stage
+    return replace(stage, work=partial(work, probe=make_probe))
 
 
 def _behind_ledgers(stage: Stage, recipe: Recipe) -> Stage:

@@ -36,7 +36,8 @@ _ROWS = 40  # of a table beside a chart
 _MOST_COUNTERS = 10  # beside those that are known
 _KNOWN = {  # counters that have a place of their own, or none
     "steps", "parameters", "tokens_seen", "spikes", "train_loss", "tokens_per_second", "validation_loss",
-    "validation_loss_before", "bits_per_byte", "examples", "examples_cut", "examples_dropped",
+    "validation_loss_before", "bits_per_byte", "examples", "examples_cut", "examples_split",
+    "examples_dropped",
 }  # fmt: skip
 
 

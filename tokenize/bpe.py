@@ -87,6 +87,11 @@ class Tokenizer:
         """The tokenizer.json."""
         return self._data
 
+    @property
+    def name(self) -> str:
+        """The file that it was read from, for messages."""
+        return self._name
+
     def encode(self, text: str) -> list[int]:
         """Ids of a text. No special token is among them. A lone surrogate counts as U+FFFD."""
         return self._tokenizer.encode(valid(text), add_special_tokens=False).ids

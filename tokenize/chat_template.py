@@ -31,6 +31,14 @@ class OwnTemplate:
     """Our template. It has no token for the system, whose message goes before the first question."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
+        """Raises InputError when the tokenizer lacks one of the special tokens, as one made elsewhere does."""
+        for name in (USER, ASSISTANT, END):
+            if name not in tokenizer.special_tokens:
+                raise InputError(
+                    f"{tokenizer.name} has no special token {name}, which the chat template house writes",
+                    "take the model's own template (leave finetune.data.template out), chatml, or another model's "
+                    "with jinja",
+                )
         self._tokenizer = tokenizer
 
     def encode(self, messages: Messages, generation_prompt: bool = False) -> tuple[list[int], list[bool]]:

@@ -23,6 +23,7 @@ import tokenizers
 from ..core.errors import InputError
 from .bpe import SPECIAL_TOKENS, Tokenizer
 from .chat_template import ChatTemplate, OwnTemplate
+from .chat_templates import describe
 from .hf_files import CHAT_TEMPLATE
 from .jinja_chat import JinjaTemplate
 from .probes import SENTENCES
@@ -72,17 +73,23 @@ def given_beside(folder: Path, tokenizer: Tokenizer) -> GivenTokenizer | None:
     return None if all(one in tokenizer.special_tokens for one in SPECIAL_TOKENS) else read_given(folder)
 
 
-def spoken_template(folder: Path, tokenizer: Tokenizer) -> ChatTemplate:
-    """How conversations are written for the tokenizer in a folder: ours, or that of the imported model it belongs to.
+def describe_spoken(
+    folder: Path, tokenizer: Tokenizer, kind: str | None = None, elsewhere: str | None = None
+) -> dict[str, Any] | None:
+    """How conversations are written for the tokenizer in a folder, as a description (tokenize/chat_templates.py).
 
-    Raises InputError when that has none.
+    `kind` and `elsewhere`, the folder of a Jinja template, are the recipe's choice; without one it is the template of
+    the imported model that the tokenizer belongs to, else ours: None. Raises InputError when there is no such template.
     """
-    if all(one in tokenizer.special_tokens for one in SPECIAL_TOKENS):
-        return OwnTemplate(tokenizer)
-    template = read_given(folder).template
-    if template is None:
-        raise InputError(f"{folder} has no chat template", "take a base that was trained to chat, or its template")
-    return template
+    if kind is not None:
+        return describe(kind, tokenizer, Path(elsewhere) if elsewhere else None)
+    template, _ = _template(folder, read_object(folder / CONFIG), tokenizer)
+    if template is None and not all(one in tokenizer.special_tokens for one in SPECIAL_TOKENS):
+        raise InputError(
+            f"{folder} has no chat template",
+            "take a base that was trained to chat, or put its chat_template.jinja into the base's folder",
+        )
+    return template.description if isinstance(template, JinjaTemplate) else None
 
 
 def unspelled_bytes(data: bytes, tokenizer: Tokenizer, where: str) -> int:

@@ -25,7 +25,7 @@ from ..tokenize.chat_template import ChatTemplate
 from ..tokenize.sample import SPLIT, cut_at, places
 from .chat_rejects import Reject, write_ledger
 from .finetune_data import PAIRS
-from .preference_batch import EncodedPair, encode_pair, truncated
+from .preference_encoding import EncodedPair, encode_pair, truncated
 from .preference_file import write_pairs
 from .preference_making import made_pairs
 from .preference_rows import Pair, read_pairs

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ..core.files import digest, sha256_file
 from ..core.manifest import FileEntry
@@ -13,6 +14,7 @@ from ..core.stage import StageContext
 from ..core.unit_map import map_units
 from ..tokenize.bpe import Tokenizer
 from ..tokenize.chat_templates import end_of_answer, make_template
+from ..tokenize.given import describe_spoken
 from .align_data import prepare
 from .arithmetic import Arithmetic
 from .finetune_stage import tuning_job
@@ -45,7 +47,7 @@ def make(ctx: StageContext, settings: Align, tokenizer: Tokenizer) -> Made:
 def _preferences(ctx: StageContext, settings: Align, tokenizer: Tokenizer) -> Made:
     """dpo, ipo, reward."""
     job = _job(ctx, settings, tokenizer)
-    template = make_template(ctx.inputs["finetune"].facts.get("template"), tokenizer)
+    template = make_template(_template(ctx, tokenizer), tokenizer)
     data = prepare(ctx, settings.data, template, job.model.context)
     if settings.method in ("dpo", "ipo"):
         smoothing, normalised = settings.label_smoothing, settings.length_normalised
@@ -55,7 +57,7 @@ def _preferences(ctx: StageContext, settings: Align, tokenizer: Tokenizer) -> Ma
         objective, reference = RewardObjective(), {side: [] for side in data.pairs}
     whole = job.model.context if ctx.recipe.resources.parallel.compile else None
     opened = {
-        side: partial(PairRows, path, [ctx.folder / entry.path for entry in reference[side]], whole)
+        side: partial(PairRows, path, [ctx.folder / entry.path for entry in reference[side]], whole, job.model.context)
         for side, path in (("train", data.train), ("validation", data.validation))
     }
     held_out, rewarded = data.pairs["validation"] > 0, settings.method == "reward"
@@ -91,7 +93,7 @@ def _reference(ctx: StageContext, pairs: dict[str, int], settings: Align) -> dic
 
 
 def _grpo(ctx: StageContext, settings: Align, tokenizer: Tokenizer) -> Made:
-    description = ctx.inputs["finetune"].facts.get("template")
+    description = _template(ctx, tokenizer)
     end = end_of_answer(make_template(description, tokenizer))
     own, job = settings.grpo, _job(ctx, settings, tokenizer)
     task = Arithmetic(tokenizer, description, end, ctx.recipe.seed, own.steps_a_problem, own.largest)
@@ -104,6 +106,13 @@ def _grpo(ctx: StageContext, settings: Align, tokenizer: Tokenizer) -> Made:
         objective=GrpoObjective(own, task, job.model, _base(ctx), job.variant, ctx.recipe.seed),
     )
     return Made(job, {"problems": own.problems, "validation_problems": own.held_out}, [])
+
+
+def _template(ctx: StageContext, tokenizer: Tokenizer) -> dict[str, Any] | None:
+    """What the fine-tuned model speaks. Manifests from before an imported model's own template stood in them say
+    nothing of it."""
+    found = ctx.inputs["finetune"].facts.get("template")
+    return found or describe_spoken(ctx.input_folder("tokenizer"), tokenizer)
 
 
 def _job(ctx: StageContext, settings: Align, tokenizer: Tokenizer) -> Job:

@@ -19,7 +19,7 @@ def held_out_divergence(policy: Path, reference: Path, pairs: Path, number: int)
     """KL(π ‖ π_ref) of the next token in nats, the mean over all answers' tokens of at most `number` pairs."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     models = [load_for_inference(path)[0].to(device) for path in (policy, reference)]
-    rows = PairRows(pairs)
+    rows = PairRows(pairs, context=models[0].config.context)
     total, tokens = 0.0, 0
     for start in range(0, min(number, len(rows)), ROWS):
         inputs, targets, *_ = rows.batch(np.arange(start, min(start + ROWS, number, len(rows))))

@@ -1,4 +1,4 @@
-"""Does a model stop? The share of held-out prompts whose greedy answer ends by itself, within a number of tokens."""
+"""Does a model stop? The share of held-out prompts whose answer ends by itself, within a number of tokens."""
 
 from __future__ import annotations
 
@@ -32,13 +32,26 @@ def held_out_prompts(path: Path, number: int, context: int) -> list[list[int]]:
     return [ids[slice(*fitting[one])].tolist() for one in chosen]
 
 
-def count_ended(checkpoint: Path, prompts: list[list[int]], end: int, max_tokens: int) -> int:
-    """How many of the prompts the model answers with an end, at temperature 0, before `max_tokens` and the context."""
+def count_ended(
+    checkpoint: Path,
+    prompts: list[list[int]],
+    end: int,
+    max_tokens: int,
+    temperature: float = 0.0,
+    top_p: float | None = None,
+    seed: int = 0,
+) -> int:
+    """How many of the prompts the model answers with an end, before `max_tokens` and the context.
+
+    Greedily, at temperature 0, a small model may say the same again and again; drawn as a chat draws, it does not.
+    """
     model, _ = load_for_inference(checkpoint)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     ended = 0
-    for prompt in prompts:
+    for number, prompt in enumerate(prompts, seed):
         most = min(max_tokens, model.config.context - len(prompt) + 1)
-        drawn = generate(model, prompt, max_tokens=most, temperature=0, stop_ids=[end])
+        drawn = generate(
+            model, prompt, max_tokens=most, temperature=temperature, top_p=top_p, stop_ids=[end], seed=number
+        )
         ended += sum(1 for _ in drawn) < most
     return ended

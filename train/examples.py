@@ -6,7 +6,8 @@ In: JSON lines {doc_id, messages: [{role, content}]}. Out, as Arrow IPC file wit
     tokens   large_list<int32>    at most context + 1, by a chat template
     answer   large_list<bool>     True where the model learns to write the token
 
-One conversation a row; those longer than the context are cut. Nothing of one row is seen by another.
+One conversation a row; those longer than the context are cut, left out, or split over several rows, as the recipe says
+(train/packing.py's TooLong). Nothing of one row is seen by another.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from ..core.files import atomic_path
 from ..tokenize.bpe import Tokenizer
 from ..tokenize.chat_template import ChatTemplate, OwnTemplate
 from .loader import IGNORED, Span
+from .packing import TooLong
 
 PAD_TO = 16
 SCHEMA = pa.schema(
@@ -35,15 +37,21 @@ SCHEMA = pa.schema(
 
 
 def write_examples(
-    source: Path, target: Path, tokenizer: Tokenizer, context: int, template: ChatTemplate | None = None
+    source: Path,
+    target: Path,
+    tokenizer: Tokenizer,
+    context: int,
+    template: ChatTemplate | None = None,
+    too_long: TooLong = TooLong.TRUNCATE,
 ) -> dict[str, int]:
-    """Encode the conversations of a file. Returns counts: examples, cut, and dropped (no answer left after cutting).
+    """Encode the conversations of a file. Returns counts: examples, the rows; and conversations: truncated, split,
+    dropped (too long, or cutting left no answer).
 
     `template` is our own, if it is left out.
     Raises InputError naming file and line when a line is not a conversation.
     """
     columns: dict[str, list] = {name: [] for name in SCHEMA.names}
-    counts = {"examples": 0, "cut": 0, "dropped": 0}
+    counts = {"examples": 0, "truncated": 0, "split": 0, "dropped": 0}
     lines = source.read_text(encoding="utf-8").removesuffix("\n").split("\n")  # JSON strings may hold other line ends
     for number, line in enumerate(lines if lines != [""] else [], 1):
         try:
@@ -53,19 +61,29 @@ def write_examples(
             raise InputError(
                 f"{source}:{number} is not a conversation: {error}", "correct or remove the line"
             ) from error
-        counts["cut"] += len(tokens) > context + 1
-        if not any(answer[1 : context + 1]):
-            counts["dropped"] += 1
-            continue
-        counts["examples"] += 1
-        for name, value in zip(
-            SCHEMA.names, (row["doc_id"], tokens[: context + 1], answer[: context + 1]), strict=True
-        ):
-            columns[name].append(value)
+        starts = _starts(answer, context, too_long)
+        stretches = [slice(start, start + context + 1) for start in starts]
+        kept = [one for one in stretches if any(answer[one][1:])]
+        if starts != [0] or (too_long is TooLong.TRUNCATE and any(answer[context + 1 :])):
+            counts[too_long.value] += 1
+        counts["dropped"] += bool(starts) and not kept
+        counts["examples"] += len(kept)
+        for one in kept:
+            for name, value in zip(SCHEMA.names, (row["doc_id"], tokens[one], answer[one]), strict=True):
+                columns[name].append(value)
     batch = pa.RecordBatch.from_pydict(columns, schema=SCHEMA)
     with atomic_path(target) as partial, pa.ipc.new_file(str(partial), SCHEMA) as writer:
         writer.write_batch(batch)
     return counts
+
+
+def _starts(answer: list[bool], context: int, too_long: TooLong) -> list[int]:
+    """Where the rows of a conversation begin. What stands behind its last learned token counts for nothing."""
+    if not any(answer[context + 1 :]) or too_long is TooLong.TRUNCATE:
+        return [0]
+    if too_long is TooLong.DROP:
+        return []
+    return list(range(0, len(answer) - 1, context))  # each with the last token of the one before
 
 
 class ChatDataset:

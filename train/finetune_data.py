@@ -3,8 +3,9 @@
     examples/{train,validation}.arrow    encoded conversations (train/examples.py)
     rejects.jsonl                        rows of the user's files that were left out (train/chat_rejects.py)
 
-Instruction pairs alone are one a row, in our template, as short as they are. With `finetune.data` everything is in the
-template that it names, and packed as it says; the pairs that `instructions` held out are held out here.
+Instruction pairs alone are one a row, as short as they are. With `finetune.data` rows are packed as it says; the pairs
+that `instructions` held out are held out here. All is in the template that `finetune.data` names, else in that of the
+imported model that the recipe has for a base, else in ours.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from ..core.settings_alignment import ChatData
 from ..core.stage import StageContext
 from ..core.user_files import CHAT_DATA, user_files
 from ..tokenize.bpe import Tokenizer
-from ..tokenize.chat_templates import describe, end_of_answer, make_template
-from ..tokenize.given import spoken_template
+from ..tokenize.chat_templates import end_of_answer, make_template
+from ..tokenize.given import describe_spoken
 from .chat_examples import write_split
 from .chat_rejects import Tally, write_ledger
 from .examples import ChatDataset, write_examples
@@ -57,18 +58,24 @@ def prepare(ctx: StageContext, tokenizer: Tokenizer, context: int) -> Prepared:
 def _pairs_alone(ctx: StageContext, tokenizer: Tokenizer, context: int) -> Prepared:
     pairs, examples = ctx.input_folder("instructions"), ctx.folder / "examples"
     train, validation = examples / "train.arrow", examples / "validation.arrow"
-    template = spoken_template(ctx.input_folder("tokenizer"), tokenizer)
-    counts = write_examples(pairs / PAIRS[0], train, tokenizer, context, template)
-    held_out = write_examples(pairs / PAIRS[1], validation, tokenizer, context, template)
+    description = describe_spoken(ctx.input_folder("tokenizer"), tokenizer)
+    template = make_template(description, tokenizer)
+    too_long = TooLong[(ctx.recipe.finetune.too_long or "truncate").upper()]
+    counts, held_out = (
+        write_examples(pairs / name, target, tokenizer, context, template, too_long)
+        for name, target in zip(PAIRS, (train, validation), strict=True)
+    )
     if not counts["examples"]:
         raise InputError(
-            f"{pairs / PAIRS[0]} gives no example that fits model.context = {context}",
-            "raise model.context, or leave fine-tuning out with instructions: null",
+            f"{pairs / PAIRS[0]} gives no example that fits model.context = {context}: {counts}",
+            "raise model.context, set finetune.too_long to truncate or split, or leave fine-tuning out with "
+            "instructions: null",
         )
     opened = partial(ChatDataset, context=context, whole=ctx.recipe.resources.parallel.compile)
     counters: dict[str, float | int] = {
         "examples": counts["examples"],
-        "examples_cut": counts["cut"],
+        "examples_cut": counts["truncated"],
+        "examples_split": counts["split"],
         "examples_dropped": counts["dropped"],
         "validation_examples": held_out["examples"],
     }
@@ -80,15 +87,14 @@ def _pairs_alone(ctx: StageContext, tokenizer: Tokenizer, context: int) -> Prepa
         counters=counters,
         files=_entries(ctx.folder, train, validation, counts["examples"], held_out["examples"]),
         end=end_of_answer(template),
-        template=None,
+        template=description,
     )
 
 
 def _chat(ctx: StageContext, data: ChatData, tokenizer: Tokenizer, context: int) -> Prepared:
     examples, too_long = ctx.folder / "examples", TooLong[data.too_long.upper()]
     train, validation = examples / "train.arrow", examples / "validation.arrow"
-    folder = Path(data.template_folder) if data.template_folder else None
-    description = describe(data.template, tokenizer, folder)
+    description = describe_spoken(ctx.input_folder("tokenizer"), tokenizer, data.template, data.template_folder)
     template, tally = make_template(description, tokenizer), Tally(data.max_rejects)
     pairs = [ctx.input_folder("instructions") / name for name in PAIRS] if "instructions" in ctx.inputs else []
     sides = write_split(
@@ -123,7 +129,7 @@ def _chat(ctx: StageContext, data: ChatData, tokenizer: Tokenizer, context: int)
         counters=counters,
         files=[*entries, file_entry(ctx.folder, ledger, len(tally.rows))],
         end=end_of_answer(template),
-        template=None if data.template == "house" else description,
+        template=description,
     )
 
 

@@ -4,11 +4,11 @@
     checkpoints/, metrics.jsonl, tensorboard/    as in the stage `pretrain`
     merged/    with `finetune.lora`: the model's weights as a checkpoint (train/outcome.py)
 
-counters: those of pretraining without baselines; examples, validation_examples, of pairs alone examples_cut and
-examples_dropped, of the user's data conversations, rejected.REASON, rows, places_filled, too_long, dropped, truncated,
-split, nothing_to_learn; validation_loss_before is the base model's, on the same answers; answers_asked, answers_ended
-and answers_ended_share: held-out prompts whose greedy answer ends by itself. facts: checkpoint, model,
-tokenizer_digest, steps; template, where it is not our own.
+counters: those of pretraining without baselines; examples, validation_examples, of pairs alone examples_cut,
+examples_split and examples_dropped, of the user's data conversations, rejected.REASON, rows, places_filled, too_long,
+dropped, truncated, split, nothing_to_learn; validation_loss_before is the base model's, on the same answers;
+answers_asked, answers_ended and answers_ended_share: held-out prompts whose greedy answer ends by itself. facts:
+checkpoint, model, tokenizer_digest, steps; template, where it is not our own.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ from ..core.recipe import Recipe
 from ..core.settings_training import Finetune, Resources
 from ..core.stage import Stage, StageContext, StageResult, sections
 from ..core.user_files import CHAT_DATA, file_stamps, user_files
-from .pretrain_stage import result_settings, rounding
+from .pretrain_stage import looking, result_settings, rounding
 
 if TYPE_CHECKING:
     from ..tokenize.bpe import Tokenizer
     from .finetune_data import Prepared
     from .job import Job
+    from .pretrain_stage import MakeProbe
 
-LATER = ("data", "lora")  # keys that runs from before do not have: left out, they change nothing
+LATER = ("data", "lora", "too_long")  # keys that runs from before do not have: left out, they change nothing
 MEASURED = ("ending_prompts", "ending_tokens")  # what is looked at behind the training
 
 
@@ -37,6 +38,8 @@ def config_of(recipe: Recipe) -> dict[str, Any]:
     """What the weights depend on."""
     settings = result_settings(recipe.finetune)
     settings = {k: v for k, v in settings.items() if k not in MEASURED and not (k in LATER and v is None)}
+    if recipe.base is None and (data := settings.get("data")) and data["template"] is None:
+        data["template"] = "house"  # as it was when that was the default: nothing is trained again
     return {"finetune": settings, **sections("seed")(recipe), **rounding(recipe)}
 
 
@@ -77,7 +80,7 @@ def check_lora(ctx: StageContext, trained: str, wanted: bool, section: str) -> N
         )
 
 
-def work(ctx: StageContext) -> StageResult:
+def work(ctx: StageContext, probe: MakeProbe | None = None) -> StageResult:
     from ..tokenize.bpe import Tokenizer
     from .finetune_data import prepare
     from .launcher import launch
@@ -85,7 +88,7 @@ def work(ctx: StageContext) -> StageResult:
 
     tokenizer = Tokenizer.load(ctx.input_folder("tokenizer") / "tokenizer.json")
     prepared = prepare(ctx, tokenizer, ctx.inputs["pretrain"].facts["model"]["context"])
-    job = finetune_job(ctx, tokenizer, prepared)
+    job = looking(finetune_job(ctx, tokenizer, prepared), ctx, probe)
     launch(job, ctx.recipe.resources, ctx.progress)
     finished = result(job, prepared.counters)
     settings = ctx.recipe.finetune

@@ -15,6 +15,9 @@ three times. What is drawn depends on the seed, the step and the problem alone, 
 any number of ranks. Several steps with the same answers (`updates`) begin where their number divides the step before:
 checkpoints are written there alone (core/settings_alignment.py).
 
+π_old is the model in training as it computes before the first step with its answers: in the run's precision, and
+without dropout, which the recipe refuses. So the first ratios are 1.
+
 R rows (answers), T tokens.
 """
 
@@ -89,10 +92,10 @@ class GrpoObjective:
         self._copies: tuple[Transformer, Transformer] | None = None  # policy and reference, made in the worker
         self._round: Batch | None = None
 
-    def prepare(self, model: nn.Module, batch: Batch, world: World) -> Batch:
+    def prepare(self, model: nn.Module, batch: Batch, precision: str, world: World) -> Batch:
         """With the answers that were drawn for this step, or for the round of steps that it belongs to."""
         if self._round is None or (batch.step - 1) % self.settings.updates == 0:
-            self._round = self._draw(model, batch, world)
+            self._round = self._draw(model, batch, precision, world)
         return replace(self._round, step=batch.step, indices=batch.indices, waited=batch.waited)
 
     def losses(self, model: nn.Module, part: Part, precision: str, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -118,7 +121,7 @@ class GrpoObjective:
         problems, worth, apart, tokens = world.sum(sums.to(world.device)).tolist()
         return {"held_out_reward": worth / problems, "divergence": apart / tokens}
 
-    def _draw(self, model: nn.Module, batch: Batch, world: World) -> Batch:
+    def _draw(self, model: nn.Module, batch: Batch, precision: str, world: World) -> Batch:
         policy, reference = self._follow(model, world)
         parts: list[Part] = []
         sums = torch.zeros(6, dtype=torch.float64)
@@ -135,7 +138,7 @@ class GrpoObjective:
                 rows += [(prompt + one, length, float(a)) for one, a in zip(group, advantages, strict=True)]
                 ended, tokens = sum(one[-1] == self.task.end for one in group), sum(map(len, group))
                 sums += torch.tensor([len(group), worth.sum(), tokens, ended, float(worth.std() == 0), 0.0])
-            part, apart = self._part(rows, policy, reference, world.device)
+            part, apart = self._part(rows, model, reference, precision, world.device)
             parts.append(part)
             sums[5] += apart
         answers, worth, tokens, ended, alike, apart = world.sum(sums.to(world.device)).tolist()
@@ -156,11 +159,16 @@ class GrpoObjective:
     def _part(
         self,
         rows: list[tuple[list[int], int, float]],
-        policy: Transformer,
+        model: nn.Module,
         reference: Transformer,
+        precision: str,
         device: torch.device,
     ) -> tuple[Part, float]:
-        """inputs, targets, advantages, log-probabilities under the policy that drew and the reference; sum of kl."""
+        """inputs, targets, advantages, log-probabilities before the update and under the reference; sum of kl.
+
+        Those before are the model's in training, not its copy's: rounded as `losses` rounds, sharded or not, so that
+        the first update's ratios are 1.
+        """
         longest = max(2, *(len(ids) for ids, _, _ in rows)) - 1
         width = min(self._config.context, -(-longest // PAD_TO) * PAD_TO)
         inputs = np.zeros((len(rows), width), dtype=np.int64)
@@ -170,9 +178,9 @@ class GrpoObjective:
             targets[row, length - 1 : len(ids) - 1] = ids[length:]
         found = []
         with torch.no_grad():
-            for one in (policy, reference):
+            for one in (model, reference):
                 inputs_RT, targets_RT = torch.from_numpy(inputs).to(device), torch.from_numpy(targets).to(device)
-                found.append(token_log_probs(one, inputs_RT, targets_RT, self.settings.temperature))
+                found.append(token_log_probs(one, inputs_RT, targets_RT, self.settings.temperature, precision))
             apart = float(divergence_estimate(found[0], found[1]).sum())
         advantages = np.array([advantage for _, _, advantage in rows], dtype=np.float32)
         return (inputs, targets, advantages, found[0].cpu().numpy(), found[1].cpu().numpy()), apart

@@ -84,7 +84,7 @@ def train(
         model.train()
         if plan.dropout:
             torch.manual_seed(plan.seed + (step * world.size + world.rank) * 1_000_003)
-        batch = objective.prepare(model, batch, world)
+        batch = objective.prepare(model, batch, plan.precision, world)
         rate = schedule(step)
         for group in optimizer.param_groups:
             group["lr"] = rate * group["lr_ratio"]

@@ -32,7 +32,7 @@ class Objective(Protocol):
     # The figures of `validate` that the stage's manifest has, of the start too; the first is in all of them.
     shown: ClassVar[tuple[str, ...]]
 
-    def prepare(self, model: nn.Module, batch: Batch, world: World) -> Batch:
+    def prepare(self, model: nn.Module, batch: Batch, precision: str, world: World) -> Batch:
         """The batch as it is learned from: where answers are sampled first, with these."""
         ...
 
@@ -55,7 +55,7 @@ class NextToken:
     def __init__(self, z_loss: float = 0.0, token_bytes: np.ndarray | None = None) -> None:
         self._z_loss, self._token_bytes = z_loss, token_bytes
 
-    def prepare(self, model: nn.Module, batch: Batch, world: World) -> Batch:
+    def prepare(self, model: nn.Module, batch: Batch, precision: str, world: World) -> Batch:
         return batch
 
     def losses(

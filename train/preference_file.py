@@ -21,7 +21,7 @@ import pyarrow as pa
 from ..core.files import atomic_path
 from .examples import PAD_TO
 from .loader import IGNORED, Span
-from .preference_batch import EncodedPair
+from .preference_encoding import EncodedPair
 
 SCHEMA = pa.schema(
     [
@@ -42,14 +42,17 @@ def write_pairs(target: Path, pairs: Sequence[tuple[str, EncodedPair]]) -> None:
 
 
 class PairRows:
-    """Rows of a file of pairs; `whole`: as wide as this many tokens, for compiled models.
+    """Rows of a file of pairs; `whole`: as wide as this many tokens, for compiled models; `context`: never wider, for
+    models that have no position behind it.
 
     reference: files with the columns chosen and rejected, one after the other those of all pairs.
     """
 
-    def __init__(self, path: Path, reference: Sequence[Path] = (), whole: int | None = None) -> None:
+    def __init__(
+        self, path: Path, reference: Sequence[Path] = (), whole: int | None = None, context: int | None = None
+    ) -> None:
         batch = pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
-        self.file, self.sources, self._whole = path.name, batch.column("source"), whole
+        self.file, self.sources, self._whole, self._context = path.name, batch.column("source"), whole, context
         lists = {name: cast(pa.LargeListArray, batch.column(name)) for name in ("prompt", "chosen", "rejected")}
         self._ids = {name: one.values.to_numpy() for name, one in lists.items()}
         self._offsets = {name: one.offsets.to_numpy() for name, one in lists.items()}
@@ -65,6 +68,7 @@ class PairRows:
         indices = np.asarray(indices)
         longest = int(self._longest(indices).max())
         width = self._whole or -(-longest // PAD_TO) * PAD_TO
+        width = min(width, self._context or width)
         inputs = np.zeros((len(indices), 2, width), dtype=np.int64)
         targets = np.full((len(indices), 2, width), IGNORED, dtype=np.int64)
         for row, index in enumerate(indices.tolist()):

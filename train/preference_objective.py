@@ -53,7 +53,7 @@ class PreferenceObjective:
     def __init__(self, objective: Objective) -> None:
         self.objective = objective
 
-    def prepare(self, model: nn.Module, batch: Batch, world: World) -> Batch:
+    def prepare(self, model: nn.Module, batch: Batch, precision: str, world: World) -> Batch:
         return batch
 
     def losses(self, model: nn.Module, part: Part, precision: str, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -113,7 +113,7 @@ class RewardObjective:
 
     shown: ClassVar[tuple[str, ...]] = ("validation_loss", "preference_accuracy", "margin")
 
-    def prepare(self, model: nn.Module, batch: Batch, world: World) -> Batch:
+    def prepare(self, model: nn.Module, batch: Batch, precision: str, world: World) -> Batch:
         return batch
 
     def losses(self, model: nn.Module, part: Part, precision: str, device: torch.device) -> tuple[Tensor, Tensor]:

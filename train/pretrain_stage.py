@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from ..tokenize.bpe import Tokenizer
     from .job import Job, Probe
 
+    MakeProbe = Callable[[StageContext], tuple[int, Probe]]  # steps between two looks at the model, and what looks
+
 COUNTERS = 64  # tasks, at most, that count tokens
 
 
@@ -78,19 +80,23 @@ def check(ctx: StageContext) -> None:
         )
 
 
-def work(ctx: StageContext, probe: Callable[[StageContext], tuple[int, Probe]] | None = None) -> StageResult:
-    """`probe` gives the steps between two looks at the model, and what looks."""
+def work(ctx: StageContext, probe: MakeProbe | None = None) -> StageResult:
     from ..tokenize.bpe import Tokenizer
     from .launcher import launch
     from .outcome import result
 
     tokenizer = Tokenizer.load(ctx.input_folder("tokenizer") / "tokenizer.json")
-    job = pretrain_job(ctx, tokenizer)
-    if probe is not None:
-        every, look = probe(ctx)
-        job = replace(job, plan=replace(job.plan, probe_every=every), probe=look)
+    job = looking(pretrain_job(ctx, tokenizer), ctx, probe)
     launch(job, ctx.recipe.resources, ctx.progress)
     return result(job, baselines(ctx, tokenizer))
+
+
+def looking(job: Job, ctx: StageContext, probe: MakeProbe | None) -> Job:
+    """The job, which looks at its model now and then where there is a `probe`."""
+    if probe is None:
+        return job
+    every, look = probe(ctx)
+    return replace(job, plan=replace(job.plan, probe_every=every), probe=look)
 
 
 def baselines(ctx: StageContext, tokenizer: Tokenizer) -> dict[str, float]:

@@ -42,7 +42,7 @@ def reference_work(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitRepo
     spec = unit.spec
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = _model(config["checkpoint"], str(device))
-    rows = PairRows(folder / "pairs" / f"{spec['split']}.arrow")
+    rows = PairRows(folder / "pairs" / f"{spec['split']}.arrow", context=model.config.context)
     chosen, rejected = [], []
     for start in range(spec["start"], spec["stop"], config["rows"]):
         batch = rows.batch(np.arange(start, min(spec["stop"], start + config["rows"])))

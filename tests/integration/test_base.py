@@ -15,6 +15,7 @@ from crawl2chat.core.manifest import Manifest, file_entry, write_manifest
 from crawl2chat.core.progress import Progress
 from crawl2chat.core.recipe import Recipe
 from crawl2chat.core.run import Run
+from crawl2chat.core.settings_alignment import Align
 from crawl2chat.core.stage import Stage, StageContext, plan
 from crawl2chat.model.config import ModelConfig
 from crawl2chat.model.huggingface import write_model
@@ -121,6 +122,24 @@ def test_it_is_fine_tuned_in_its_own_template_and_answers(run: Run, base: Path, 
     assert ChatSession.open(run, "pretrain").answer([QUESTION], options).read().text != stream.text
     before = session.template.encode([QUESTION, ANSWER]) if session.template else None
     assert before is not None and before[0][0] == 257, "ChatML's <|im_start|>, not our <|user|>"
+    aligned = preferring(run)
+    counters = do(aligned, "align")
+    assert counters["pairs"] > 0 and counters["validation_pairs"] > 0 and "rejected.template" not in counters
+    assert counters["preference_accuracy_before"] == 0.5 < counters["preference_accuracy"]
+    session = ChatSession.open(aligned)
+    assert session.template and session.template.encode([QUESTION, ANSWER])[0] == before[0]
+
+
+def preferring(run: Run) -> Run:
+    """The run with a few steps of DPO: answers of one letter are preferred to those of another."""
+    path = run.folder / "preferences.jsonl"
+    rows = ({"prompt": f"Question {n}?", "chosen": "a" * n, "rejected": "b" * n} for n in range(1, 21))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    settings = {
+        "data": {"paths": [str(path)], "validation_share": 0.3}, "steps": 6, "batch": 4,
+        "optimizer": {"learning_rate": 1e-3, "warmup_steps": 1},
+    }  # fmt: skip
+    return Run(run.recipe.model_copy(update={"align": Align.model_validate(settings)}))
 
 
 def test_only_what_it_needs_is_planned(run: Run) -> None:

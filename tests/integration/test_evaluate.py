@@ -202,6 +202,24 @@ def test_pretraining_looks_at_tasks(local_ray: None, shared_data: Path, tmp_path
     assert losses["with"] == losses["without"] and len(losses["with"]) == 20
 
 
+def test_fine_tuning_looks_at_tasks(local_ray: None, shared_data: Path, tmp_path: Path) -> None:
+    section = {"tasks": ["mmlu"], "data": str(shared_data), "while_training": {"every": 5, "limit": 20}}
+    chats = tmp_path / "chats.jsonl"
+    chats.write_text("".join(json.dumps({"prompt": f"{n}?", "response": f"{n}."}) + "\n" for n in range(40)))
+    run = play_run(
+        tmp_path, shared_data, {"steps": 4, "batch": 8, "validate_every": 4, "checkpoint_every": 4},
+        finetune={"data": {"paths": [str(chats)]}, "steps": 10, "batch": 8, "ending_prompts": 0},
+        resources={"cpus": 2}, evaluate=section,
+    )  # fmt: skip
+    stages = [one for one in all_stages(run.recipe) if one.name in ("pretrain", "finetune")]
+    list(bring_up_to_date(stages, run, nullcontext))
+    base, tuned = (
+        [row for row in read_metrics(run.stage(one.name)) if "eval/mmlu/bits_per_byte" in row] for one in stages
+    )
+    assert [row["step"] for row in base] == [4] and [row["step"] for row in tuned] == [5, 10]
+    assert tuned[-1]["eval/mmlu/bits_per_byte"] != base[-1]["eval/mmlu/bits_per_byte"] > 0
+
+
 def test_what_the_model_could_not_score_is_named_before_it_is_trained(run: Run) -> None:
     """PIQA's longest solutions have more tokens than a context of 64."""
     evaluate = run.recipe.evaluate

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,8 @@ MESSAGES = [
 
 
 @pytest.fixture(scope="module")
-def transformers() -> Any:
-    return pytest.importorskip("transformers", reason="not a dependency; pip install transformers to run it")
+def transformers(peer: Callable[[str], Any]) -> Any:
+    return peer("transformers")
 
 
 @pytest.fixture

@@ -24,12 +24,17 @@ INSTRUCTED = {"name": "x", "sources": SOURCES, "instructions": {}}
         ("align={method: reward, lora: {targets: [head]}, data: {paths: [a]}}", ["targets has head"]),
         ("align={method: grpo, steps: 9, grpo: {updates: 2}}", ["align.steps is 9", "(2)", "multiple"]),
         ("align={method: grpo, checkpoint_every: 5, grpo: {updates: 2}}", ["align.checkpoint_every is 5"]),
+        ("align={method: grpo, lora: {dropout: 0.1}}", ["align.lora.dropout is 0.1", "grpo", "set it to 0"]),
         ("align.batch=3", ["train_workers is 2", "align.batch (3)"]),
         ("align.grpo.group=1", ["align.grpo.group = 1"]),
         ("instructions=null", ["nothing to fine-tune on", "align: null"]),
         ("finetune.data={paths: []}", ["finetune.data.paths"]),
         ("finetune.data={paths: [a], template: jinja}", ["template is jinja", "template_folder None"]),
-        ("finetune.data={paths: [a], template_folder: b}", ["template is house"]),
+        ("finetune.data={paths: [a], template_folder: b}", ["template is None, and template_folder b"]),
+        (
+            "finetune={too_long: split, data: {paths: [a]}}",
+            ["finetune.too_long is split", "(drop)", "set finetune.data.too_long"],
+        ),
         ("finetune.lora={targets: [q_proj]}", ["finetune.lora.targets"]),
         ("finetune.lora={rank: 0}", ["finetune.lora.rank = 0"]),
     ],
@@ -85,6 +90,9 @@ def test_what_the_weights_depend_on(tmp_path: Path) -> None:
         mark(finetune_stage, finetune={"data": data}),
         mark(finetune_stage, finetune={"data": {**data, "packing": False}}),
     ]
+    house = {"data": {**data, "template": "house"}}
+    assert mark(finetune_stage, finetune=house) == marks[3], "what it is without a base"
+    assert mark(finetune_stage, finetune=house, base="b") != mark(finetune_stage, finetune={"data": data}, base="b")
     file.write_text("{}\n{}\n")
     marks.append(mark(finetune_stage, finetune={"data": data}))
     assert len(set(marks)) == len(marks)

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +52,14 @@ def small(tokenizer: Tokenizer) -> Transformer:
 
 @pytest.fixture(scope="module")
 def folder(
-    shared_data: Path, tmp_path_factory: pytest.TempPathFactory, small: Transformer, tokenizer: Tokenizer
+    shared_data: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    small: Transformer,
+    tokenizer: Tokenizer,
+    peer: Callable[[str], Any],
 ) -> Path:
     """What harness_run.py takes: the model exported, some questions of each task."""
-    pytest.importorskip("lm_eval", reason="not a dependency; pip install crawl2chat[eval] to run it")
+    peer("lm_eval")
     made = tmp_path_factory.mktemp("harness")
     (made / "hf").mkdir()
     write_model(made / "hf", small, tokenizer.end_of_text, [tokenizer.end_of_text])

@@ -12,6 +12,7 @@ from crawl2chat.core.errors import ContractError, RecipeError
 from crawl2chat.core.recipe import SHIPPED, load_recipe
 from crawl2chat.core.run import Run
 from crawl2chat.core.stage import plan
+from crawl2chat.evaluate.evaluate_stage import make_probe
 from crawl2chat.pipelines.sources.paths import check_sources
 from crawl2chat.pipelines.stages import GROUPS, all_stages, group_stages, plan_group, run_stages, sweep_stages
 
@@ -86,6 +87,9 @@ def test_evaluation_takes_the_models_that_the_recipe_trains() -> None:
     assert inputs(EVERYTHING[2], "align=null") == ("tokenizer", "pretrain", "finetune", "decontaminate")
     with pytest.raises(RecipeError, match=r"evaluate\.models names align, but this recipe trains pretrain, finetune"):
         inputs("evaluate.models=[align]", "align=null")
+    assert inputs("align.method=reward") == ("tokenizer", "pretrain", "finetune"), "it gives no log-likelihoods"
+    with pytest.raises(RecipeError, match=r"names align, but align\.method is reward[\s\S]*take align out of"):
+        inputs("evaluate.models=[finetune, align]", "align.method=reward")
 
 
 def test_scores_along_training_run_nothing_again() -> None:
@@ -98,6 +102,19 @@ def test_scores_along_training_run_nothing_again() -> None:
         )
     )
     assert plain == watched
+
+
+def test_whatever_is_trained_is_looked_at() -> None:
+    during = "evaluate={tasks: [piqa], data: x, while_training: {every: 5}}"
+
+    def looking(*overrides: str) -> list[str]:
+        stages = all_stages(load_recipe("tiny", overrides))
+        return [one.name for one in stages if getattr(one.work, "keywords", {}).get("probe") is make_probe]
+
+    assert looking(during) == ["pretrain", "finetune"] and looking() == []
+    assert looking(during, "base=b") == ["finetune"]
+    with pytest.raises(RecipeError, match=r"while_training is given, but with a base[\s\S]*finetune\.data"):
+        looking(during, "base=b", "instructions=null", "align=null")
 
 
 def test_what_a_ladder_and_a_target_add() -> None:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import tokenizers
 from crawl2chat.core.errors import ContractError, InputError
 from crawl2chat.core.settings_tokenizer import Tokenizer as Settings
 from crawl2chat.tokenize.bpe import Tokenizer
@@ -13,6 +14,7 @@ from crawl2chat.tokenize.chat_template import encode_chat
 from crawl2chat.tokenize.chat_templates import CHATML, describe, end_of_answer, make_template
 from crawl2chat.tokenize.jinja_chat import JinjaTemplate
 from crawl2chat.tokenize.train import train_tokenizer
+from tokenizers import AddedToken, models
 
 TURNS = [{"role": "user", "content": "What is it?"}, {"role": "assistant", "content": "A thing."}]
 
@@ -50,6 +52,18 @@ def test_a_jinja_template_travels_as_json(tokenizer: Tokenizer, tmp_path: Path) 
     ids, _ = template.encode(TURNS)
     assert ids == JinjaTemplate.load(tmp_path, tokenizer).encode(TURNS)[0]
     assert ids[-1] == tokenizer.end_of_text == end_of_answer(template)
+
+
+def test_our_own_needs_its_special_tokens() -> None:
+    """Of a tokenizer made elsewhere: named with its file before anything is encoded."""
+    library = tokenizers.Tokenizer(models.BPE())
+    library.add_special_tokens([AddedToken("<s>", special=True), AddedToken("<|user|>", special=True)])
+    elsewhere = Tokenizer(library.to_str().encode(), "theirs/tokenizer.json", end_of_text="<s>")
+    message = r"theirs/tokenizer.json has no special token <\|assistant\|>.* house"
+    for make in (describe, lambda kind, tokenizer: make_template(None, tokenizer)):
+        with pytest.raises(InputError, match=message) as caught:
+            make("house", elsewhere)
+        assert "leave finetune.data.template out" in caught.value.fix
 
 
 def test_what_cannot_be_made_is_refused(tokenizer: Tokenizer) -> None:

@@ -41,5 +41,10 @@ def test_an_answer_ends_by_itself_or_at_the_limit_or_at_the_context(job: Job) ->
         for limit in (1, 3, 99):
             expected = sum(end in one[:limit] for one in answers)
             assert count_ended(path, prompts, end, limit) == expected, (end, limit)
+    drawing = {"temperature": 1.5, "top_p": 0.9}
+    drawn = [list(generate(model, prompt, max_tokens=99, seed=3 + n, **drawing)) for n, prompt in enumerate(prompts)]
+    assert drawn != answers
+    for end in {token for one in drawn for token in one}:
+        assert count_ended(path, prompts, end, 99, **drawing, seed=3) == sum(end in one for one in drawn), end
     never = next(token for token in range(97) if not any(token in one for one in answers))
     assert count_ended(path, prompts, never, 99) == 0

@@ -16,11 +16,15 @@ from crawl2chat.core.settings_parallel import Parallel
 from crawl2chat.core.stage import StageContext
 from crawl2chat.model.config import ModelConfig
 from crawl2chat.tokenize.bpe import ASSISTANT, END, SPECIAL_TOKENS, USER, Tokenizer
+from crawl2chat.tokenize.chat_template import OwnTemplate
+from crawl2chat.train.chat_examples import write_conversations
 from crawl2chat.train.examples import ChatDataset, write_examples
 from crawl2chat.train.finetune_data import prepare
 from crawl2chat.train.finetune_stage import finetune_job
 from crawl2chat.train.loader import IGNORED
 from crawl2chat.train.loss import loss_sum
+from crawl2chat.train.packed_chat import SingleChat
+from crawl2chat.train.packing import TooLong
 from crawl2chat.train.strategies import build
 from crawl2chat.train.world import World
 from tokenizers import Tokenizer as Library
@@ -55,7 +59,7 @@ def write(path: Path, pairs: list[tuple[str, str]]) -> Path:
 def test_only_the_answer_and_its_end_are_targets(tmp_path: Path, tokenizer: Tokenizer) -> None:
     pairs = [("Who?", "She\u2028did."), ("Why so long?", "x" * 50), ("q" * 60, "never seen")]
     counts = write_examples(write(tmp_path / "p.jsonl", pairs), tmp_path / "e.arrow", tokenizer, CONTEXT)
-    assert counts == {"examples": 2, "cut": 2, "dropped": 1}
+    assert counts == {"examples": 2, "truncated": 2, "split": 0, "dropped": 1}
     data = ChatDataset(tmp_path / "e.arrow", CONTEXT)
     assert len(data) == 2 and data.doc_ids.to_pylist() == ["d0", "d1"]
     inputs, targets = data.batch(np.array([0, 1]))
@@ -73,6 +77,27 @@ def test_only_the_answer_and_its_end_are_targets(tmp_path: Path, tokenizer: Toke
     assert len(targets[1]) == CONTEXT and end not in targets[1].tolist()  # cut: it must not learn to stop there
     assert data.target_count(np.array([0, 1])) == int((targets != IGNORED).sum())
     assert data.target_count(np.array([1])) == int((targets[1] != IGNORED).sum())
+
+
+@pytest.mark.parametrize("policy", list(TooLong), ids=lambda one: one.name.lower())
+def test_the_policy_for_those_too_long(tmp_path: Path, tokenizer: Tokenizer, policy: TooLong) -> None:
+    """They take as many rows as where the user's data are not packed, with the same targets."""
+    fitting = CONTEXT + 1 - len("Who?") - 4  # with our three marks, and the end
+    pairs = [("Who?", "She."), ("Who?", "x" * (fitting + 1)), ("Who?", "abcdefghij" * 9), ("q" * 60, "x")]
+    pairs.append(("Who?", "y" * fitting))
+    source = write(tmp_path / "p.jsonl", pairs)
+    counts = write_examples(source, tmp_path / "e.arrow", tokenizer, CONTEXT, too_long=policy)
+    expected = {"drop": (2, 0, 0, 3), "truncate": (4, 3, 0, 1), "split": (8, 0, 3, 0)}[policy.name.lower()]
+    assert tuple(counts[name] for name in ("examples", "truncated", "split", "dropped")) == expected
+    rows = ChatDataset(tmp_path / "e.arrow", CONTEXT)
+    write_conversations([source], tmp_path / "c.arrow", OwnTemplate(tokenizer))
+    theirs = SingleChat(tmp_path / "c.arrow", CONTEXT, policy)
+    assert len(rows) == len(theirs) == counts["examples"]
+    for mine, other in zip(rows.batch(np.arange(len(rows))), theirs.batch(np.arange(len(rows))), strict=True):
+        assert mine.tolist() == other.tolist()
+    if policy is TooLong.SPLIT:
+        learned = sum(len(answer) + 1 for _, answer in pairs)
+        assert rows.target_count(np.arange(len(rows))) == learned, "every learned token, once"
 
 
 def test_a_compiled_model_is_compiled_once_for_conversations_of_any_length(

@@ -116,6 +116,34 @@ def test_the_first_gradient_is_that_of_the_advantage_weighted_likelihood(small: 
         torch.testing.assert_close(one.grad, expected[name], rtol=1e-4, atol=1e-6)
 
 
+def first_ratios(world: World, job: Job) -> None:
+    """Of the first update, in bf16, on every rank."""
+    model = build(job.model, 3, "bf16", world, job.parallel, job.unit_parameters, job.variant)
+    assert job.initial is not None and isinstance(job.objective, GrpoObjective)
+    checkpoints.load_weights(job.initial, model, world, job.variant)
+    model.train()
+    batch = rank_batch(job.open_data(), 1, np.arange(4), world.rank, world.size)
+    drawn = job.objective.prepare(model, batch, "bf16", world)
+    reference, _ = checkpoints.load_for_inference(job.initial)
+    for inputs, targets, _, old, _ in drawn.parts:
+        rows = (torch.from_numpy(inputs), torch.from_numpy(targets))
+        with torch.no_grad():
+            now, exact = token_log_probs(model, *rows, 1.0, "bf16"), token_log_probs(reference, *rows, 1.0)
+        assert torch.equal(now, torch.from_numpy(old)), "ratios of exactly 1"
+        assert not torch.allclose(now, exact, rtol=0, atol=1e-5), "float32 would have told them apart"
+    assert drawn.figures["kl"] == pytest.approx(0, abs=1e-3)
+
+
+@pytest.mark.parametrize("variant", [Variant(), Variant(Lora(rank=4))], ids=["whole", "lora"])
+def test_the_first_ratios_are_1_in_bf16(grpo_job: Callable[..., Job], variant: Variant) -> None:
+    first_ratios(World(), grpo_job("alone", variant))
+
+
+def test_the_first_ratios_are_1_where_bf16_is_sharded(grpo_job: Callable[..., Job]) -> None:
+    """FSDP rounds otherwise than autocast does."""
+    on_ranks((2, first_ratios, (replace(grpo_job("fsdp"), parallel=Parallel(strategy="fsdp"), unit_parameters=1),)))
+
+
 def test_a_group_is_drawn_as_answers_one_by_one(small: ModelConfig) -> None:
     model, prompt = model_of(small), [3, 4, 5]
     [greedy] = sample_group(model, prompt, 1, 6, 0, -1, 0)

@@ -23,7 +23,7 @@ from crawl2chat.train.lora import Lora
 from crawl2chat.train.metrics import read_metrics
 from crawl2chat.train.outcome import result
 from crawl2chat.train.preference import Objective, pair_log_probs, preference_losses, preference_metrics
-from crawl2chat.train.preference_batch import EncodedPair, pair_batch
+from crawl2chat.train.preference_encoding import EncodedPair
 from crawl2chat.train.preference_file import PairRows, write_pairs
 from crawl2chat.train.preference_objective import PreferenceObjective, RewardObjective, flat_pairs
 from crawl2chat.train.prefetch import rank_batch
@@ -105,16 +105,18 @@ def one_rank(world: World, job: Job) -> None:
     run_training(job, world)
 
 
-def test_rows_are_the_batches_that_the_losses_are_tested_on(tmp_path: Path) -> None:
+def test_rows_are_chosen_answers_and_then_rejected_ones(tmp_path: Path) -> None:
     made = pairs(5)
     write_pairs(tmp_path / "p.arrow", [("p.json:1", one) for one in made])
     data = PairRows(tmp_path / "p.arrow")
     inputs, targets = data.batch(np.arange(5))
     tokens, answer = flat_pairs(inputs, targets, torch.device("cpu"))
-    expected_tokens, expected_answer = pair_batch(made)
-    width = expected_tokens.shape[1]
-    assert torch.equal(tokens[:, :width], expected_tokens) and not tokens[:, width:].any()
-    assert torch.equal(answer[:, :width], expected_answer) and not answer[:, width:].any()
+    expected = [(one.prompt, one.chosen) for one in made] + [(one.prompt, one.rejected) for one in made]
+    assert tokens.shape == answer.shape == (10, -(-max(one.longest for one in made) // 16) * 16)
+    for row, (prompt, spoken) in enumerate(expected):
+        padding = tokens.shape[1] - len(prompt) - len(spoken)
+        assert tokens[row].tolist() == [*prompt, *spoken, *[0] * padding]
+        assert answer[row].tolist() == [False] * len(prompt) + [True] * len(spoken) + [False] * padding
     assert data.target_count(np.arange(5)) == int(answer.sum()) and data.weight(np.arange(5)) == 5
     assert PairRows(tmp_path / "p.arrow", whole=40).batch(np.arange(2))[0].shape == (2, 2, 40)
     assert [span.doc_id for span in data.trace(2)] == ["p.json:1"]

@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tokenizers
 from crawl2chat.core.errors import InputError
 from crawl2chat.core.manifest import Manifest
 from crawl2chat.core.progress import Progress
 from crawl2chat.core.recipe import Recipe
 from crawl2chat.core.run import Run
 from crawl2chat.core.stage import StageContext
+from crawl2chat.model.config import ModelConfig
 from crawl2chat.tokenize.bpe import Tokenizer
 from crawl2chat.tokenize.chat_template import OwnTemplate
-from crawl2chat.train import align_data, finetune_data
+from crawl2chat.tokenize.chat_templates import CHATML
+from crawl2chat.tokenize.jinja_chat import JinjaTemplate
+from crawl2chat.train import align_data, align_jobs, finetune_data
 from crawl2chat.train.chat_rejects import LEDGER
 from crawl2chat.train.examples import ChatDataset
 from crawl2chat.train.packed_chat import PackedChat, SingleChat
+from crawl2chat.train.preference_encoding import encode_pair
 from crawl2chat.train.preference_file import PairRows
 from crawl2chat.train.preference_making import made_pairs
+from crawl2chat.train.preference_rows import read_pairs
+from tokenizers import AddedToken, models, pre_tokenizers
+from tokenizers.decoders import ByteLevel
 
 RASBT, GLAIVE = "rasbt_instruction_data.json.gz", "llamafactory_glaive_toolcall_en_demo.json.gz"
 
@@ -58,6 +67,20 @@ def context_of(tmp_path: Path) -> Callable[..., StageContext]:
     return make
 
 
+def imported(folder: Path) -> Tokenizer:
+    """The tokenizer of a model made elsewhere, of bytes, with a chat template beside it."""
+    alphabet = {one: index for index, one in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    made = tokenizers.Tokenizer(models.BPE(vocab=alphabet, merges=[]))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore[assignment]
+    made.decoder = ByteLevel()  # type: ignore[assignment]
+    made.add_special_tokens([AddedToken(one, special=True) for one in ("<s>", "<|im_start|>", "<|im_end|>")])
+    folder.mkdir(parents=True)
+    made.save(str(folder / "tokenizer.json"))
+    config = {"bos_token": "<s>", "eos_token": "<|im_end|>", "chat_template": CHATML}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    return Tokenizer.load(folder / "tokenizer.json")
+
+
 def ledger(ctx: StageContext) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (ctx.folder / LEDGER).read_text().splitlines()]
 
@@ -67,9 +90,77 @@ def test_pairs_alone_are_what_they_were(context_of: Callable[..., StageContext],
     data = found.open_train()
     assert isinstance(data, ChatDataset) and len(data) == 8 and found.template is None
     assert found.counters == {
-        "examples": 8, "examples_cut": 0, "examples_dropped": 0, "validation_examples": 4,
+        "examples": 8, "examples_cut": 0, "examples_split": 0, "examples_dropped": 0, "validation_examples": 4,
     }  # fmt: skip
     assert found.end == chatting.special("<|end|>") and len(found.files) == 2
+
+
+@pytest.mark.parametrize(
+    ("policy", "name"), [("drop", "dropped"), (None, "cut"), ("truncate", "cut"), ("split", "split")]
+)
+def test_pairs_alone_that_are_too_long(
+    context_of: Callable[..., StageContext], chatting: Tokenizer, policy: str | None, name: str
+) -> None:
+    ctx = context_of("finetune", finetune={"too_long": policy} if policy else {})
+    rows = [chat(0, "Who?", "x" * 90), chat(1, "Who?", "She.")]
+    write(ctx.input_folder("instructions") / "pairs.jsonl", rows)
+    found = finetune_data.prepare(ctx, chatting, 32)
+    counted = {one: found.counters[f"examples_{one}"] for one in ("cut", "split", "dropped")}
+    assert counted == {"cut": 0, "split": 0, "dropped": 0} | {name: 1}
+    kept = len(found.open_train())
+    assert kept == found.counters["examples"] and kept in {"drop": [1], "split": [3, 4, 5]}.get(policy or "", [2])
+    write(ctx.input_folder("instructions") / "pairs.jsonl", rows[:1])
+    if policy == "drop":
+        with pytest.raises(InputError, match=r"gives no example that fits model.context = 32[\s\S]*finetune.too_long"):
+            finetune_data.prepare(ctx, chatting, 32)
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["pairs", "data"])
+def test_an_imported_model_keeps_its_template(
+    context_of: Callable[..., StageContext], tmp_path: Path, own: bool
+) -> None:
+    file = write(tmp_path / "chats.jsonl", [{"prompt": "q", "response": "a"}])
+    data = {} if own else {"data": {"paths": [str(file)], "validation_share": 0, "packing": False}}
+    ctx = context_of("finetune", instructed=own, finetune=data)
+    tokenizer = imported(ctx.input_folder("tokenizer"))
+    found = finetune_data.prepare(ctx, tokenizer, 128)
+    assert found.template is not None and found.template["kind"] == "jinja" and found.template["source"] == CHATML
+    assert found.end == tokenizer.special("<|im_end|>")
+    inputs, targets = found.open_train().batch(np.array([0]))
+    assert inputs[0, 0] == tokenizer.special("<|im_start|>") and found.end in targets[0]
+
+
+def test_a_template_whose_tokens_an_imported_model_lacks(
+    context_of: Callable[..., StageContext], tmp_path: Path
+) -> None:
+    file = write(tmp_path / "chats.jsonl", [{"prompt": "q", "response": "a"}])
+    data = {"paths": [str(file)], "template": "house"}
+    ctx = context_of("finetune", instructed=False, finetune={"data": data})
+    tokenizer = imported(ctx.input_folder("tokenizer"))
+    with pytest.raises(InputError, match=r"tokenizer/tokenizer.json has no special token <\|user\|>.* house"):
+        finetune_data.prepare(ctx, tokenizer, 128)
+
+
+@pytest.mark.parametrize("spoken", [None, "chatml"], ids=["unsaid", "said"])
+@pytest.mark.parametrize("method", ["reward", "grpo"])
+def test_alignment_speaks_the_template_of_the_fine_tuned_model(
+    context_of: Callable[..., StageContext], small: ModelConfig, tmp_path: Path, method: str, spoken: str | None
+) -> None:
+    """Where the manifest says none it is the imported model's, never ours, whose tokens there are not."""
+    file = write(tmp_path / "p.jsonl", [{"prompt": "q", "chosen": "yes", "rejected": "no"}])
+    data = {"paths": [str(file)], "validation_share": 0}
+    ctx = context_of("align", align={"method": method, "data": data, "grpo": {"problems": 3, "held_out": 2}})
+    tokenizer, align = imported(ctx.input_folder("tokenizer")), ctx.recipe.align
+    model = replace(small, vocab_size=tokenizer.vocab_size, context=256).to_dict()
+    facts = {"model": model, "checkpoint": "checkpoints/step_000001"}
+    base = ctx.inputs["tokenizer"].model_copy(update={"config": {"train": {"precision": "fp32"}}, "facts": facts})
+    said = {"template": {"kind": spoken}} if spoken else {}
+    ctx.inputs.update(pretrain=base, finetune=base.model_copy(update={"facts": facts | said}))
+    assert align is not None
+    made = align_jobs.make(ctx, align, tokenizer)
+    ids = made.job.open_data().batch(np.array([0]))[0].reshape(-1).tolist()
+    asked = tokenizer.encode("user\nq" if method == "reward" else "user\n")
+    assert ids[: len(asked) + 1] == [tokenizer.special("<|im_start|>"), *asked]
 
 
 def test_chat_data_join_the_pairs_and_rejects_are_named(
@@ -193,6 +284,38 @@ def test_preference_pairs_of_files_and_of_instructions(
     held_out = PairRows(found.validation).sources.to_pylist()
     assert held_out.count("pairs_validation.jsonl:1") == 1 and 10 < len(held_out) < 40
     assert not set(held_out) & set(PairRows(found.train).sources.to_pylist())
+
+
+def test_a_pair_may_be_as_long_as_the_context_and_no_longer(
+    context_of: Callable[..., StageContext], chatting: Tokenizer, tmp_path: Path
+) -> None:
+    """The model reads all of its tokens: the last one too, at which a reward model looks."""
+    file = write(tmp_path / "p.jsonl", [{"prompt": "q", "chosen": "yes", "rejected": "never"}])
+    ctx = context_of("align", align={"data": {"paths": [str(file)], "validation_share": 0}})
+    [pair], _ = read_pairs([file])
+    longest = encode_pair(OwnTemplate(chatting), pair).longest
+    assert ctx.recipe.align is not None
+    found = align_data.prepare(ctx, ctx.recipe.align.data, OwnTemplate(chatting), longest)
+    assert found.counters == {"pairs": 1, "validation_pairs": 0, "truncated": 0} and ledger(ctx) == []
+    with pytest.raises(InputError, match=r"no pair to train on: {'rejected.too_long': 1}"):
+        align_data.prepare(ctx, ctx.recipe.align.data, OwnTemplate(chatting), longest - 1)
+
+
+def test_pairs_that_the_template_refuses_are_named(
+    context_of: Callable[..., StageContext], chatting: Tokenizer, tmp_path: Path
+) -> None:
+    source = (
+        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system here') }}{% endif %}"
+        "{{ m.content ~ '<|im_end|>' }}{% endfor %}"
+    )
+    pair = {"prompt": "q", "chosen": "yes", "rejected": "no"}
+    file = write(tmp_path / "p.jsonl", [pair, pair | {"system": "Be kind."}])
+    ctx = context_of("align", align={"data": {"paths": [str(file)], "validation_share": 0}})
+    assert ctx.recipe.align is not None
+    found = align_data.prepare(ctx, ctx.recipe.align.data, JinjaTemplate(chatting, source), 64)
+    assert found.counters == {"pairs": 1, "validation_pairs": 0, "truncated": 0, "rejected.template": 1}
+    [row] = ledger(ctx)
+    assert (row["file"], row["row"], row["reason"]) == (str(file), 2, "template") and "no system here" in row["detail"]
 
 
 def test_pairs_that_are_too_long_may_be_cut(

@@ -1,15 +1,21 @@
+"""Preference pairs as tokens: what is prompt and what is answer, cut or refused; and real ones up to the model."""
+
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from crawl2chat.core.errors import InputError
 from crawl2chat.model.config import ModelConfig
 from crawl2chat.model.transformer import Transformer
 from crawl2chat.tokenize.bpe import ASSISTANT, END, SPECIAL_TOKENS, USER, Tokenizer
 from crawl2chat.tokenize.chat_template import OwnTemplate
 from crawl2chat.train.preference import pair_log_probs
-from crawl2chat.train.preference_batch import EncodedPair, encode_pair, encode_pairs, pair_batch, truncated
+from crawl2chat.train.preference_encoding import EncodedPair, encode_pair, truncated
+from crawl2chat.train.preference_file import PairRows, write_pairs
+from crawl2chat.train.preference_objective import flat_pairs
 from crawl2chat.train.preference_rows import Pair, read_pairs
 from tokenizers import Tokenizer as Library
 from tokenizers import decoders, models, pre_tokenizers, trainers
@@ -36,29 +42,20 @@ def pair(*prompt: str, chosen: str = "yes", rejected: str = "never") -> Pair:
 
 def test_the_last_answer_and_its_end_count_and_nothing_else(tokenizer: Tokenizer) -> None:
     """Earlier answers of the same conversation are part of the prompt."""
-    pairs = [encode_pair(OwnTemplate(tokenizer), one) for one in (pair("a?", "hm", "so?"), pair("b"))]
-    tokens, answer = pair_batch(pairs)
-    assert tokens.shape == answer.shape and len(tokens) == 4
+    first, second = (encode_pair(OwnTemplate(tokenizer), one) for one in (pair("a?", "hm", "so?"), pair("b")))
     end, user, assistant = (tokenizer.special(mark) for mark in (END, USER, ASSISTANT))
-    spelled = {"yes": tokenizer.encode("yes"), "never": tokenizer.encode("never")}
-    for row, text in enumerate(["yes", "yes", "never", "never"]):
-        assert tokens[row][answer[row]].tolist() == [*spelled[text], end]
+    for one in (first, second):
+        assert one.chosen == [*tokenizer.encode("yes"), end] and one.rejected == [*tokenizer.encode("never"), end]
     asked = [user, *tokenizer.encode("a?"), end, assistant, *tokenizer.encode("hm"), end]
-    asked += [user, *tokenizer.encode("so?"), end, assistant]
-    for row, prompt in enumerate([asked, [user, *tokenizer.encode("b"), end, assistant]] * 2):
-        assert tokens[row, : int(answer[row].int().argmax())].tolist() == prompt
-    for row, mask in zip(tokens, answer, strict=True):
-        assert (row[int(mask.nonzero().max()) + 1 :] == 0).all()
+    assert first.prompt == [*asked, user, *tokenizer.encode("so?"), end, assistant]
+    assert second.prompt == [user, *tokenizer.encode("b"), end, assistant]
+    assert second.longest == len(second.prompt) + 6
 
 
-def test_pairs_that_do_not_fit_are_counted_and_never_cut(tokenizer: Tokenizer) -> None:
-    fits = pair("abc")
-    longest = encode_pair(OwnTemplate(tokenizer), fits).longest
-    system = Pair(({"role": "tool", "content": "x"}, *fits.prompt), "a", "b", "p.jsonl:9")
-    encoded, counts = encode_pairs(OwnTemplate(tokenizer), [fits, pair("abcd"), system], context=longest - 1)
-    assert len(encoded) == 1 and counts == {"template": 1, "too_long": 1}
+def test_a_message_that_the_template_refuses_is_named(tokenizer: Tokenizer) -> None:
+    tool = Pair(({"role": "tool", "content": "x"}, *pair("abc").prompt), "a", "b", "p.jsonl:9")
     with pytest.raises(InputError, match="p.jsonl:9: message 1"):
-        encode_pair(OwnTemplate(tokenizer), system)
+        encode_pair(OwnTemplate(tokenizer), tool)
 
 
 def test_pairs_are_cut_only_as_far_as_they_still_differ() -> None:
@@ -67,15 +64,18 @@ def test_pairs_are_cut_only_as_far_as_they_still_differ() -> None:
     assert truncated(pair, 5) is None and truncated(pair, 3) is None and truncated(pair, 1) is None
 
 
-def test_real_pairs_reach_the_model(tokenizer: Tokenizer, shared_data: Path) -> None:
+def test_real_pairs_reach_the_model(tokenizer: Tokenizer, shared_data: Path, tmp_path: Path) -> None:
     source = shared_data / "preference" / "rasbt_instruction_data_with_preference.json.gz"
     pairs, _ = read_pairs([source])
-    encoded, counts = encode_pairs(OwnTemplate(tokenizer), pairs, context=256)
-    assert len(encoded) + sum(counts.values()) == 1094 and counts["template"] == 0 and len(encoded) > 500
+    encoded = [encode_pair(OwnTemplate(tokenizer), one) for one in pairs[:4]]
+    write_pairs(tmp_path / "p.arrow", [(one.source, two) for one, two in zip(pairs[:4], encoded, strict=True)])
+    longest = max(one.longest for one in encoded)
     vocabulary = len(tokenizer.token_bytes())
-    config = ModelConfig(vocabulary, layers=1, width=16, heads=2, kv_heads=1, feed_forward=32, context=256)
+    config = ModelConfig(vocabulary, layers=1, width=16, heads=2, kv_heads=1, feed_forward=32, context=longest, positions="learned")
     model = Transformer(config)
     model.init_weights(0)
-    found = pair_log_probs(model, *pair_batch(encoded[:4]))
-    assert found.chosen_tokens_P.tolist() == [len(one.chosen) for one in encoded[:4]]
+    assert longest % 16, "rounded up it would be more than the context"
+    inputs, targets = PairRows(tmp_path / "p.arrow", context=longest).batch(np.arange(4))
+    found = pair_log_probs(model, *flat_pairs(inputs, targets, torch.device("cpu")))
+    assert found.chosen_tokens_P.tolist() == [len(one.chosen) for one in encoded]
     assert (found.chosen_P < -2 * found.chosen_tokens_P).all()
