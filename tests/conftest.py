@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,22 +42,6 @@ def shared_data() -> Path:
             pytest.fail(f"{data} is absent: CI must have it")
         pytest.skip(f"{data} is absent (it lies beside the repository, or where CRAWL2CHAT_SHARED points)")
     return data
-
-
-@pytest.fixture(scope="session")
-def peer() -> Callable[[str], Any]:
-    """A package that ours are compared with, by its name. Tests skip where it is absent, but never in CI, whose setup
-    installs the extra dev."""
-
-    def find(name: str) -> Any:
-        try:
-            return importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            if os.environ.get("CI"):
-                pytest.fail(f"{name} is absent, and CI must have it: {error}")
-            pytest.skip(f"{name} is absent: pip install 'crawl2chat[dev]' ({error})")
-
-    return find
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +49,9 @@ def session(folder: Path) -> ChatSession:
 
 
 @pytest.fixture(scope="module")
-def theirs(file: Path, peer: Callable[[str], Any]) -> Iterator[tuple[Any, Any]]:
+def theirs(file: Path) -> Iterator[tuple[Any, Any]]:
     """transformers' model and tokenizer of the same file."""
-    transformers = peer("transformers")
+    transformers = pytest.importorskip("transformers", reason="not a dependency; pip install transformers to run it")
     model = transformers.AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=FILE, dtype=torch.float32)
     yield model.eval(), transformers.AutoTokenizer.from_pretrained(file.parent, gguf_file=FILE)
 

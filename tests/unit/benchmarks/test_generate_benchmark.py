@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,8 +13,8 @@ BENCHMARKS = Path(__file__).parent.parent.parent.parent / "benchmarks"
 
 
 @pytest.mark.slow
-def test_it_gives_both_figures(tmp_path: Path, peer: Callable[[str], Any]) -> None:
-    peer("transformers")
+def test_it_gives_both_figures(tmp_path: Path) -> None:
+    pytest.importorskip("transformers", reason="not a dependency; pip install transformers to run it")
     texts = [{"text": f"The history of number {n} is short, and nobody wrote it down."} for n in range(50)]
     (tmp_path / "texts.jsonl").write_text("\n".join(map(json.dumps, texts)))
     command = [sys.executable, str(BENCHMARKS / "generate.py"), "--quick", "--json", "--documents", str(tmp_path)]
