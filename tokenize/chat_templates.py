@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def as_text(description: Description, messages: Messages, generation_prompt: boo
     """
     kind = description["kind"]
     sources = {"house": CHAT_TEMPLATE, "chatml": CHATML}
-    template = SandboxedTemplate(sources[kind] if kind in sources else description["source"])
+    template = _compiled(sources[kind] if kind in sources else description["source"])
     variables = {**description.get("variables", {}), BEGIN: "", END: ""}
     given = [dict(one) for one in messages]
     text = template.render(messages=given, add_generation_prompt=generation_prompt, **variables)
@@ -67,6 +68,11 @@ def as_text(description: Description, messages: Messages, generation_prompt: boo
         return text
     last = given[-1]["content"].strip()
     return text[: text.rindex(last) + len(last)] if last in text else text
+
+
+@lru_cache(maxsize=4)
+def _compiled(source: str) -> SandboxedTemplate:
+    return SandboxedTemplate(source)
 
 
 def end_of_answer(template: ChatTemplate) -> int:

@@ -1,4 +1,4 @@
-"""Tokenizers of all makers: their ids, what they put before a text, what an empty one is, and which ids end an answer."""
+"""Tokenizers of all makers: their ids, what they put before a text, and which ids begin one and end an answer."""
 
 from __future__ import annotations
 
@@ -51,11 +51,8 @@ def test_special_tokens_that_a_template_spells_are_tokens(tokenizer: Tokenizer, 
     text = ours.chat([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Is it long?"}])
     assert text == "<|user|>Be brief.\n\nIs it long?<|end|><|assistant|>"
     asked = tokenizer.encode("Be brief.\n\nIs it long?")
-    assert ours.encode(text) == [
-        *map(tokenizer.special, ["<|user|>"]),
-        *asked,
-        *map(tokenizer.special, [END, "<|assistant|>"]),
-    ]
+    user, end, assistant = map(tokenizer.special, ("<|user|>", END, "<|assistant|>"))
+    assert ours.encode(text) == [user, *asked, end, assistant]
     begun = [{"role": "user", "content": "Is it?"}, {"role": "assistant", "content": "It is "}]
     assert ours.chat(begun, generation_prompt=False) == "<|user|>Is it?<|end|><|assistant|>It is"
     with pytest.raises(InputError, match="no chat template"):
