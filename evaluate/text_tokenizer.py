@@ -70,14 +70,14 @@ class ModelTokenizer:
         self.prefix_id: int = next((one for one in begins if one is not None), stops[0])
         self.stop_ids = frozenset([*stops, *stop_ids])
         self._put_before(roles.get("bos_token"), read_object(path.with_name(CONFIG)).get("add_bos_token"))
-        self._prefix = self._tokenizer.id_to_token(self.prefix_id)
+        self._prefix: str | None = self._tokenizer.id_to_token(self.prefix_id)
 
     def encode(self, text: str) -> list[int]:
         return self.encode_batch([text])[0]
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         sound = [valid(text) for text in texts]
-        begun = [text.startswith(self._prefix) for text in sound]
+        begun = [self._prefix is not None and text.startswith(self._prefix) for text in sound]
         found = {mark: self._encoded(sound, begun, mark) for mark in (True, False)}
         return [next(found[mark]) for mark in begun]
 

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 from crawl2chat.core.errors import InputError
+from crawl2chat.core.progress import Progress
 from crawl2chat.core.settings_evaluate import Evaluate
+from crawl2chat.core.settings_training import Resources
 from crawl2chat.evaluate.asking import askings
+from crawl2chat.evaluate.evaluation import evaluate_models
 from crawl2chat.evaluate.fitting import check_fits
 from crawl2chat.evaluate.models import ModelFiles, context_of, model_in
 from crawl2chat.model.huggingface import write_model
@@ -52,6 +55,9 @@ def test_a_continuation_longer_than_the_context_is_named(files: ModelFiles, tmp_
     long = section(tmp_path / "long", {"gsm8k": "漢", "lambada": "it", "piqa": "漢" * 86})
     with pytest.raises(InputError, match="small, piqa: the continuation .* has 2[0-9]* tokens"):
         check_fits(files, askings(long))
+    with pytest.raises(InputError, match="small, piqa"):
+        evaluate_models([files], long, {}, tmp_path / "out", Resources(), Progress("evaluate"))
+    assert not (tmp_path / "out").exists(), "nothing was scored"
     with pytest.raises(InputError, match="small, piqa"):
         check_fits(
             files.model_copy(update={"template": '{"kind": "house"}'}),
