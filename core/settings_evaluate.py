@@ -47,7 +47,7 @@ class Evaluate(Section):
         default_factory=list, description="stages of the run; by default all that train a model"
     )
     batch_tokens: int = Field(default=4096, ge=1, description="of a forward, padding included")
-    chunk: int = Field(default=256, ge=1, description="items of a Ray task, which writes their records at its end")
+    chunk: int = Field(default=256, ge=1, description="items of a Ray task")
     while_training: WhileTraining | None = None
 
     def shots_of(self, task: str) -> list[int]:
