@@ -1,7 +1,7 @@
 """One side of benchmarks/evaluate.py, or what both need, in a process of its own. Run with -P.
 
 make DATA FOLDER                    a model of random weights in Hugging Face's form
-pairs DATA FILE ITEMS SHOTS         [[context, continuation], …], four for each item
+pairs DATA FILE ITEMS SHOTS first | spread    {subjects, pairs: [[context, continuation], …]}, four for each item
 ours | harness MODEL PAIRS FILE SIZES    {seconds, scores, parameters, tokens, batch}
 """
 
@@ -42,15 +42,18 @@ def make(data: str, folder: str) -> None:
     write_json(target / "tokenizer_config.json", tokenizer_config(model.config.context, chat=False))
 
 
-def pairs(data: str, file: str, items: str, shots: str) -> None:
+def pairs(data: str, file: str, items: str, shots: str, how: str) -> None:
+    from crawl2chat.evaluate.asking import spread
     from crawl2chat.evaluate.prompts import pairs, preambles
     from crawl2chat.evaluate.tasks import TASKS
 
     task = TASKS["mmlu"]
-    some = task.load(Path(data))[: int(items)]
+    every = task.load(Path(data))
+    some = spread(task, every, int(items)) if how == "spread" else every[: int(items)]
     before = preambles(task, some, task.pool(Path(data)), int(shots))
     asked = [pair for item, preamble in zip(some, before, strict=True) for pair in pairs(task, item, preamble)]
-    Path(file).write_text(json.dumps(asked), encoding="utf-8")
+    subjects = len({item.subject for item in some})
+    Path(file).write_text(json.dumps({"subjects": subjects, "pairs": asked}), encoding="utf-8")
 
 
 def ours(model: str, file: str, out: str, sizes: str) -> None:
@@ -98,7 +101,7 @@ def harness(model: str, file: str, out: str, sizes: str) -> None:
 
 
 def _read(file: str) -> list[tuple[str, str]]:
-    return [(one[0], one[1]) for one in json.loads(Path(file).read_text(encoding="utf-8"))]
+    return [(one[0], one[1]) for one in json.loads(Path(file).read_text(encoding="utf-8"))["pairs"]]
 
 
 def _write(file: str, found: dict[str, Any]) -> None:

@@ -1,9 +1,10 @@
 """MMLU with five examples: our engine against lm-evaluation-harness's HFLM, on one model, one after the other.
 
-    python benchmarks/evaluate.py [--model FOLDER] [--items N] [--shots N] [--json] [--quick]
+    python benchmarks/evaluate.py [--model FOLDER] [--items N] [--spread] [--shots N] [--json] [--quick]
 
 Both get the same pairs of context and answer, those of the first N items of MMLU's test set, so of whole subjects, as a
-run over all 14,042 items has them. Timed is what is between the pairs and their log-likelihoods, tokenization included,
+run over all 14,042 items has them; with --spread as many of each of the 57 subjects: a sample of all lengths, in which
+few items share their examples. Timed is what is between the pairs and their log-likelihoods, tokenization included,
 in a process of its own on all cores, in float32; reading the model is not. The harness has the fastest of some batch
 sizes, which is tried on its first items. An item agrees when both find the same answer the likeliest.
 
@@ -17,6 +18,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, metavar="FOLDER", help="in Hugging Face's form, with tokenizer.json")
     parser.add_argument("--data", type=Path, default=SHARED / "data", help="folder with mmlu/ (default: %(default)s)")
     parser.add_argument("--items", type=int, default=400, metavar="N", help="of MMLU's test set (default: %(default)s)")
+    parser.add_argument("--spread", action="store_true", help="items of all subjects alike, instead of the first")
     parser.add_argument("--shots", type=int, default=5, metavar="N", help="examples (default: %(default)s)")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 16], help="batch sizes that the harness tries")
     options = parser.parse_args()
@@ -55,7 +58,9 @@ def main() -> None:
         model = options.model or work / "model"
         if options.model is None:
             side("make", str(options.data), str(model))
-        side("pairs", str(options.data), str(work / "pairs.json"), str(items), str(options.shots))
+        how = "spread" if options.spread else "first"
+        side("pairs", str(options.data), str(work / "pairs.json"), str(items), str(options.shots), how)
+        subjects = json.loads((work / "pairs.json").read_text(encoding="utf-8"))["subjects"]
         found: dict[str, dict[str, Any]] = {}
         for name in ("ours", "harness"):
             sizes = json.dumps(options.batches)
@@ -63,7 +68,11 @@ def main() -> None:
             found[name] = json.loads((work / f"{name}.json").read_text(encoding="utf-8"))
     ours, theirs = found["ours"], found["harness"]
     agreement, apart = compared(ours["scores"], theirs["scores"], choices=4)
-    print(f"{ours['parameters']:,} parameters, {items} items of {ours['tokens']:.0f} tokens with their examples\n")
+    print(
+        f"{ours['parameters']:,} parameters, {items} items of {subjects} subjects, "
+        f"{ours['tokens']:.0f} tokens each with their {options.shots} examples"
+    )
+    print(", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "lm_eval")) + "\n")
     print_table(
         ("engine", "items/s", "seconds"),
         [

@@ -15,7 +15,7 @@ from ..core.files import sha256_file
 from ..core.recipe import Recipe
 from ..core.settings_evaluate import Evaluate
 from .items import Item
-from .prompts import preambles
+from .prompts import Turns, preambles, turns
 from .tasks import Task, task_named
 
 
@@ -27,27 +27,32 @@ class Asking(BaseModel, frozen=True):
     examples: str | None = None  # the file that they are drawn from; None without shots
     shots: int = 0
     limit: int | None = None
+    chat: bool = False  # in the model's chat template
 
 
 @dataclass(frozen=True)
 class Questions:
-    """A task's items, and the description and examples before each."""
+    """A task's items, and the description and examples before each, as text or as turns of a conversation."""
 
     task: Task
     items: list[Item]
-    preambles: list[str]
+    preambles: Sequence[str | Turns]
 
     def __len__(self) -> int:
         return len(self.items)
 
-    def part(self, begin: int, end: int) -> list[tuple[Item, str]]:
+    def part(self, begin: int, end: int) -> list[tuple[Item, str | Turns]]:
         """Items begin … end - 1 with what stands before them."""
         return list(zip(self.items[begin:end], self.preambles[begin:end], strict=True))
 
 
 def askings(settings: Evaluate) -> list[Asking]:
     """Those of the section, in its order. Raises InputError for a name that is no task's."""
-    return [_asking(settings, name, settings.shots_of(name), settings.limit) for name in settings.tasks]
+    return [
+        _asking(settings, name, shots, settings.limit, settings.chat)
+        for name in settings.tasks
+        for shots in settings.shots_of(name)
+    ]
 
 
 def askings_while_training(settings: Evaluate) -> list[Asking]:
@@ -73,13 +78,14 @@ def _stamp(file: str | None) -> tuple[int, int] | None:
     return found.st_size, found.st_mtime_ns
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=64)  # all that one evaluation asks: its loops go over models and tasks
 def _read(asking: Asking, *stamps: tuple[int, int] | None) -> Questions:
     task = task_named(asking.task)
     items = spread(task, task.read(Path(asking.file)), asking.limit)
     pool = task.read(Path(asking.examples)) if asking.examples else []
     try:
-        return Questions(task, items, preambles(task, items, pool, asking.shots))
+        before = turns if asking.chat else preambles
+        return Questions(task, items, before(task, items, pool, asking.shots))
     except InputError as error:
         raise InputError(f"{asking.examples}: {error.message}", error.fix) from error
 
@@ -144,9 +150,9 @@ def data_digests(settings: Evaluate) -> dict[str, str]:
     return found
 
 
-def _asking(settings: Evaluate, name: str, shots: int, limit: int | None) -> Asking:
+def _asking(settings: Evaluate, name: str, shots: int, limit: int | None, chat: bool = False) -> Asking:
     task, data = task_named(name), Path(settings.data)
     file = settings.files.get(name) or str(task.questions_file(data))
     own = file if name in settings.files and task.shots_file is None else None  # its items are its examples
     examples = settings.examples.get(name) or own or str(task.examples_file(data))
-    return Asking(task=name, file=file, examples=examples if shots else None, shots=shots, limit=limit)
+    return Asking(task=name, file=file, examples=examples if shots else None, shots=shots, limit=limit, chat=chat)

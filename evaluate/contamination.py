@@ -8,14 +8,29 @@ from __future__ import annotations
 
 import glob
 import gzip
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from ..core.documents import ledger_stages
+from ..core.run import Run
 from ..core.settings_cleaning import EvalSet
 
-ITEMS = "items.parquet"
+STAGE, ITEMS = "decontaminate", "items.parquet"
+Flags = Callable[[Path], set[int] | None]  # the contaminated rows of a task's file, None where nobody looked
+
+
+def no_flags(file: Path) -> None:
+    """Nobody looked for any file's items."""
+
+
+def flags_of(run: Run | None) -> Flags:
+    """What the run's ledger says, if its recipe looks for evaluation items and that stage is finished."""
+    if run is None or STAGE not in ledger_stages(run.recipe) or run.manifest(STAGE) is None:
+        return no_flags
+    return partial(contaminated_rows, run.stage(STAGE), run.recipe.decontaminate.sets)
 
 
 def contaminated_rows(ledger: Path, sets: Sequence[EvalSet], file: Path) -> set[int] | None:

@@ -6,8 +6,8 @@ model), and the first figure of each, FIGURE.TASK.MODEL.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.recipe import Recipe
@@ -17,8 +17,10 @@ from .asking import askings_while_training, check_evaluation, data_digests
 
 if TYPE_CHECKING:
     from ..train.job import Probe
+    from .results import Result
 
 LEDGER = "decontaminate"
+VERSION = 2  # 1: answers of fine-tuned models ended at the end of a text alone
 
 
 def evaluate_stage(models: tuple[str, ...], flagged: bool) -> Stage:
@@ -29,6 +31,7 @@ def evaluate_stage(models: tuple[str, ...], flagged: bool) -> Stage:
         inputs,
         _config,
         partial(_work, models),
+        version=VERSION,
         external=lambda recipe: data_digests(_section(recipe)),
         check=lambda context: check_evaluation(context.recipe),
     )
@@ -64,32 +67,33 @@ def _section(recipe: Recipe) -> Evaluate:
 
 
 def _work(models: tuple[str, ...], ctx: StageContext) -> StageResult:
-    from .contamination import contaminated_rows
+    from .contamination import flags_of
     from .evaluation import evaluate_models
     from .models import trained_model
+
+    settings = _section(ctx.recipe)
+    found = [trained_model(ctx.run, name, ctx.inputs[name]) for name in models]
+    data, flags = data_digests(settings), flags_of(ctx.run)
+    results, files = evaluate_models(found, settings, data, ctx.folder, ctx.recipe.resources, ctx.progress, flags)
+    return StageResult(files, _counters(settings, results, len(found)))
+
+
+def _counters(settings: Evaluate, results: Sequence[Result], models: int) -> dict[str, float | int]:
+    """Those of the module's docstring; a task that was asked with several numbers of shots has TASK_SHOTS for TASK."""
     from .tasks import task_named
 
-    recipe, settings = ctx.recipe, _section(ctx.recipe)
-
-    def flags(file: Path) -> set[int] | None:
-        if LEDGER not in ctx.inputs:
-            return None
-        return contaminated_rows(ctx.input_folder(LEDGER), recipe.decontaminate.sets, file)
-
-    found = [trained_model(ctx.run, name, ctx.inputs[name]) for name in models]
-    data = data_digests(settings)
-    results, files = evaluate_models(found, settings, data, ctx.folder, recipe.resources, ctx.progress, flags)
     first = {name: task_named(name).figures[0] for name in settings.tasks}
-    shown = [one for one in results if one.part == "all" and one.figure == first[one.task]]
-    counters: dict[str, float | int] = {
-        "models": len(found),
+    shown = [one for one in results if one.figure == first[one.task]]
+    asked = [one for one in shown if one.part == "all"]
+    flagged = [one for one in shown if one.part == "contaminated" and one.model == asked[0].model]
+
+    def label(one: Result) -> str:
+        return f"{one.task}_{one.shots}" if len(settings.shots_of(one.task)) > 1 else one.task
+
+    return {
+        "models": models,
         "tasks": len(settings.tasks),
-        "items": sum(one.items for one in shown),
-        "items_contaminated": sum(
-            one.items
-            for one in results
-            if one.part == "contaminated" and one.figure == first[one.task] and one.model == found[0].name
-        ),
+        "items": sum(one.items for one in asked),
+        "items_contaminated": sum({one.task: one.items for one in flagged}.values()),
+        **{f"{one.figure}.{label(one)}.{one.model}": one.value for one in asked},
     }
-    counters |= {f"{one.figure}.{one.task}.{one.model}": one.value for one in shown}
-    return StageResult(files, counters)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import InputError
+from ..core.files import digest
 from ..core.run import Run
 from ..model.generation import generate
 from ..model.transformer import Transformer
@@ -23,7 +24,7 @@ from .answers import MAX_TOKENS as ANSWER_TOKENS
 from .likelihood import MAX_TOKENS, log_likelihoods
 from .models import model_in, open_model, trained_model
 from .requests import Request, encode_pairs
-from .text_tokenizer import TextTokenizer
+from .text_tokenizer import ModelTokenizer, TextTokenizer
 from .writing import write_answers
 
 try:
@@ -77,6 +78,22 @@ class CheckpointLM(LM):
     def max_length(self) -> int:
         return self.model.config.context
 
+    @property
+    def tokenizer_name(self) -> str:
+        """What requests that the harness keeps depend on: the vocabulary, and the chat template."""
+        return f"crawl2chat_{digest([self.text_tokenizer.digest, self.chat_template()])[:16]}"
+
+    def chat_template(self, chat_template: bool | str = False) -> str:
+        """What the harness writes down of the template; empty where the model has none."""
+        template = self.text_tokenizer.template if isinstance(self.text_tokenizer, ModelTokenizer) else None
+        return "" if template is None else str(template.get("source", template["kind"]))
+
+    def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+        """A conversation as text, its special tokens spelled out. Raises InputError for a model without a template."""
+        if not isinstance(self.text_tokenizer, ModelTokenizer):
+            raise InputError("this tokenizer knows no chat template", "open it as a ModelTokenizer, with its template")
+        return self.text_tokenizer.chat(chat_history, add_generation_prompt)
+
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
         """Log-likelihood of each continuation in nats, and whether it is the greedy one."""
         found: list[tuple[float, bool]] = []
@@ -90,7 +107,7 @@ class CheckpointLM(LM):
         found = []
         for one in requests:
             ids = self.text_tokenizer.encode(str(_arguments(one)[0]))
-            windows = get_rolling_token_windows(ids, self.text_tokenizer.end_of_text, self.max_length, 1)
+            windows = get_rolling_token_windows(ids, self.text_tokenizer.prefix_id, self.max_length, 1)
             asked = [_window(*make_disjoint_window(window)) for window in windows]
             total = sum(part.log_likelihood for part in log_likelihoods(self.model, asked, self.batch_tokens))
             self.cache_hook.add_partial("loglikelihood_rolling", one.args, total)
@@ -129,12 +146,10 @@ class CheckpointLM(LM):
     def _drawn(self, prompt: str, length: int, until: Sequence[str], settings: dict[str, Any], seed: int) -> str:
         """One text by sampling, without a batch."""
         tokenizer, room = self.text_tokenizer, max(1, min(length, self.max_length // 2))
-        ids = (tokenizer.encode(prompt) or [tokenizer.end_of_text])[-(self.max_length - room) :]
+        ids = (tokenizer.encode(prompt) or [tokenizer.prefix_id])[-(self.max_length - room) :]
         drawing = {name: settings[name] for name in ("temperature", "top_k", "top_p") if settings.get(name) is not None}
         written: list[int] = []
-        for token in generate(
-            self.model, ids, max_tokens=room, stop_ids=(tokenizer.end_of_text,), seed=seed, **drawing
-        ):
+        for token in generate(self.model, ids, max_tokens=room, stop_ids=tokenizer.stop_ids, seed=seed, **drawing):
             written.append(token)
             if any(stop in tokenizer.decode(written) for stop in until if stop):
                 break

@@ -97,7 +97,8 @@ class Row:
     def number(self, key: str, count: int, first: int = 0) -> int:
         """The place of the answer, from 0, of a number (or its digits) that counts `count` choices from `first`."""
         found = self.value(key)
-        read = int(found) if isinstance(found, str) and found.strip().isdecimal() else found
+        digits = isinstance(found, str) and found.strip().isdecimal() and len(found) < 20
+        read = int(found) if digits else found
         if not isinstance(read, int) or isinstance(read, bool) or not first <= read < first + count:
             raise self.wrong(f"`{key}` is {found!r}", f"give the right answer, a number {first} to {first + count - 1}")
         return read - first
@@ -135,10 +136,12 @@ def read_rows(path: Path) -> Iterator[Row]:
 def _row(path: Path, number: int, line: str) -> Row:
     try:
         fields = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"{path}, line {number + 1}: {line[:60]!r} is not JSON: {error.msg}", "one object a line"
-        ) from error
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # nested too deep; thousands of digits
+        why = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+        raise InputError(f"{path}, line {number + 1}: {line[:60]!r} is not JSON: {why}", "one object a line") from error
     if not isinstance(fields, dict):
         raise InputError(f"{path}, line {number + 1}: {line[:60]!r} is no object", "one object a line")
     return Row(path, number, fields)

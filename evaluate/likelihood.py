@@ -9,7 +9,7 @@ B rows, T tokens, N places that are asked for, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -41,11 +41,26 @@ class _Asked(NamedTuple):
     places: int  # at the row's end, that are asked for
 
 
-@torch.no_grad()  # not inference mode: weights that FSDP gathers in it could not be trained on
 def log_likelihoods(
     model: Transformer, requests: Sequence[Request], max_tokens: int = MAX_TOKENS, least_saved: int = LEAST_SAVED
 ) -> list[Likelihood]:
     """One for each request, in their order. Raises StageError for logits that are not finite."""
+    found: dict[int, Likelihood] = {}
+    for some in batches_of_likelihoods(model, requests, max_tokens, least_saved):
+        found |= some
+    return [found[number] for number in range(len(requests))]
+
+
+@torch.no_grad()  # not inference mode: weights that FSDP gathers in it could not be trained on
+def batches_of_likelihoods(
+    model: Transformer,
+    requests: Sequence[Request],
+    max_tokens: int = MAX_TOKENS,
+    least_saved: int = LEAST_SAVED,
+    known: Collection[int] = (),
+) -> Iterator[dict[int, Likelihood]]:
+    """The same batch by batch, by the requests' numbers. Those that are `known` stand in the batches where they would
+    stand, and a batch of them alone is left out: so all others get the same bits, whatever is known already."""
     by_inputs: dict[Ids, list[tuple[int, Request]]] = {}
     for number, request in enumerate(requests):
         by_inputs.setdefault(request.inputs, []).append((number, request))
@@ -54,18 +69,15 @@ def log_likelihoods(
         for inputs in sorted(by_inputs)
     ]
     limits = [len(row.tokens) - row.places for row in rows]
-    found: list[Likelihood | None] = [None] * len(requests)
     alone: list[_Asked] = []
     for family in families([row.tokens for row in rows], limits, least_saved):
         members = rows[family.start : family.stop]
         if not family.prefix:
             alone += members
             continue
-        cache = _read(model, members[0].tokens[: family.prefix])
         behind = [row._replace(tokens=row.tokens[family.prefix :]) for row in members]
-        _score(model, behind, cache, max_tokens, found)
-    _score(model, alone, None, max_tokens, found)
-    return [one for one in found if one is not None]
+        yield from _score(model, behind, members[0].tokens[: family.prefix], max_tokens, known)
+    yield from _score(model, alone, (), max_tokens, known)
 
 
 def _read(model: Transformer, prefix: Ids) -> SharedCache:
@@ -76,9 +88,16 @@ def _read(model: Transformer, prefix: Ids) -> SharedCache:
 
 
 def _score(
-    model: Transformer, rows: list[_Asked], cache: SharedCache | None, max_tokens: int, found: list[Likelihood | None]
-) -> None:
+    model: Transformer, rows: list[_Asked], prefix: Ids, max_tokens: int, known: Collection[int]
+) -> Iterator[dict[int, Likelihood]]:
+    """The batches of rows behind the same prefix, which is read once, if anything is asked of it."""
+    cache: SharedCache | None = None
     for batch in _batches(rows, max_tokens, model.config.vocab_size):
+        if all(number in known for row in batch for number, _ in row.requests):
+            continue
+        if prefix and cache is None:
+            cache = _read(model, prefix)
+        found: dict[int, Likelihood] = {}
         logits = _logits(model, batch, cache).split([row.places for row in batch])
         for row, logits_NV in zip(batch, logits, strict=True):
             log_p_NV = logits_NV.float().log_softmax(-1)
@@ -86,6 +105,7 @@ def _score(
                 raise StageError("the model gives logits that are not finite", "its training diverged: take another")
             for number, request in row.requests:
                 found[number] = _likelihood(log_p_NV[-len(request.targets) :], request.targets)
+        yield found
 
 
 def _likelihood(log_p_NV: Tensor, targets: Ids) -> Likelihood:

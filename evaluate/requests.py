@@ -2,7 +2,7 @@
 
 As in lm-evaluation-harness (`TemplateLM._encode_pair`, `HFLM._loglikelihood_tokens`): context and continuation are
 encoded together and cut where the context's own ids end; blanks at the context's end belong to the continuation; an
-empty context is the end-of-text token; what is too long for the model loses its beginning.
+empty context is the token that texts begin with; what is too long for the model loses its beginning.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def encode_pairs(tokenizer: TextTokenizer, pairs: Sequence[tuple[str, str]], con
     texts = list(dict.fromkeys(text for before, after in split for text in (before, before + after)))
     ids = dict(zip(texts, tokenizer.encode_batch(texts), strict=True))
     return [
-        _request(ids[before] or [tokenizer.end_of_text], _rest(ids, before, after), after, context)
+        _request(ids[before] or [tokenizer.prefix_id], _rest(ids, before, after), after, context)
         for before, after in split
     ]
 

@@ -32,6 +32,7 @@ ITEM = pa.schema(
     [
         pa.field("model", pa.string(), False),
         pa.field("task", pa.string(), False),
+        pa.field("shots", pa.int64(), False),
         pa.field("id", pa.string(), False),
         pa.field("row", pa.int64(), False),  # of the task's file, from 0
         pa.field("subject", pa.string(), False),
@@ -80,12 +81,15 @@ def print_results(results: Sequence[Result], title: str = "evaluation") -> None:
         table.add_column(name, no_wrap=True, justify="left" if words else "right")
     shown = [one for one in results if "/" not in one.figure]
     tasks, figures = (list(dict.fromkeys(x)) for x in ([one.task for one in shown], [one.figure for one in shown]))
-    before = ("", "")
-    for one in sorted(shown, key=lambda x: (tasks.index(x.task), figures.index(x.figure), PARTS.index(x.part))):
+    before = ("", -1, "")
+    for one in sorted(
+        shown, key=lambda x: (tasks.index(x.task), x.shots, figures.index(x.figure), PARTS.index(x.part))
+    ):
         figure = one.figure if one.part == "all" else f"  {one.part}"
-        task, shots = ("", "") if one.task == before[0] else (one.task, str(one.shots))
-        table.add_row(task, shots, "" if (one.task, figure) == before else figure, one.model, *_cells(one))
-        before = (one.task, figure)
+        here = (one.task, one.shots, figure)
+        task, shots = ("", "") if here[:2] == before[:2] else (one.task, str(one.shots))
+        table.add_row(task, shots, "" if here == before else figure, one.model, *_cells(one))
+        before = here
     console.print(table)
 
 

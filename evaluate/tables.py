@@ -49,6 +49,7 @@ def item_rows(model: str, asking: Asking, records: Sequence[Record], flagged: se
         {
             "model": model,
             "task": asking.task,
+            "shots": asking.shots,
             "id": item.id,
             "row": item.row,
             "subject": item.subject,

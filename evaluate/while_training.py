@@ -30,7 +30,7 @@ from .prompts import pairs
 from .records import Record
 from .requests import encode_pairs
 from .scoring import score_asked
-from .text_tokenizer import TextTokenizer, open_tokenizer
+from .text_tokenizer import ModelTokenizer, TextTokenizer
 
 NEVER = 1 << 40  # tokens that a shared prefix would have to save: a cache's numbers are not those of mixed precision
 
@@ -92,4 +92,4 @@ def _undisturbed(model: Transformer) -> Iterator[None]:
 
 @lru_cache(maxsize=1)
 def _tokenizer(path: str) -> TextTokenizer:
-    return open_tokenizer(Path(path))
+    return ModelTokenizer(Path(path))

@@ -10,7 +10,7 @@ B rows, T tokens, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -42,19 +42,35 @@ def write_answers(
     until: Sequence[str] = UNTIL,
     batch_tokens: int = BATCH_TOKENS,
 ) -> list[str]:
-    """What the model writes greedily after each prompt, up to a stop string, the end of text, or max_tokens.
+    """What the model writes greedily after each prompt: see `written_answers`."""
+    found = dict(written_answers(model, tokenizer, prompts, max_tokens, until, batch_tokens))
+    return [found[number] for number in range(len(prompts))]
+
+
+def written_answers(
+    model: Transformer,
+    tokenizer: TextTokenizer,
+    prompts: Sequence[str],
+    max_tokens: int = MAX_TOKENS,
+    until: Sequence[str] = UNTIL,
+    batch_tokens: int = BATCH_TOKENS,
+    known: Collection[int] = (),
+) -> Iterator[tuple[int, str]]:
+    """(number of the prompt, what the model writes after it), as each is done. An answer goes up to a stop string, one
+    of the tokenizer's stop_ids, or max_tokens.
 
     A prompt that leaves too little room loses its beginning; where the model's whole context is no more than twice
-    max_tokens (lm-evaluation-harness refuses it below once), half of it is room. An empty prompt is the end-of-text
-    token.
+    max_tokens (lm-evaluation-harness refuses it below once), half of it is room. An empty prompt is the tokenizer's
+    prefix_id. Batches are the same whatever is `known`; one of these alone is left out.
     """
     context = model.config.context
     room = max(1, min(max_tokens, context // 2))
     encoded = tokenizer.encode_batch(list(prompts))
-    rows = [_Row(n, (ids or [tokenizer.end_of_text])[-(context - room) :]) for n, ids in enumerate(encoded)]
+    rows = [_Row(n, (ids or [tokenizer.prefix_id])[-(context - room) :]) for n, ids in enumerate(encoded)]
     for batch in _batches(rows, room, batch_tokens):
-        _write(model, tokenizer, batch, room, [one for one in until if one])
-    return [row.text or "" for row in rows]
+        if any(row.number not in known for row in batch):
+            for row in _write(model, tokenizer, batch, room, [one for one in until if one]):
+                yield row.number, row.text or ""
 
 
 def _batches(rows: Sequence[_Row], room: int, batch_tokens: int) -> Iterator[list[_Row]]:
@@ -70,7 +86,10 @@ def _batches(rows: Sequence[_Row], room: int, batch_tokens: int) -> Iterator[lis
 
 
 @torch.no_grad()
-def _write(model: Transformer, tokenizer: TextTokenizer, rows: list[_Row], room: int, until: Sequence[str]) -> None:
+def _write(
+    model: Transformer, tokenizer: TextTokenizer, rows: list[_Row], room: int, until: Sequence[str]
+) -> Iterator[_Row]:
+    """The rows of a batch, each when it has ended."""
     weight = model.embedding.weight
     longest = max(len(row.prompt) for row in rows)
     cache = KVCache(model.config, len(rows), longest + room, device=weight.device, dtype=weight.dtype)
@@ -84,6 +103,7 @@ def _write(model: Transformer, tokenizer: TextTokenizer, rows: list[_Row], room:
         for row, token in zip(rows, following, strict=True):
             if place >= len(row.prompt):
                 _take(row, token, tokenizer, room, until)
+        yield from (row for row in rows if row.text is not None)
         going = [number for number, row in enumerate(rows) if row.text is None]
         if len(going) < len(rows):
             cache = _kept(cache, going)
@@ -93,7 +113,7 @@ def _write(model: Transformer, tokenizer: TextTokenizer, rows: list[_Row], room:
 
 def _take(row: _Row, token: int, tokenizer: TextTokenizer, room: int, until: Sequence[str]) -> None:
     """Append a token, and end the row where that ends it."""
-    ended = token == tokenizer.end_of_text
+    ended = token in tokenizer.stop_ids  # decoding would drop it, and the answer run on
     if not ended:
         row.written.append(token)
     tail = tokenizer.decode(row.written[-_reach(until) :])

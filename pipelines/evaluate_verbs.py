@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .data_verbs import Verb
-from .option_types import at_least
+from .option_types import at_least, numbers
 
 if TYPE_CHECKING:
     from ..core.run import Run
@@ -37,7 +37,12 @@ def add_evaluate_verbs(verb: Verb) -> None:
     )
     parser.add_argument("--tasks", metavar="T,U", help="names with commas between; by default the recipe's")
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="with the tasks' files; by default the recipe's")
-    parser.add_argument("--shots", type=at_least(0), metavar="N", help="solved examples before each question")
+    parser.add_argument(
+        "--shots", type=numbers, metavar="N", help="solved examples before each question; 0,5: asked with each number"
+    )
+    parser.add_argument(
+        "--chat", action="store_true", help="ask models that have a chat template in it, with the examples as turns"
+    )
     parser.add_argument("--limit", type=at_least(1), metavar="N", help="items of a task, spread over its subjects")
     parser.add_argument(
         "--out", type=Path, metavar="FOLDER", help="with --model: for records and tables (evaluations/NAME)"
@@ -89,6 +94,7 @@ def _of_folders(options: argparse.Namespace) -> list[Result] | None:
     from ..core.session import ray_session
     from ..core.settings_training import Resources
     from ..evaluate.asking import check_tasks, data_digests
+    from ..evaluate.contamination import flags_of
     from ..evaluate.evaluation import evaluate_models
     from ..evaluate.models import model_in
 
@@ -105,7 +111,7 @@ def _of_folders(options: argparse.Namespace) -> list[Result] | None:
         return None
     resources = run.recipe.resources if run else Resources()
     with ray_session(resources, out / "logs"), Progress("evaluate") as progress:
-        results, _ = evaluate_models(models, settings, data_digests(settings), out, resources, progress)
+        results, _ = evaluate_models(models, settings, data_digests(settings), out, resources, progress, flags_of(run))
     log.info("records and tables: %s", out)
     return results
 
@@ -149,5 +155,5 @@ def _given(options: argparse.Namespace) -> dict[str, Any]:
     """What the options say of the section."""
     tasks: Sequence[str] | None = options.tasks and [one.strip() for one in options.tasks.split(",") if one.strip()]
     found = {"tasks": tasks, "data": options.data and str(options.data.absolute())}
-    found |= {"shots": options.shots, "limit": options.limit}
+    found |= {"shots": options.shots, "limit": options.limit, "chat": options.chat or None}
     return {key: value for key, value in found.items() if value is not None}

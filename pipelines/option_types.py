@@ -30,3 +30,9 @@ def at_least(least: int) -> Callable[[str], int]:
         return value
 
     return whole
+
+
+def numbers(text: str) -> int | list[int]:
+    """A whole number from 0 on, or several with commas between."""
+    found = [at_least(0)(one.strip()) for one in text.split(",")]
+    return found if len(found) > 1 else found[0]

@@ -83,6 +83,16 @@ class Tokenizer:
         return Tokenizer, (self._data, self._name, self.verdict, self._end_of_text)
 
     @property
+    def prefix_id(self) -> int:
+        """What the likelihood of a text without anything before it depends on."""
+        return self.end_of_text
+
+    @property
+    def stop_ids(self) -> frozenset[int]:
+        """What ends a text that a base model writes; answers end otherwise (tokenize/given.py, chat_templates.py)."""
+        return frozenset([self.end_of_text])
+
+    @property
     def data(self) -> bytes:
         """The tokenizer.json."""
         return self._data

@@ -8,14 +8,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import ContractError, InputError
 from .bpe import Tokenizer
-from .chat_template import ChatTemplate, OwnTemplate
+from .chat_template import ChatTemplate, Messages, OwnTemplate
 from .chatml import ChatML
+from .hf_files import CHAT_TEMPLATE
 from .jinja_chat import JinjaTemplate
+from .jinja_sandbox import BEGIN, END, SandboxedTemplate
 
 Description = Mapping[str, Any]
 CHATML = (  # as tokenize/chatml.py encodes it, for transformers
@@ -46,6 +49,30 @@ def make_template(description: Description | None, tokenizer: Tokenizer) -> Chat
     if kind == "jinja":
         return JinjaTemplate(tokenizer, description["source"], description["variables"])
     raise ContractError(f"the chat template is {kind!r}, which this program does not know", "use the version it is of")
+
+
+def as_text(description: Description, messages: Messages, generation_prompt: bool = False) -> str:
+    """A conversation with its special tokens spelled out: transformers' `apply_chat_template(…, tokenize=False)`.
+
+    Whoever encodes it cannot tell what the template wrote from what a message spelled: for lm-evaluation-harness, which
+    hands on text alone. Without `generation_prompt` a last message of the assistant stays open, to be gone on with.
+    Raises InputError when the template does not take the conversation.
+    """
+    kind = description["kind"]
+    sources = {"house": CHAT_TEMPLATE, "chatml": CHATML}
+    template = _compiled(sources[kind] if kind in sources else description["source"])
+    variables = {**description.get("variables", {}), BEGIN: "", END: ""}
+    given = [dict(one) for one in messages]
+    text = template.render(messages=given, add_generation_prompt=generation_prompt, **variables)
+    if generation_prompt or not given or given[-1]["role"] != "assistant":
+        return text
+    last = given[-1]["content"].strip()
+    return text[: text.rindex(last) + len(last)] if last in text else text
+
+
+@lru_cache(maxsize=4)
+def _compiled(source: str) -> SandboxedTemplate:
+    return SandboxedTemplate(source)
 
 
 def end_of_answer(template: ChatTemplate) -> int:

@@ -53,28 +53,9 @@ class JinjaTemplate:
 
     @classmethod
     def load(cls, folder: Path, tokenizer: TextTokenizer, now: datetime | None = None) -> JinjaTemplate:
-        """The template of a Hugging Face folder: chat_template.jinja, else in tokenizer_config.json."""
-        file = folder / "tokenizer_config.json"
-        try:
-            config = json.loads(file.read_text(encoding="utf-8"))
-            own = folder / "chat_template.jinja"
-            source = own.read_text(encoding="utf-8") if own.exists() else config.get("chat_template")
-        except (OSError, ValueError, AttributeError) as error:
-            raise InputError(
-                f"{file} is not readable: {error}", "give a model's folder as transformers saves"
-            ) from error
-        if isinstance(source, list):  # several by name
-            source = {one["name"]: one["template"] for one in source}.get("default")
-        if not isinstance(source, str):
-            raise InputError(f"{folder} has no chat template", "take the template chatml, or our own")
-        tokens = {key: _content(value) for key, value in config.items() if key.endswith("_token")}
-        return cls(
-            tokenizer,
-            source,
-            {key: one for key, one in tokens.items() if one is not None},
-            str(own if own.exists() else file),
-            now,
-        )
+        """The template of a Hugging Face folder. Raises InputError where there is none."""
+        source, variables, name = read_template(folder)
+        return cls(tokenizer, source, variables, name, now)
 
     @property
     def description(self) -> dict[str, Any]:
@@ -143,6 +124,25 @@ class JinjaTemplate:
                 before = Piece(found[0], closes or any(a <= start < b for a, b in answers), special=True)
                 yield before
                 place = found.end()
+
+
+def read_template(folder: Path) -> tuple[str, dict[str, str], str]:
+    """Of a Hugging Face folder the template's source, in chat_template.jinja or in tokenizer_config.json, the special
+    tokens that it may name, and the file's name. Raises InputError where there is none."""
+    file = folder / "tokenizer_config.json"
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+        own = folder / "chat_template.jinja"
+        source = own.read_text(encoding="utf-8") if own.exists() else config.get("chat_template")
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(f"{file} is not readable: {error}", "give a model's folder as transformers saves") from error
+    if isinstance(source, list):  # several by name
+        source = {one["name"]: one["template"] for one in source}.get("default")
+    if not isinstance(source, str):
+        raise InputError(f"{folder} has no chat template", "take the template chatml, or our own")
+    tokens = {key: _content(value) for key, value in config.items() if key.endswith("_token")}
+    variables = {key: one for key, one in tokens.items() if one is not None}
+    return source, variables, str(own if own.exists() else file)
 
 
 def _marked(text: str, begin: str, end: str) -> tuple[str, list[Stretch]]:

@@ -151,6 +151,25 @@ def test_an_evaluation_goes_on_with_what_is_missing(local_ray: None, run: Run) -
     assert {path for path, time_ns in before.items() if path.stat().st_mtime_ns != time_ns} == set(lost)
 
 
+def test_a_model_from_elsewhere_gets_the_flags_of_the_run(run: Run, tmp_path: Path) -> None:
+    """--model with --run: the run's ledger says which items were found in its documents."""
+    tokenizer = Tokenizer.load(run.stage("tokenizer") / "tokenizer.json")
+    written(tmp_path / "model", random_model(tokenizer, 3), tokenizer)
+    (tmp_path / "model" / "tokenizer.json").write_bytes(tokenizer.data)
+    run.write_recipe()
+    command = [sys.executable, "-m", "crawl2chat", "evaluate", "--run", str(run.folder), "--model", "model"]
+    options = ["--tasks", "piqa", "--limit", "20", "--shots", "0,1", "--chat", "--out", "out"]
+    environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
+    done = subprocess.run([*command, *options], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = pq.read_table(tmp_path / "out" / "items.parquet").to_pylist()
+    assert [(row["shots"], row["row"]) for row in rows if row["contaminated"]] == [(0, 0), (0, 5), (1, 0), (1, 5)]
+    found = {(one.shots, one.part): one.items for one in read_results(tmp_path / "out") if one.figure == "acc"}
+    assert found == {
+        (n, part): items for n in (0, 1) for part, items in (("all", 20), ("clean", 18), ("contaminated", 2))
+    }
+
+
 def test_a_killed_command_ends_with_the_same_bytes(shared_data: Path, tmp_path: Path) -> None:
     data = train_tokenizer([[TEXT] * 4], 330)
     model = random_model(Tokenizer(data), 3)

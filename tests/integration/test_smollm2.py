@@ -4,16 +4,26 @@ does elsewhere, and goes out again."""
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from crawl2chat.chat.importing import run_import
 from crawl2chat.chat.session import ChatSession, Options
 from crawl2chat.cli import main
+from crawl2chat.core.files import write_json
+from crawl2chat.evaluate.asking import spread
+from crawl2chat.evaluate.models import model_in, open_model
+from crawl2chat.evaluate.prompts import preambles
+from crawl2chat.evaluate.scoring import asked_pairs, score
+from crawl2chat.evaluate.tasks import TASKS
 from crawl2chat.model.gguf_file import GgufFile
 from crawl2chat.tokenize.probes import SENTENCES
 from crawl2chat.train.model_folder import ModelFolder
@@ -21,6 +31,21 @@ from crawl2chat.train.model_folder import ModelFolder
 pytestmark = pytest.mark.slow
 
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+HARNESS = """
+import json, sys
+from pathlib import Path
+from lm_eval.api.instance import Instance
+from lm_eval.models.huggingface import HFLM
+
+folder = Path(sys.argv[1])
+lm = HFLM(pretrained=str(folder / "hf"), device="cpu", dtype="float32", batch_size=4)
+asked = json.loads((folder / "asked.json").read_text(encoding="utf-8"))
+pairs = [Instance("loglikelihood", {}, tuple(pair), n) for n, pair in enumerate(p for some in asked for p in some)]
+found = iter(lm.loglikelihood(pairs, disable_tqdm=True))
+scores = [[next(found)[0] for _ in some] for some in asked]
+stops = lm.model.generation_config.eos_token_id
+(folder / "found.json").write_text(json.dumps({"scores": scores, "prefix": lm.prefix_token_id, "stops": stops}))
+"""  # run with -P: the repository's folder `evaluate` would stand before the package of that name
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
 WORDS = [one for one in SENTENCES if not any(char.isnumeric() for char in one) and "\x00" not in one]
 
@@ -126,6 +151,40 @@ def test_it_goes_out_again_in_both_forms(
         assert second.metadata[f"tokenizer.ggml.{key}"] == first.metadata[f"tokenizer.ggml.{key}"], key
     assert second.metadata["tokenizer.chat_template"] == first.metadata["tokenizer.chat_template"]
     assert second.metadata["general.license"] == "apache-2.0"
+
+
+def test_it_knows_as_much_as_in_the_harness(
+    folder: Path, shared_data: Path, tmp_path: Path, session: ChatSession
+) -> None:
+    """32 questions of ARC, and 6 of MMLU with 5 examples: the imported model here, and what `export` writes of it under
+    lm-evaluation-harness's HFLM and transformers."""
+    pytest.importorskip("lm_eval", reason="not a dependency; pip install crawl2chat[eval] to run it")
+    assert main(["export", "--model", str(folder), "--out", str(tmp_path / "hf")]) == 0
+    model, tokenizer = open_model(model_in(folder))
+    asked, records, answers = [], [], []
+    for name, count, shots in (("arc_easy", 32, 0), ("mmlu", 6, 5)):
+        task = TASKS[name]
+        items = spread(task, task.load(shared_data), count)
+        pool = task.pool(shared_data)
+        records += score(model, tokenizer, task, items, pool, shots=shots)
+        answers += [item.answer for item in items]
+        before = preambles(task, items, pool, shots)
+        asked += [asked_pairs(tokenizer, task, item, one) for item, one in zip(items, before, strict=True)]
+    write_json(tmp_path / "asked.json", asked)
+    offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": str(tmp_path / "home")}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", HARNESS, str(tmp_path)],
+        cwd=tmp_path, env=os.environ | offline, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
+    theirs = found["scores"]
+    for mine, other in zip(records, theirs, strict=True):
+        np.testing.assert_allclose(mine.log_likelihoods, other, rtol=1e-4)
+    right = [one.acc for one in records]
+    assert right == [other.index(max(other)) == answer for other, answer in zip(theirs, answers, strict=True)]
+    assert sum(right[:32]) > 12, "of four choices, guessing gets 8"
+    assert found["prefix"] == tokenizer.prefix_id and set(found["stops"]) == session.stop_ids == tokenizer.stop_ids
 
 
 def test_it_can_be_trained_on(folder: Path, session: ChatSession) -> None:

@@ -2,7 +2,9 @@
 
 FOLDER/hf is the model; FOLDER/tasks.json says {name: {template, files, shots, changes}}: a task file of the installed
 harness, the JSON lines in place of its data set, and what else is changed. FOLDER/found.json gets
-{hf | ours: {task: samples}} and {rolling: {hf | ours: [log-likelihood]}} for the texts of FOLDER/texts.json.
+{hf | ours: {task: samples}} and {rolling: {hf | ours: [log-likelihood]}} for the texts of FOLDER/texts.json. Where
+there is a FOLDER/chat, a model that chats, it gets {chat: {hf | ours: …}}, asked in its template with the examples as
+turns, and {plain: {hf | ours: …}} for what it writes in plain words.
 
 Run with -P: with the repository's root on sys.path its folder `evaluate` stands before the package of that name.
 """
@@ -37,13 +39,19 @@ def write_task(folder: Path, name: str, said: dict[str, Any]) -> None:
     (folder / f"{name}.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
 
 
-def samples(lm: Any, folder: Path, names: list[str]) -> dict[str, Any]:
+def samples(lm: Any, folder: Path, names: list[str], chat: bool = False) -> dict[str, Any]:
     loaded = TaskManager(include_path=str(folder), include_defaults=False).load(names)
     for task in loaded["tasks"].values():
         task.set_fewshot_seed(SEED)
-    found = evaluate(lm, loaded, bootstrap_iters=0, log_samples=True)
+    asked = {"apply_chat_template": chat, "fewshot_as_multiturn": chat}
+    found = evaluate(lm, loaded, bootstrap_iters=0, log_samples=True, **asked)
     assert found is not None
     return dict(found["samples"])
+
+
+def both(folder: Path) -> dict[str, Any]:
+    theirs = HFLM(pretrained=str(folder), device="cpu", dtype="float32", batch_size=8)
+    return {"hf": theirs, "ours": CheckpointLM(folder=str(folder))}
 
 
 def main(folder: Path) -> None:
@@ -51,9 +59,12 @@ def main(folder: Path) -> None:
     (folder / "yaml").mkdir()
     for name, said in tasks.items():
         write_task(folder / "yaml", name, said)
-    theirs = HFLM(pretrained=str(folder / "hf"), device="cpu", dtype="float32", batch_size=8)
-    models = {"hf": theirs, "ours": CheckpointLM(folder=str(folder / "hf"))}
-    found: dict[str, Any] = {key: samples(lm, folder / "yaml", list(tasks)) for key, lm in models.items()}
+    models, yaml_folder = both(folder / "hf"), folder / "yaml"
+    found: dict[str, Any] = {key: samples(lm, yaml_folder, list(tasks)) for key, lm in models.items()}
+    if (folder / "chat").is_dir():
+        chatting, written = both(folder / "chat"), [name for name in tasks if name.startswith("gsm8k")]
+        found["chat"] = {key: samples(lm, yaml_folder, list(tasks), chat=True) for key, lm in chatting.items()}
+        found["plain"] = {key: samples(lm, yaml_folder, written) for key, lm in chatting.items()}
     texts = json.loads((folder / "texts.json").read_text(encoding="utf-8"))
     asked = [Instance("loglikelihood_rolling", {}, (text,), number) for number, text in enumerate(texts)]
     found["rolling"] = {key: lm.loglikelihood_rolling(asked) for key, lm in models.items()}

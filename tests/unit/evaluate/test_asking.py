@@ -14,6 +14,7 @@ from crawl2chat.evaluate.asking import (
     askings,
     askings_while_training,
     check_evaluation,
+    check_tasks,
     data_digests,
     read_questions,
     spread,
@@ -62,6 +63,39 @@ def test_shots_limit_and_files_reach_the_task(data: Path) -> None:
     assert len(questions) == 6 and len(read_questions(plain)) == 6
     assert all(before.count("Answer:") == 2 and "dev" in before for before in questions.preambles)
     assert questions.part(2, 4) == [(questions.items[n], questions.preambles[n]) for n in (2, 3)]
+
+
+def test_several_numbers_of_shots_are_asked_one_after_the_other(data: Path) -> None:
+    section = Evaluate(tasks=["mmlu", "piqa"], data=str(data), shots={"mmlu": [0, 2]})
+    assert [(one.task, one.shots) for one in askings(section)] == [("mmlu", 0), ("mmlu", 2), ("piqa", 0)]
+    assert [one.examples is None for one in askings(section)] == [True, False, True]
+    assert {"mmlu", "mmlu.examples", "piqa"} == data_digests(section).keys()
+    section = Evaluate(tasks=["mmlu", "piqa"], data=str(data), shots=[0, 1])
+    assert [one.shots for one in askings(section)] == [0, 1, 0, 1]
+    with pytest.raises(InputError, match="2 examples of virology, 3 are wanted"):
+        check_tasks(Evaluate(tasks=["mmlu"], data=str(data), shots={"mmlu": [0, 3]}))
+
+
+def test_all_that_one_evaluation_asks_stays_read(data: Path) -> None:
+    """Its loops go over models and tasks: with fewer places than questions each would be read for each model."""
+    section = Evaluate(tasks=["mmlu", "piqa"], data=str(data), shots={"piqa": [0, 1, 2, 3, 4, 5], "mmlu": [0, 1, 2]})
+    first = [read_questions(one) for one in askings(section)]
+    assert len(first) == 9
+    assert all(read_questions(one) is other for one, other in zip(askings(section), first, strict=True))
+    assert len({id(one) for one in first[2].preambles}) == 3, "one text for all items of a subject"
+
+
+def test_in_a_chat_the_examples_are_turns(data: Path) -> None:
+    section = Evaluate(tasks=["mmlu", "piqa"], data=str(data), shots=1, chat=True)
+    mmlu, plain = (read_questions(one) for one in askings(section))
+    system, question, answer = mmlu.preambles[0]
+    about = "The following are multiple choice questions (with answers) about anatomy.\n\n"
+    assert system == ("system", about) and answer == ("assistant", "A")
+    assert question == ("user", "dev 0?\nA. w\nB. x\nC. y\nD. z\nAnswer:")
+    assert [role for role, _ in plain.preambles[0]] == ["user", "assistant"]
+    during = {"tasks": ["piqa"], "data": str(data), "chat": True, "while_training": {"every": 1}}
+    [asking] = askings_while_training(Evaluate.model_validate(during))
+    assert not asking.chat
 
 
 def test_a_file_that_changed_is_read_again(data: Path) -> None:
@@ -118,6 +152,9 @@ def test_what_is_wrong_is_named_before_any_model(tmp_path: Path, data: Path) -> 
         ({"tasks": []}, "at least 1 item"),
         ({"tasks": ["piqa", "piqa"]}, "names piqa twice"),
         ({"tasks": ["piqa"], "shots": {"piqa": -1}}, "evaluate.shots.piqa is -1"),
+        ({"tasks": ["piqa"], "shots": {"piqa": [0, 65]}}, r"evaluate.shots.piqa is \[0, 65\]; give a number from 0"),
+        ({"tasks": ["piqa"], "shots": []}, r"evaluate.shots is \[\]; give a number"),
+        ({"tasks": ["piqa"], "shots": [5, 5]}, r"evaluate.shots is \[5, 5\]; name each number once"),
         ({"tasks": ["piqa"], "models": ["base"]}, "'pretrain', 'finetune' or 'align'"),
     ],
 )

@@ -9,8 +9,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from crawl2chat.core.manifest import Manifest, write_manifest
+from crawl2chat.core.recipe import Recipe
+from crawl2chat.core.run import Run
 from crawl2chat.core.settings_cleaning import EvalSet
-from crawl2chat.evaluate.contamination import contaminated_rows
+from crawl2chat.evaluate.contamination import contaminated_rows, flags_of
 from crawl2chat.pipelines.decontaminate_units import CONTAMINATED_ITEM
 
 
@@ -56,3 +59,22 @@ def test_what_nobody_looked_for_has_no_flags(files: dict[str, Path], tmp_path: P
     elsewhere = EvalSet(name="s", paths=["s3://bucket/x.jsonl", str(files["plain"])], fields=["goal"])
     assert contaminated_rows(found, [elsewhere], files["plain"]) is None
     assert contaminated_rows(found, sets, files["text"]) == {0}
+
+
+def test_a_runs_ledger_counts_where_it_has_one(files: dict[str, Path], tmp_path: Path) -> None:
+    """And is finished; without a run, nobody looked."""
+    found = {"name": "p", "paths": [str(files["plain"])], "fields": ["goal"]}
+    sources = [{"kind": "jsonl", "name": "web", "paths": ["x.jsonl"]}]
+    given = {"name": "r", "storage": str(tmp_path), "sources": sources}
+    run = Run(Recipe.model_validate(given | {"decontaminate": {"sets": [found]}}))
+    assert flags_of(None)(files["plain"]) is None and flags_of(run)(files["plain"]) is None
+    run.folder.mkdir()
+    ledger(run.stage("decontaminate"), ("p", 1), ("p", 3))
+    assert flags_of(run)(files["plain"]) is None, "it is not finished"
+    manifest = Manifest(
+        stage="decontaminate", version=1, config={}, fingerprint="", inputs={}, files=[], counters={}, facts={},
+        code_version="", seconds=0,
+    )  # fmt: skip
+    write_manifest(run.stage("decontaminate"), manifest)
+    assert flags_of(run)(files["plain"]) == {1, 3} and flags_of(run)(files["text"]) is None
+    assert flags_of(Run(Recipe.model_validate(given)))(files["plain"]) is None, "its recipe looks for nothing"

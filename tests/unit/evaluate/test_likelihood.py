@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from crawl2chat.core.errors import InputError, StageError
-from crawl2chat.evaluate.likelihood import log_likelihoods
+from crawl2chat.evaluate.likelihood import batches_of_likelihoods, log_likelihoods
 from crawl2chat.evaluate.prefixes import families
 from crawl2chat.evaluate.requests import Request, encode_pairs
 from crawl2chat.model.transformer import Transformer
@@ -71,6 +71,25 @@ def test_what_is_shared_is_read_once(model: Transformer, tokenizer: Tokenizer) -
     row = len(requests[0].inputs)
     assert sum(seen) == 10 * row
     assert shared <= examples + 2 + 10 * (row - examples)
+
+
+@pytest.mark.parametrize("least_saved", [0, 10**9])
+def test_what_is_known_changes_no_bit_of_the_rest(model, tokenizer, least_saved: int) -> None:
+    """And costs nothing where a whole batch, or a whole family, is known."""
+    requests = encode_pairs(tokenizer, asked(), model.config.context)
+    batches = list(batches_of_likelihoods(model, requests, 200, least_saved))
+    whole = {number: one for some in batches for number, one in some.items()}
+    assert len(batches) > 3 and sorted(whole) == list(range(len(requests)))
+    known = {number for some in batches[::2] for number in some} | set(list(batches[1])[:1])
+    forwards: list[int] = []
+    hook = model.embedding.register_forward_pre_hook(lambda _, inputs: forwards.append(inputs[0].numel()))
+    try:
+        rest = list(batches_of_likelihoods(model, requests, 200, least_saved, known))
+        assert rest == [some for some in batches if not known.issuperset(some)]
+        forwards.clear()
+        assert not list(batches_of_likelihoods(model, requests, 200, least_saved, set(whole))) and not forwards
+    finally:
+        hook.remove()
 
 
 def test_too_long_loses_its_beginning(tokenizer: Tokenizer) -> None:

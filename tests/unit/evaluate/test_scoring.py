@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from crawl2chat.core.errors import ContractError, InputError
-from crawl2chat.evaluate import scoring
+from crawl2chat.evaluate import scoring, writing
 from crawl2chat.evaluate.figures import figures
 from crawl2chat.evaluate.intervals import wilson
+from crawl2chat.evaluate.items import Item
 from crawl2chat.evaluate.records import Record, RecordFile
 from crawl2chat.evaluate.scoring import score
 from crawl2chat.evaluate.tasks import TASKS
@@ -46,7 +47,8 @@ def test_figures_by_hand(by_hand, model, tokenizer, piqa) -> None:
 @pytest.mark.parametrize("name", sorted(TASKS))
 def test_every_task_is_scored(name: str, model, tokenizer, shared_data: Path, monkeypatch) -> None:
     if name == "gsm8k":
-        monkeypatch.setattr(scoring, "write_answers", lambda _, __, prompts: ["#### 18"] * len(prompts))
+        answers = ["#### 18"] * 4
+        monkeypatch.setattr(scoring, "written_answers", lambda _, __, prompts, known: enumerate(answers))
     task = TASKS[name]
     items = task.load(shared_data)[:4]
     pool = task.pool(shared_data)[:60]
@@ -98,31 +100,48 @@ class Killed(Exception):
     pass
 
 
-def test_a_killed_run_goes_on_by_item(model, tokenizer, piqa, tmp_path: Path, monkeypatch) -> None:
-    """Killed in the third portion, and half a line left behind: only what is missing is scored."""
-    monkeypatch.setattr(scoring, "PORTION", 4)
-    real, task, path, asked = scoring._scored, TASKS["piqa"], tmp_path / "piqa.jsonl", []
+def dying(model, after: int):
+    """A hook by which the model's forward number `after` (from 0) does not come back; it counts them."""
+    seen: list[int] = []
 
-    def dying(*arguments):
-        asked.extend(item.id for item, _ in arguments[3])
-        if len(asked) == 12:
+    def forward(_, inputs) -> None:
+        seen.append(inputs[0].numel())
+        if len(seen) > after:
             raise Killed
-        return real(*arguments)
 
-    monkeypatch.setattr(scoring, "_scored", dying)
+    return seen, model.embedding.register_forward_pre_hook(forward)
+
+
+@pytest.mark.parametrize("name", ["piqa", "gsm8k"])
+def test_a_killed_run_goes_on_by_item(name: str, model, tokenizer, piqa, tmp_path: Path, monkeypatch) -> None:
+    """Killed between batches, and half a line left behind: only the batches that are missing are read, and all records
+    have the bits of a run without interruption."""
+    items = piqa
+    if name == "gsm8k":
+        monkeypatch.setattr(writing, "MAX_ROWS", 2)
+        items = [Item(f"g{n}", n, (f"{letter} is",), (f"#### {n}",), 0) for n, letter in enumerate("abcdefgh")]
+    task, path = TASKS[name], tmp_path / "records.jsonl"
+    seen, hook = dying(model, 10**9)
+    once = score(model, tokenizer, task, items, max_tokens=60)
+    hook.remove()
+    whole = len(seen)
+    seen, hook = dying(model, whole // 2)
     with pytest.raises(Killed):
-        score(model, tokenizer, task, piqa, path=path, name="m")
+        score(model, tokenizer, task, items, path=path, name="m", max_tokens=60)
+    hook.remove()
+    kept = len(RecordFile(path, json.loads(path.read_text().split("\n")[0])["about"]).records)
+    assert 0 < kept < len(items)
     with path.open("ab") as handle:
         handle.write(b'{"id": "piqa_val:9", "ro')  # as a kill leaves it
-    asked[:] = ["x"]
-    again = score(model, tokenizer, task, piqa, path=path, name="m")
-    assert asked == ["x", *(item.id for item in piqa[8:])]
-    once = score(model, tokenizer, task, piqa)
-    assert [one.id for one in again] == [one.id for one in once]
-    np.testing.assert_allclose([x.log_likelihoods for x in again], [x.log_likelihoods for x in once], rtol=1e-5)
-    assert len(path.read_text(encoding="utf-8").splitlines()) == 1 + len(piqa)
-    asked.clear()
-    assert score(model, tokenizer, task, piqa, path=path, name="m") == again and not asked
+    seen, hook = dying(model, 10**9)
+    again = score(model, tokenizer, task, items, path=path, name="m", max_tokens=60)
+    hook.remove()
+    assert 0 < len(seen) < whole
+    assert again == once, "the same bits"
+    assert len(path.read_text(encoding="utf-8").splitlines()) == 1 + len(items)
+    seen, hook = dying(model, 0)
+    assert score(model, tokenizer, task, items, path=path, name="m", max_tokens=60) == once and not seen
+    hook.remove()
 
 
 def test_records_of_another_run_are_refused(model, tokenizer, piqa, tmp_path: Path) -> None:

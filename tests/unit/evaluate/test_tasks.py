@@ -97,6 +97,7 @@ def test_a_plain_file_is_read_too(name: str, tmp_path: Path) -> None:
         ("arc_easy", {"choices": {"text": ["a", "b"]}}, "`choices.label` is None", "a list"),
         ("arc_easy", {"choices": {"text": ["a", "b"], "label": ["A", "B", "C"]}}, "2 texts and 3 labels", "each text"),
         ("piqa", {"sol2": 3}, "`sol2` is 3", "a text"),
+        ("piqa", {"label": "1" * 5000}, "`label` is '111", "a number 0 to 1"),
         ("winogrande", {"answer": "0"}, "`answer` is '0'", "a number 1 to 2"),
         ("winogrande", {"sentence": "no gap"}, "`sentence` is 'no gap'", "a gap"),
         ("boolq", {"answer": "yes"}, "`answer` is 'yes'", "true or false"),
@@ -122,6 +123,8 @@ def test_a_bad_row_is_named(name: str, change: dict[str, Any], message: str, fix
         (b"", "is empty"),
         (b'{"goal": "\xff"}\n', "can't decode byte 0xff"),
         (b"\n", "is not JSON"),
+        (b"[" * 200_000 + b"\n", "line 1: '[[["),
+        (b'{"label": ' + b"1" * 5000 + b"}\n", 'line 1: \'{"label": 1'),
     ],
 )
 def test_a_bad_file_is_named(data: bytes, message: str, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import re
 import pytest
 import torch
 from crawl2chat.core.errors import StageError
-from crawl2chat.evaluate.writing import write_answers
+from crawl2chat.evaluate.writing import write_answers, written_answers
 from crawl2chat.model.generation import generate
 from crawl2chat.model.transformer import Transformer
 from crawl2chat.tokenize.bpe import Tokenizer
@@ -63,10 +63,21 @@ def test_the_end_of_text_ends_an_answer(model: Transformer, tokenizer: Tokenizer
     ids = written[prompt]
 
     class Ends:
-        end_of_text = ids[place]
+        prefix_id, stop_ids = tokenizer.end_of_text, frozenset([tokenizer.vocab_size, ids[place]])
         encode_batch, decode = tokenizer.encode_batch, tokenizer.decode
 
     assert write_answers(model, Ends(), [prompt], 12) == [tokenizer.decode(ids[:place])]  # type: ignore[arg-type]
+
+
+def test_answers_come_as_they_end_and_known_batches_are_left_out(model: Transformer, tokenizer: Tokenizer) -> None:
+    wanted = write_answers(model, tokenizer, PROMPTS, 20, ("e",), batch_tokens=100)
+    found = list(written_answers(model, tokenizer, PROMPTS, 20, ("e",), 100))
+    assert dict(found) == dict(enumerate(wanted)) and len(found) == len(PROMPTS)
+    first = {number for number, _ in found[:1]}
+    longest = max(range(len(PROMPTS)), key=lambda n: len(tokenizer.encode(PROMPTS[n])))
+    assert first == {longest}, "a batch of its own, and the first"
+    rest = dict(written_answers(model, tokenizer, PROMPTS, 20, ("e",), 100, known=first))
+    assert rest == {number: text for number, text in enumerate(wanted) if number != longest}
 
 
 def test_a_long_prompt_leaves_room(model: Transformer, tokenizer: Tokenizer) -> None:

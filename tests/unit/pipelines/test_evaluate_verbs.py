@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from crawl2chat.cli import main, parse
-from crawl2chat.pipelines.evaluate_verbs import _open
+from crawl2chat.pipelines.evaluate_verbs import _open, _section
 
 
 @pytest.fixture
@@ -30,6 +30,14 @@ def test_options_are_settings_of_the_recipe(recipe: Path, tmp_path: Path) -> Non
     assert section.data == str(tmp_path / "da ta")
 
 
+def test_several_shots_and_the_chat_template_are_options(recipe: Path) -> None:
+    for given, shots in (("0,5", [0, 5]), ("3", 3), ("0, 2", [0, 2])):
+        options = parse(["evaluate", "--model", "m", "--tasks", "mmlu", "--shots", given, "--chat"])
+        section = _section(None, options)
+        assert section.shots == shots and section.chat
+    assert not _section(None, parse(["evaluate", "--model", "m", "--tasks", "mmlu"])).chat
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -44,6 +52,7 @@ def test_options_are_settings_of_the_recipe(recipe: Path, tmp_path: Path) -> Non
         (["--model", "none", "--tasks", "pica"], "no task 'pica'"),
         (["--model", "none", "--data", "data"], "no tasks are named"),
         (["--model", "none", "--tasks", "piqa,piqa"], "names piqa twice"),
+        (["--model", "none", "--tasks", "piqa", "--shots", "2,2"], "name each number once"),
         (["--model", "none", "--tasks", "piqa", "--set", "seed=1"], "--set is of a recipe"),
     ],
 )
@@ -57,6 +66,6 @@ def test_wrong_input_ends_with_2(
 
 
 def test_numbers_out_of_range_are_refused(recipe: Path) -> None:
-    for option in (["--limit", "0"], ["--shots", "-1"], ["--shots", "x"]):
+    for option in (["--limit", "0"], ["--shots", "-1"], ["--shots", "x"], ["--shots", "0,-1"], ["--shots", "1,"]):
         with pytest.raises(SystemExit):
             parse(["evaluate", "r.yaml", *option])
