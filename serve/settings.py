@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..chat.answering import answering_stage
+from ..chat.answering import last_stage
 from ..chat.session import ChatSession
 from ..core.run import Run
 
@@ -16,7 +16,7 @@ SAMPLING: dict[str, Any] = {"temperature": 0.8, "top_k": None, "top_p": 0.95}
 
 @dataclass(frozen=True)
 class Source:
-    """A run's model, or that of a folder. `stage` of None: the last one that the run has trained."""
+    """A run's model, or that of a folder. `stage` of None: the last one that the run has and that writes."""
 
     run: str | None = None
     stage: str | None = None
@@ -32,9 +32,8 @@ class Source:
         if self.run is None:
             return ChatSession.open(Path(self.folder or ".")), SAMPLING
         run = Run.open(self.run)
-        stage = self.stage or (answering_stage(run) if run.recipe.finetuned else "pretrain")
         sampling = run.recipe.sampling
-        return ChatSession.open(run, stage), {name: getattr(sampling, name) for name in SAMPLING}
+        return ChatSession.open(run, self.stage or last_stage(run)), {name: getattr(sampling, name) for name in SAMPLING}
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,11 @@ def running(session: ChatSession, settings: ServerSettings | None = None, name: 
 
 
 def endless_session(tokenizer: Path, context: int = 8192) -> ChatSession:
-    """A model of random weights to which nothing means the end, and which takes some seconds to fill its context."""
+    """A model of random weights to which nothing means the end, and which takes some seconds to fill its context.
+
+    Where something does mean the end, as in a folder, it does not write that at temperature 0: special tokens have the
+    logit 0, and among the others one has more.
+    """
     found = Tokenizer.load(tokenizer)
     config = ModelConfig(
         vocab_size=found.vocab_size, layers=2, width=32, heads=2, kv_heads=1, feed_forward=64, context=context
@@ -54,6 +58,7 @@ def endless_session(tokenizer: Path, context: int = 8192) -> ChatSession:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(torch.empty_like(parameter).normal_(parameter.dim() == 1, 0.3, generator=generator))
+        model.embedding.weight[list(found.special_tokens.values())] = 0
     session = ChatSession(model.eval(), found)
     session.stop_ids = frozenset()
     return session

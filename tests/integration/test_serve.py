@@ -35,16 +35,19 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def endless(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in Hugging Face's form of a model that writes for seconds."""
+    """A folder in Hugging Face's form of a model that writes for seconds at temperature 0."""
     import shutil
 
+    from crawl2chat.core.files import write_json
     from crawl2chat.model.huggingface import write_model
+    from crawl2chat.tokenize.hf_files import tokenizer_config
 
     folder = tmp_path_factory.mktemp("models") / "endless"
     folder.mkdir()
     session = loaded(ROOT / "tests" / "http_server.py").endless_session(trained / "tokenizer" / "tokenizer.json")
     write_model(folder, session.model, 0, [0])
     shutil.copyfile(trained / "tokenizer" / "tokenizer.json", folder / "tokenizer.json")
+    write_json(folder / "tokenizer_config.json", tokenizer_config(session.context, chat=True))
     return folder
 
 
@@ -132,8 +135,10 @@ def test_the_command_serves_until_it_is_interrupted(
 
 
 def _use(address: str, model: str) -> None:
-    body = {"model": model, "messages": ASKED, "stream": True}
+    """Leave an answer after some pieces: the slot is free."""
+    body = {"model": model, "messages": ASKED, "stream": True, "temperature": 0}
     with httpx.stream("POST", f"{address}/v1/chat/completions", json=body, timeout=60) as stream:
+        assert stream.status_code == 200, stream.read()
         lines = [line for _, line in zip(range(9), stream.iter_lines(), strict=False) if line.startswith("data: {")]
     assert json.loads(lines[0].removeprefix("data: "))["choices"][0]["delta"]["role"] == "assistant"
     loaded(ROOT / "tests" / "http_server.py").until_idle(address, seconds=15)
