@@ -19,7 +19,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ..chat.engine_thread import QueueFull, Reply
+from ..chat.engine_thread import STOPPED, QueueFull, Reply
 from ..chat.requests import Piece, Request
 from ..core.errors import InputError, StageError
 from .answers import ChatShape, CompletionShape, Json, Shape, usage
@@ -101,7 +101,7 @@ class Api:
         finally:
             reply.close()
         if pieces[-1].error is not None:
-            raise ApiError(pieces[-1].error, code="engine_error", status=500)
+            raise _failed(pieces[-1].error)
         return json_response(shape.whole(pieces, _usage(reply)))
 
     def _submit(self, request: Request) -> Reply:
@@ -129,12 +129,18 @@ async def _events(reply: Reply, shape: Shape, with_usage: bool) -> AsyncGenerato
         yield to_json(_with_null(opening, with_usage))
     async for piece in reply:
         if piece.error is not None:
-            yield to_json(ApiError(piece.error, code="engine_error", status=500).body())
+            yield to_json(_failed(piece.error).body())
             return
         yield to_json(_with_null(shape.chunk(piece), with_usage))
     if with_usage:
         yield to_json(shape.closing(_usage(reply)))
     yield b"[DONE]"
+
+
+def _failed(message: str) -> ApiError:
+    if message == STOPPED:
+        return ApiError(message, code="stopped", status=503)
+    return ApiError(message, code="engine_error", status=500)
 
 
 def _with_null(chunk: Json, with_usage: bool) -> Json:

@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -38,17 +38,22 @@ def run_serve(source: Source, settings: ServerSettings, host: str, port: int) ->
         if (settings.threads or 1) > cpus:
             raise InputError(f"--threads {settings.threads}, but there are {cpus} cores", "give fewer")
     logs = Path(source.run or source.folder or ".") / "logs"
-    with ray_session(resources, logs), stop_signals() as stopped:  # Ray sets a signal handler of its own first
+    stopped = threading.Event()
+    # Ray sets handlers of its own when it starts: ours go before and behind it.
+    with stop_signals(stopped), ray_session(resources, logs), stop_signals(stopped):
+        if stopped.is_set():
+            return 0
         from .deployment import served
 
-        with served(source, settings, host, port):
+        with served(source, settings, host, port, stopped) as ready:
+            if not ready:
+                return 0
             name = f"[{host}]" if ":" in host else host
             about = f"{parameters:,} parameters, context {context}, {settings.slots} at once"
             print(f"{source.name}: {about}, {'an API key' if settings.key_digest else 'no API key'}")
             print(f"  chat  http://{name}:{port}/\n  API   http://{name}:{port}/v1   model {source.name}")
             print("Ctrl-C ends it.", flush=True)
             stopped.wait()
-            print("ending …", flush=True)
     return 0
 
 
@@ -93,18 +98,22 @@ def check_port(host: str, port: int) -> None:
 
 
 @contextmanager
-def stop_signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set; before, while things start, they interrupt as usual."""
-    stopped = threading.Event()
+def stop_signals(stopped: threading.Event) -> Iterator[None]:
+    """Within the block Ctrl-C and SIGTERM set `stopped`, and interrupt only when they come again.
+
+    An interrupt anywhere within Ray's own starting and ending leaves tracebacks, and processes, behind.
+    """
 
     def stop(number: int, frame: FrameType | None) -> None:
         if stopped.is_set():
             raise KeyboardInterrupt  # a second time: do not wait for a tidy end
         stopped.set()
+        with suppress(OSError):
+            os.write(1, "ending …\n".encode())  # `print` may be at work itself
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield stopped
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

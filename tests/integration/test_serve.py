@@ -6,9 +6,11 @@ import json
 import shlex
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["one_thread", "trained"]
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 ASKED: list[Any] = [{"role": "user", "content": QUESTION}]
+until_idle: Any = loaded(ROOT / "tests" / "http_server.py").until_idle
 
 
 def free_port() -> int:
@@ -105,40 +108,91 @@ def test_serve_that_runs_already_is_not_touched(address: str, trained: Path) -> 
 
 
 def test_the_command_serves_until_it_is_interrupted(
-    finished: Workshop, endless: Path, documented_commands: dict[str, list[str]]
+    finished: Workshop, documented_commands: dict[str, list[str]]
 ) -> None:
-    """Each documented command, on a port of its own; the last one serves a model that is left in mid-stream."""
+    """Each documented command, on a port of its own."""
     commands = [shlex.split(one)[1:] for page in documented_commands.values() for one in page if " serve " in one]
     assert commands
-    for arguments in [*dict.fromkeys(map(tuple, commands)), ("serve", "--model", str(endless), "--slots", "2")]:
-        port = free_port()
-        process = finished.start(*arguments, "--port", str(port))
+    for arguments in dict.fromkeys(map(tuple, commands)):
+        with command(finished, *arguments) as (address, model):
+            content = _streamed(address, model)
+        assert content[0]["choices"][0]["delta"]["role"] == "assistant"
+
+
+def test_answers_on_their_way_end_with_an_error(workshop: Workshop, endless: Path) -> None:
+    """Ctrl-C while a model writes without end: streamed or not, its clients are told."""
+    with ThreadPoolExecutor(2) as threads:
+        with command(workshop, "serve", "--model", str(endless), "--slots", "2") as (address, model):
+            assert len(_streamed(address, model, most=9)) == 9
+            until_idle(address, seconds=15)  # the stream was left in the middle
+            streamed = threads.submit(_streamed, address, model)
+            body = {"model": model, "messages": ASKED, "temperature": 0}
+            whole = threads.submit(httpx.post, f"{address}/v1/chat/completions", json=body, timeout=120)
+            deadline = time.monotonic() + 30
+            while httpx.get(f"{address}/health").json()["running"] < 2:
+                assert time.monotonic() < deadline
+        events = streamed.result(timeout=60)
+        assert len(events) > 1 and "the server has stopped" in events[-1]["error"]["message"]
+        assert whole.result(timeout=60).status_code == 503
+        assert whole.result().json()["error"]["code"] == "stopped"
+
+
+@pytest.mark.parametrize("seconds", [0.0, 2.5])
+def test_ctrl_c_while_things_start(workshop: Workshop, endless: Path, seconds: float) -> None:
+    """Behind the start of Ray: in the import of Serve, or while its proxy or the replica start."""
+    process = workshop.start("serve", "-v", "--model", str(endless), "--port", str(free_port()))
+    assert process.stdout is not None
+    output = ""
+    while "Ray " not in output:
+        line = process.stdout.readline()
+        assert line, output
+        output += line
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    output += process.communicate(timeout=120)[0]
+    assert process.returncode == 0, output
+    assert "ending" in output and "Traceback" not in output
+
+
+@contextmanager
+def command(workshop: Workshop, *arguments: str) -> Iterator[tuple[str, str]]:
+    """A server by the command: its address, and the model's name. Ctrl-C ends it, in order, when the block ends."""
+    port = free_port()
+    process = workshop.start(*arguments, "--port", str(port))
+    address = f"http://127.0.0.1:{port}"
+    try:
+        yield address, _answering(process, address)
+    finally:
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    assert address in output and "Traceback" not in output
+
+
+def _answering(process: subprocess.Popen[str], address: str) -> str:
+    """Wait until it answers: the model's name."""
+    deadline = time.monotonic() + 180
+    while True:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline, "it does not answer"
         try:
-            address = f"http://127.0.0.1:{port}"
-            deadline = time.monotonic() + 180
-            while True:
-                assert process.poll() is None, process.communicate()[0]
-                assert time.monotonic() < deadline, "it does not answer"
-                try:
-                    health = httpx.get(f"{address}/health", timeout=5)
-                    if health.status_code == 200:
-                        break
-                except httpx.TransportError:
-                    pass
-                time.sleep(0.2)
-            _use(address, health.json()["model"])
-        finally:
-            process.send_signal(signal.SIGINT)
-            output, _ = process.communicate(timeout=120)
-        assert process.returncode == 0, output
-        assert address in output and "Traceback" not in output
+            health = httpx.get(f"{address}/health", timeout=5)
+            if health.status_code == 200:
+                return health.json()["model"]
+        except httpx.TransportError:
+            pass
+        time.sleep(0.2)
 
 
-def _use(address: str, model: str) -> None:
-    """Leave an answer after some pieces: the slot is free."""
+def _streamed(address: str, model: str, most: int = 100_000) -> list[dict[str, Any]]:
+    """The first events of a streamed answer; all of it unless they are too many."""
     body = {"model": model, "messages": ASKED, "stream": True, "temperature": 0}
+    found = []
     with httpx.stream("POST", f"{address}/v1/chat/completions", json=body, timeout=60) as stream:
         assert stream.status_code == 200, stream.read()
-        lines = [line for _, line in zip(range(9), stream.iter_lines(), strict=False) if line.startswith("data: {")]
-    assert json.loads(lines[0].removeprefix("data: "))["choices"][0]["delta"]["role"] == "assistant"
-    loaded(ROOT / "tests" / "http_server.py").until_idle(address, seconds=15)
+        for line in stream.iter_lines():
+            if line.startswith("data: {"):
+                found.append(json.loads(line.removeprefix("data: ")))
+            if len(found) == most:
+                break
+    return found

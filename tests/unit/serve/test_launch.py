@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import threading
 from pathlib import Path
 
 import pytest
 from crawl2chat.cli import main
 from crawl2chat.core.errors import InputError
-from crawl2chat.serve.launch import KEY_VARIABLE, allowed_hosts, check_port, digest_of, read_key
+from crawl2chat.serve.launch import KEY_VARIABLE, allowed_hosts, check_port, digest_of, read_key, stop_signals
 from crawl2chat.serve.settings import Source
 
 
@@ -51,6 +53,16 @@ def test_a_port_in_use() -> None:
         with pytest.raises(InputError, match=f"cannot listen on 127.0.0.1:{port}"):
             check_port("127.0.0.1", port)
     check_port("127.0.0.1", port)
+
+
+def test_the_first_signal_is_noted_and_the_second_interrupts() -> None:
+    stopped, before = threading.Event(), signal.getsignal(signal.SIGINT)
+    with stop_signals(stopped):
+        signal.raise_signal(signal.SIGTERM)
+        assert stopped.is_set()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.parametrize(
