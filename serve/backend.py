@@ -21,6 +21,7 @@ from .schema import ChatBody, Common, CompletionBody
 from .settings import ServerSettings, Source
 
 SHORT = 4096  # bytes that are encoded at once, without a thread
+MESSAGE = 128  # bytes of text that a message costs as much as, whatever it says
 COMPLETION_TOKENS = 16  # of a completion that does not say, as at OpenAI's
 PROMPT_TOO_LONG = "context_length_exceeded"
 
@@ -56,13 +57,13 @@ class Backend:
         fit = body.truncation == "auto"
         if fit:
             messages = self._newest(messages)
-        self._check_size(sum(map(_size, messages)), "messages")
+        self._check_size(sum(map(_size, messages)), "messages", len(messages))
         options = Options(body.most_tokens or self.session.context, 1.0, None, None, 0)
 
         def encode() -> list[int]:
             return self.session.encode(self.session.fit(messages, options) if fit else messages)
 
-        ids = await self._encoded(encode, sum(map(_size, messages)), "messages")
+        ids = await self._encoded(encode, sum(map(_size, messages)) + MESSAGE * len(messages), "messages")
         return self._request(body, ids, "messages", None)
 
     async def completion(self, body: CompletionBody) -> Request:
@@ -121,9 +122,9 @@ class Backend:
             kept = kept[2:]
         return [*system, *kept]
 
-    def _check_size(self, size: int, param: str) -> None:
-        """Refuse before encoding what cannot fit: a token has only so many bytes."""
-        least = size // self._bytes_a_token
+    def _check_size(self, size: int, param: str, messages: int = 0) -> None:
+        """Refuse before encoding what cannot fit: a token has only so many bytes, and each message one of its own."""
+        least = max(size // self._bytes_a_token, messages)
         if least > self.longest_prompt:
             raise self._too_long(f"at least {least} tokens", param)
 

@@ -33,7 +33,8 @@ class Source:
             return ChatSession.open(Path(self.folder or ".")), SAMPLING
         run = Run.open(self.run)
         sampling = run.recipe.sampling
-        return ChatSession.open(run, self.stage or last_stage(run)), {name: getattr(sampling, name) for name in SAMPLING}
+        session = ChatSession.open(run, self.stage or last_stage(run))
+        return session, {name: getattr(sampling, name) for name in SAMPLING}
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,7 +15,10 @@ import openai
 import pytest
 from crawl2chat.chat.session import ChatSession
 from crawl2chat.serve.launch import digest_of
+from crawl2chat.model.config import ModelConfig
+from crawl2chat.model.transformer import Transformer
 from crawl2chat.serve.settings import ServerSettings
+from crawl2chat.tokenize.bpe import Tokenizer
 
 from .conftest import ANSWER, QUESTION, http_server
 
@@ -178,6 +183,43 @@ def test_the_oldest_turns_go_where_that_is_asked_for(address: str) -> None:
     assert 0 < found.json()["usage"]["prompt_tokens"] <= 128
     one = {"messages": [{"role": "user", "content": "why? " * 60}], "truncation": "auto"}
     assert refused(address, BODY | one)["code"] == "context_length_exceeded"
+
+
+@pytest.fixture(scope="module")
+def jinja(trained: Path) -> Iterator[str]:
+    """A long context, and a template of Jinja's that takes any number of turns."""
+    tokenizer = Tokenizer.load(trained / "tokenizer" / "tokenizer.json")
+    source = (
+        "{% for message in messages %}{{ '<|user|>' if message.role == 'user' else '<|assistant|>' }}"
+        "{{ message.content + '<|end|>' }}{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+    )
+    config = ModelConfig(
+        vocab_size=tokenizer.vocab_size, layers=1, width=8, heads=1, kv_heads=1, feed_forward=8, context=16384
+    )
+    model = Transformer(config)
+    model.init_weights(1)
+    session = ChatSession(model.eval(), tokenizer, {"kind": "jinja", "source": source, "variables": {}})
+    with http_server.running(session, ServerSettings(slots=1)) as found:
+        yield found
+
+
+def test_thousands_of_tiny_messages_hold_up_nobody(jinja: str) -> None:
+    """4,001 messages take some 12,000 tokens, in a thread; the server answers others meanwhile."""
+    turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}] * 2000
+    body = {"model": "small", "messages": [*turns, {"role": "user", "content": "z"}], "max_tokens": 1}
+    with ThreadPoolExecutor(2) as threads:
+        for truncation in ("disabled", "auto"):
+            asked = threads.submit(
+                httpx.post, f"{jinja}/v1/chat/completions", json=body | {"truncation": truncation}, timeout=60
+            )
+            others = 0
+            while not asked.done():
+                assert httpx.get(f"{jinja}/health", timeout=30).status_code == 200
+                others += 1
+            assert asked.result().status_code == 200, asked.result().text
+            assert others > 2, "it stood still"
+    found = httpx.post(f"{jinja}/v1/chat/completions", json=body | {"messages": [*turns * 5, body["messages"][-1]]})
+    assert found.status_code == 400 and "at least 20001 tokens" in found.json()["error"]["message"]
 
 
 def test_a_client_that_hangs_up_in_mid_stream_frees_its_slot(endless: str) -> None:
