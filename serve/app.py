@@ -9,8 +9,9 @@ Any ASGI server can run it; serve/deployment.py is the one on Ray Serve.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -30,6 +31,7 @@ from .guard import Guard
 from .schema import ChatBody, Common, CompletionBody
 from .sending import ClientGone, EventStream, while_connected
 
+Body = TypeVar("Body", bound=Common)
 PAGE = {
     "/": ("page.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
@@ -62,15 +64,15 @@ class Api:
 
     async def chat(self, http: HttpRequest) -> Response:
         body = await read_body(http, ChatBody, self._backend.settings.max_body_bytes)
-        request = await self._backend.chat(body)
+        reply = await self._submitted(self._backend.chat, body)
         shape = ChatShape(self._backend.name, self._backend.session.tokenizer, body.logprobs)
-        return await self._answer(http, body, request, shape)
+        return await self._answer(http, body, reply, shape)
 
     async def completions(self, http: HttpRequest) -> Response:
         body = await read_body(http, CompletionBody, self._backend.settings.max_body_bytes)
-        request = await self._backend.completion(body)
+        reply = await self._submitted(self._backend.completion, body)
         shape = CompletionShape(self._backend.name, self._backend.session.tokenizer, body.logprobs is not None)
-        return await self._answer(http, body, request, shape)
+        return await self._answer(http, body, reply, shape)
 
     async def models(self, http: HttpRequest) -> Response:
         return json_response({"object": "list", "data": [self._described()]})
@@ -90,8 +92,7 @@ class Api:
         found = {"id": self._backend.name, "object": "model", "created": self._backend.created}
         return found | {"owned_by": "crawl2chat", "context_window": self._backend.session.context}
 
-    async def _answer(self, http: HttpRequest, body: Common, request: Request, shape: Shape) -> Response:
-        reply = self._submit(request)
+    async def _answer(self, http: HttpRequest, body: Common, reply: Reply, shape: Shape) -> Response:
         if body.stream:
             return EventStream(_events(reply, shape, body.wants_usage), reply.close)
         try:
@@ -104,12 +105,14 @@ class Api:
             raise _failed(pieces[-1].error)
         return json_response(shape.whole(pieces, _usage(reply)))
 
-    def _submit(self, request: Request) -> Reply:
+    async def _submitted(self, make: Callable[[Body], Awaitable[Request]], body: Body) -> Reply:
+        """The reply to a body's request. A place in the queue comes first: nobody's prompt is encoded without one."""
+        worker = self._backend.worker
         try:
-            return self._backend.worker.submit(request)
+            with worker.reserve() as place:
+                return worker.submit(await make(body), place)
         except QueueFull as full:
-            seconds = str(max(1, math.ceil(full.seconds)))
-            load = self._backend.worker.load
+            seconds, load = str(max(1, math.ceil(full.seconds))), worker.load
             message = f"{load.slots} requests are being answered and {load.waiting} wait: come again in {seconds} s"
             raise ApiError(message, code="queue_full", status=429, headers={"Retry-After": seconds}) from full
         except InputError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,9 +15,9 @@ import httpx
 import openai
 import pytest
 from crawl2chat.chat.session import ChatSession
-from crawl2chat.serve.launch import digest_of
 from crawl2chat.model.config import ModelConfig
 from crawl2chat.model.transformer import Transformer
+from crawl2chat.serve.launch import digest_of
 from crawl2chat.serve.settings import ServerSettings
 from crawl2chat.tokenize.bpe import Tokenizer
 
@@ -220,6 +221,35 @@ def test_thousands_of_tiny_messages_hold_up_nobody(jinja: str) -> None:
             assert others > 2, "it stood still"
     found = httpx.post(f"{jinja}/v1/chat/completions", json=body | {"messages": [*turns * 5, body["messages"][-1]]})
     assert found.status_code == 400 and "at least 20001 tokens" in found.json()["error"]["message"]
+
+
+def test_nothing_is_encoded_without_a_place(session: ChatSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one prompt is being encoded the only place is taken: the next request is refused at once."""
+    began, may_end, encoded, encode = threading.Event(), threading.Event(), [], ChatSession.encode
+
+    def slow(self: ChatSession, messages: Any) -> list[int]:
+        encoded.append(messages)
+        began.set()
+        assert may_end.wait(30)
+        return encode(self, messages)
+
+    turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}] * 17
+    many = BODY | {"messages": [*turns, *BODY["messages"]]}  # so many that a thread encodes them
+    with (
+        http_server.running(session, ServerSettings(slots=1, queue=0)) as address,
+        ThreadPoolExecutor(1) as threads,
+        monkeypatch.context() as patched,
+    ):
+        patched.setattr(ChatSession, "encode", slow)
+        first = threads.submit(httpx.post, f"{address}/v1/chat/completions", json=many, timeout=60)
+        assert began.wait(30)
+        assert httpx.get(f"{address}/health").json()["waiting"] == 1
+        found = httpx.post(f"{address}/v1/chat/completions", json=BODY)
+        assert (found.status_code, found.json()["error"]["code"]) == (429, "queue_full")
+        may_end.set()
+        assert first.result().status_code in (200, 400) and len(encoded) == 1
+        found = httpx.post(f"{address}/v1/chat/completions", json=BODY, timeout=60)
+        assert found.status_code == 200, "the place is free again"
 
 
 def test_a_client_that_hangs_up_in_mid_stream_frees_its_slot(endless: str) -> None:
