@@ -174,7 +174,7 @@ class EngineThread:
                 pieces = self._engine.step()
             except Exception as error:
                 log.exception("a step of the engine failed")
-                pieces = self._engine.fail(f"the model failed: {type(error).__name__}: {error}")
+                pieces = self._engine.fail(f"the model failed: {type(error).__name__}")
             self._hand_over(pieces)
         self._hand_over(self._engine.fail(STOPPED))
 
