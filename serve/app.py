@@ -89,8 +89,11 @@ class Api:
         return json_response(found, 200 if worker.alive else 503)
 
     def _described(self) -> Json:
-        found = {"id": self._backend.name, "object": "model", "created": self._backend.created}
-        return found | {"owned_by": "crawl2chat", "context_window": self._backend.session.context}
+        """OpenAI's fields, and what our page shows."""
+        backend = self._backend
+        found = {"id": backend.name, "object": "model", "created": backend.created, "owned_by": "crawl2chat"}
+        shown = {"context_window": backend.session.context, "sampling": backend.sampling}
+        return found | shown | {"questions": backend.questions}
 
     async def _answer(self, http: HttpRequest, body: Common, reply: Reply, shape: Shape) -> Response:
         if body.stream:

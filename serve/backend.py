@@ -29,18 +29,26 @@ PROMPT_TOO_LONG = "context_length_exceeded"
 class Backend:
     """Model, engine and limits behind the HTTP application."""
 
-    def __init__(self, session: ChatSession, sampling: dict[str, Any], name: str, settings: ServerSettings) -> None:
+    def __init__(
+        self,
+        session: ChatSession,
+        sampling: dict[str, Any],
+        name: str,
+        settings: ServerSettings,
+        questions: Sequence[str] = (),
+    ) -> None:
+        """`sampling` where a request does not say; `questions` to begin with."""
         self.session, self.name, self.settings = session, name, settings
+        self.sampling, self.questions = sampling, list(questions)
         self.created = int(time.time())
-        self._sampling = sampling
         self._bytes_a_token = int(session.tokenizer.token_bytes().max())
         self.worker = EngineThread(Engine(session.model, session.tokenizer, settings.slots), settings.queue)
 
     @classmethod
     def open(cls, source: Source, settings: ServerSettings) -> Backend:
         torch.set_num_threads(settings.threads or 1)
-        session, sampling = source.open()
-        return cls(session, sampling, source.name, settings)
+        session, sampling, questions = source.open()
+        return cls(session, sampling, source.name, settings, questions)
 
     @property
     def longest_prompt(self) -> int:
@@ -91,7 +99,7 @@ class Backend:
             raise ApiError(
                 f"max_tokens is {body.most_tokens}, this server gives at most {limit}", "max_tokens", "invalid_value"
             )
-        drawn = {name: value if (value := getattr(body, name)) is not None else self._sampling[name]
+        drawn = {name: value if (value := getattr(body, name)) is not None else self.sampling[name]
                  for name in ("temperature", "top_k", "top_p")}  # fmt: skip
         seed = secrets.randbits(62) if body.seed is None else body.seed
         return Request(

@@ -27,7 +27,7 @@ LOOPBACK_HOSTS = {"127.0.0.1", "localhost", "::1"}
 
 def run_serve(source: Source, settings: ServerSettings, host: str, port: int) -> int:
     """Serve until Ctrl-C or SIGTERM. Raises InputError for what cannot be served, before Ray starts."""
-    session, _ = source.open()  # here first: what is wrong with the model is told by its own error
+    session, *_ = source.open()  # here first: what is wrong with the model is told by its own error
     parameters, context = session.model.config.parameters(), session.context
     del session
     resources = Run.open(source.run).recipe.resources if source.run else Resources()

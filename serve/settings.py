@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,14 +28,17 @@ class Source:
         """The model's name in requests."""
         return Path(self.run or self.folder or "model").resolve().name
 
-    def open(self) -> tuple[ChatSession, dict[str, Any]]:
-        """The model, and how it is sampled where a request does not say. Raises InputError and ContractError."""
+    def open(self) -> tuple[ChatSession, dict[str, Any], Sequence[str]]:
+        """The model, how it is sampled where a request does not say, and questions that the page proposes.
+
+        Raises InputError and ContractError.
+        """
         if self.run is None:
-            return ChatSession.open(Path(self.folder or ".")), SAMPLING
+            return ChatSession.open(Path(self.folder or ".")), SAMPLING, ()
         run = Run.open(self.run)
-        sampling = run.recipe.sampling
-        session = ChatSession.open(run, self.stage or last_stage(run))
-        return session, {name: getattr(sampling, name) for name in SAMPLING}
+        stage, sampling = self.stage or last_stage(run), run.recipe.sampling
+        questions = () if stage == "pretrain" else sampling.questions
+        return ChatSession.open(run, stage), {name: getattr(sampling, name) for name in SAMPLING}, questions
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import torch
@@ -22,13 +23,22 @@ from crawl2chat.tokenize.bpe import Tokenizer
 
 
 @contextmanager
-def running(session: ChatSession, settings: ServerSettings | None = None, name: str = "small") -> Iterator[str]:
-    """Serve a model until the block ends: the server's address."""
-    backend = Backend(session, dict(SAMPLING), name, settings or ServerSettings())
+def running(
+    session: ChatSession,
+    settings: ServerSettings | None = None,
+    name: str = "small",
+    around: Callable[[Any], Any] = lambda app: app,
+    **given: Any,
+) -> Iterator[str]:
+    """Serve a model until the block ends: the server's address. `around` puts something between it and the
+    application, `given` are the backend's."""
+    given = {"sampling": dict(SAMPLING), "settings": settings or ServerSettings(), **given}
+    backend = Backend(session, name=name, **given)
     backend.worker.start()
+    app = around(build_app(backend))
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(build_app(backend), log_level="critical", timeout_graceful_shutdown=2))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=2))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         deadline = time.monotonic() + 30

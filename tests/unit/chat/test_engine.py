@@ -207,6 +207,7 @@ def test_a_text_with_broken_logits_ends_alone(tokenizer: Tokenizer, model: Trans
             parameter.copy_(torch.empty_like(parameter).normal_(parameter.dim() == 1, 0.4, generator=generator))
         broken = tokenizer.vocab_size - 1
         untied.embedding.weight[broken] = float("nan")  # for those that read this token, which none writes
+        assert untied.head is not None
         untied.head.weight[broken] = 0
     untied.eval()
     requests = [Request(ids, 12, GREEDY) for ids in prompts(9, seed=6)]

@@ -11,7 +11,6 @@ import pytest
 from crawl2chat.cli import main
 from crawl2chat.core.errors import InputError
 from crawl2chat.serve.launch import KEY_VARIABLE, allowed_hosts, check_port, digest_of, read_key, stop_signals
-from crawl2chat.serve.settings import Source
 
 
 def test_loopback_needs_no_key_and_answers_to_its_names_only() -> None:
@@ -88,8 +87,3 @@ def test_the_command_line(arguments: str) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["serve", *arguments.split()])
     assert caught.value.code == 2
-
-
-def test_names() -> None:
-    assert Source(run="/x/runs/tiny").name == "tiny"
-    assert Source(folder="/x/models/other/").name == "other"
