@@ -128,7 +128,7 @@ class ChatSession:
         if stage != "pretrain" and not run.recipe.finetuned:
             raise InputError(
                 f"{run.folder} has no fine-tuned model: its recipe has instructions: null, and no finetune.data",
-                f"continue a text with the base model: crawl2chat generate --run {run.folder} TEXT",
+                f"take the base model: crawl2chat generate --run {run.folder} TEXT; export and serve: --stage pretrain",
             )
         path = run.stage("tokenizer") / "tokenizer.json"
         tokenizer = Tokenizer.load(path)
