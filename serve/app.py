@@ -63,16 +63,20 @@ class Api:
         self._backend = backend
 
     async def chat(self, http: HttpRequest) -> Response:
-        body = await read_body(http, ChatBody, self._backend.settings.max_body_bytes)
+        body = await self._read(http, ChatBody)
         reply = await self._submitted(self._backend.chat, body)
         shape = ChatShape(self._backend.name, self._backend.session.tokenizer, body.logprobs)
         return await self._answer(http, body, reply, shape)
 
     async def completions(self, http: HttpRequest) -> Response:
-        body = await read_body(http, CompletionBody, self._backend.settings.max_body_bytes)
+        body = await self._read(http, CompletionBody)
         reply = await self._submitted(self._backend.completion, body)
         shape = CompletionShape(self._backend.name, self._backend.session.tokenizer, body.logprobs is not None)
         return await self._answer(http, body, reply, shape)
+
+    async def _read(self, http: HttpRequest, kind: type[Body]) -> Body:
+        settings = self._backend.settings
+        return await read_body(http, kind, settings.max_body_bytes, settings.body_seconds)
 
     async def models(self, http: HttpRequest) -> Response:
         return json_response({"object": "list", "data": [self._described()]})

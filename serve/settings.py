@@ -47,6 +47,7 @@ class ServerSettings:
     queue: int = 64  # requests that wait beside them
     threads: int | None = None  # of the model; None: one
     max_body_bytes: int = 1 << 20
+    body_seconds: float = 60  # in which a request's body must be there
     max_prompt_tokens: int | None = None  # None: the model's context
     max_tokens: int | None = None  # of an answer; None: what the context leaves
     key_digest: str | None = None  # SHA-256 of the API key in hexadecimal: the key itself travels nowhere

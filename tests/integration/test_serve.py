@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shlex
 import signal
@@ -10,7 +11,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,20 +83,56 @@ def test_the_openai_client_is_answered(address: str) -> None:
     assert httpx.get(address).headers["content-security-policy"].startswith("default-src 'none'")
 
 
-def test_sixty_clients_at_once(address: str) -> None:
-    """Four are answered at a time and eight wait: each gets its whole answer, or 429 with a time to come again."""
-    body = {"model": "small", "messages": ASKED, "temperature": 0}
+def test_two_hundred_clients_at_once(address: str) -> None:
+    """Four are answered at a time and eight wait: each gets its whole answer, streamed or not, or is told when to come
+    again."""
     name = httpx.get(f"{address}/v1/models").json()["data"][0]["id"]
+    given: dict[str, Any] = {"model": name, "messages": ASKED, "temperature": 0}
 
-    def ask(_: int) -> httpx.Response:
-        return httpx.post(f"{address}/v1/chat/completions", json=body | {"model": name}, timeout=120)
+    async def ask(client: openai.AsyncOpenAI, number: int) -> tuple[int, str, int]:
+        """Status; the answer and its tokens, or nothing and the seconds to wait."""
+        try:
+            if number % 2:
+                whole = await client.chat.completions.create(**given)
+                assert whole.usage is not None and whole.choices[0].finish_reason == "stop"
+                return 200, whole.choices[0].message.content or "", whole.usage.completion_tokens
+            stream = await client.chat.completions.create(**given, stream=True, stream_options={"include_usage": True})
+            chunks = [one async for one in stream]
+            assert chunks[-1].usage is not None and chunks[-2].choices[0].finish_reason == "stop"
+            text = "".join(choice.delta.content or "" for one in chunks for choice in one.choices)
+            return 200, text, chunks[-1].usage.completion_tokens
+        except openai.RateLimitError as error:
+            return 429, "", int(error.response.headers["Retry-After"])
 
-    with ThreadPoolExecutor(60) as threads:
-        found = list(threads.map(ask, range(60)))
-    assert {one.status_code for one in found} <= {200, 429}
-    answered = [one.json()["choices"][0]["message"]["content"] for one in found if one.status_code == 200]
-    assert set(answered) == {ANSWER} and len(answered) >= 12
-    assert all(int(one.headers["Retry-After"]) >= 1 for one in found if one.status_code == 429)
+    async def main() -> list[tuple[int, str, int]]:
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+        http = httpx.AsyncClient(limits=limits, timeout=300)
+        async with openai.AsyncOpenAI(
+            base_url=f"{address}/v1", api_key="none", max_retries=0, http_client=http
+        ) as client:
+            return await asyncio.gather(*(ask(client, number) for number in range(200)))
+
+    found = asyncio.run(main())
+    answered = [one for one in found if one[0] == 200]
+    assert len(answered) >= 12 and len({(text, tokens) for _, text, tokens in answered}) == 1
+    assert answered[0][1] == ANSWER and answered[0][2] > 10
+    waits = [seconds for status, _, seconds in found if status == 429]
+    assert waits and min(waits) >= 1, "nobody was told to come again: ask with more clients"
+    assert len(answered) + len(waits) == 200
+    until_idle(address)
+
+
+def test_a_body_that_is_too_large(address: str) -> None:
+    """Serve's proxy reads ahead, whatever its size; what is refused behind it is refused with its status."""
+    url, headers = f"{address}/v1/chat/completions", {"Content-Type": "application/json"}
+    content = json.dumps({"model": "x", "messages": [{"role": "user", "content": "x" * (3 << 20)}]}).encode()
+    found = httpx.post(url, content=content, headers=headers, timeout=60)
+    assert (found.status_code, found.json()["error"]["code"]) == (413, "too_large")
+    parts = (content[start : start + (1 << 16)] for start in range(0, len(content), 1 << 16))
+    closed = (httpx.WriteError, httpx.ReadError, httpx.RemoteProtocolError)  # while we were sending
+    with suppress(*closed):
+        assert httpx.post(url, content=parts, headers=headers, timeout=60).status_code == 413, "without a length"
+    assert httpx.get(f"{address}/health").json()["running"] == 0
 
 
 def test_serve_that_runs_already_is_not_touched(address: str, trained: Path) -> None:
