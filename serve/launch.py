@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from .settings import ServerSettings, Source
 KEY_VARIABLE = "CRAWL2CHAT_API_KEY"
 SMALL = 20_000_000  # parameters, below which threads only wait for each other
 LOOPBACK_HOSTS = {"127.0.0.1", "localhost", "::1"}
+NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
 
 
 def run_serve(source: Source, settings: ServerSettings, host: str, port: int) -> int:
@@ -57,15 +59,19 @@ def run_serve(source: Source, settings: ServerSettings, host: str, port: int) ->
     return 0
 
 
-def allowed_hosts(host: str, key: str | None, open_to_all: bool) -> tuple[str, ...] | None:
-    """Names by which the server may be called. Raises InputError when others could use it without a key."""
-    if host in LOOPBACK_HOSTS:
-        return LOOPBACK
-    if key is None and not open_to_all:
+def allowed_hosts(host: str, key: str | None, open_to_all: bool, names: Sequence[str] = ()) -> tuple[str, ...] | None:
+    """Names by which the server may be called, None for any: those of loopback, and `names`, as those of a proxy before
+    it. Raises InputError when others could use it without a key, and for what is no name."""
+    for name in names:
+        if not NAME.fullmatch(name):
+            raise InputError(f"--allow-host {name} is no name of a host", "give it without scheme, port and path")
+    if host not in LOOPBACK_HOSTS and key is None and not open_to_all:
         raise InputError(
             f"--host {host}: everyone who reaches this machine could use the model",
             f"give --api-key-file FILE (or set {KEY_VARIABLE}), or --open if that is meant",
         )
+    if host in LOOPBACK_HOSTS or names:
+        return (*LOOPBACK, *map(str.lower, names))
     return None
 
 

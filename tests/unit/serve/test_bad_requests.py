@@ -17,7 +17,7 @@ import pytest
 from crawl2chat.chat.session import ChatSession
 from crawl2chat.model.config import ModelConfig
 from crawl2chat.model.transformer import Transformer
-from crawl2chat.serve.launch import digest_of
+from crawl2chat.serve.launch import allowed_hosts, digest_of
 from crawl2chat.serve.settings import ServerSettings
 from crawl2chat.tokenize.bpe import Tokenizer
 
@@ -173,6 +173,19 @@ def test_a_body_without_a_length_is_cut_off_too(address: str) -> None:
     except (httpx.WriteError, httpx.ReadError, httpx.RemoteProtocolError):
         pass  # the server has closed the connection while we were sending
     assert httpx.post(f"{address}/v1/chat/completions", json=BODY).status_code == 200
+
+
+def test_a_body_that_does_not_come_is_given_up(session: ChatSession) -> None:
+    head = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    with http_server.running(session, ServerSettings(body_seconds=0.3)) as address:
+        where = urlsplit(address)
+        with socket.create_connection((where.hostname, where.port), timeout=30) as slow:
+            slow.sendall(head.encode() + b"Content-Length: 1000\r\n\r\n" + b'{"model": "sma')
+            answer = b""
+            while part := slow.recv(1 << 16):  # to the end: the connection is closed
+                answer += part
+        assert answer.startswith(b"HTTP/1.1 408") and b"the body was not there within 0.3 s" in answer
+        assert httpx.post(f"{address}/v1/chat/completions", json=BODY, timeout=60).status_code == 200
 
 
 def test_the_oldest_turns_go_where_that_is_asked_for(address: str) -> None:
@@ -334,6 +347,14 @@ def test_other_names_and_other_sites_are_refused(locked: str) -> None:
     assert found.status_code == 415
     answered = httpx.options(f"{locked}/v1/chat/completions", headers=key | {"Origin": "http://evil.example"})
     assert "access-control-allow-origin" not in answered.headers
+
+
+def test_a_name_that_is_allowed(session: ChatSession) -> None:
+    hosts = allowed_hosts("127.0.0.1", None, False, ["chat.example.org"])
+    with http_server.running(session, ServerSettings(hosts=hosts)) as address:
+        for name, status in (("Chat.Example.org", 200), ("chat.example.org:443", 200), ("example.org", 403)):
+            assert httpx.get(f"{address}/health", headers={"Host": name}).status_code == status
+        assert httpx.get(f"{address}/health").status_code == 200
 
 
 def test_unknown_paths_and_methods(address: str) -> None:

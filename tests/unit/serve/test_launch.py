@@ -26,6 +26,19 @@ def test_other_hosts_need_a_key_or_a_word() -> None:
         assert allowed_hosts(host, None, True) is None
 
 
+def test_names_of_a_proxy() -> None:
+    loopback = ("localhost", "127.0.0.1", "[::1]")
+    assert allowed_hosts("127.0.0.1", None, False, ["Chat.example.org", "10.0.0.7"]) == (
+        *loopback, "chat.example.org", "10.0.0.7",
+    )  # fmt: skip
+    assert allowed_hosts("0.0.0.0", "key", False, ["chat.example.org"]) == (*loopback, "chat.example.org")
+    with pytest.raises(InputError, match="everyone who reaches"):
+        allowed_hosts("0.0.0.0", None, False, ["chat.example.org"])
+    for wrong in ("https://chat.example.org", "chat.example.org:443", "chat.example.org/", "", "a b", "*"):
+        with pytest.raises(InputError, match="is no name of a host"):
+            allowed_hosts("127.0.0.1", None, False, [wrong])
+
+
 def test_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "key"
     for content in ("", "two words", "schlüssel", "a\nb"):
