@@ -1,4 +1,4 @@
-"""Which of a run's models answers, and in which chat template."""
+"""Which of a run's models answers, which is its last, and in which chat template they speak."""
 
 from __future__ import annotations
 
@@ -14,8 +14,20 @@ def answering_stage(run: Run) -> str:
     align = run.recipe.align
     if align is None or not align.answers:
         return "finetune"
-    begun = run.manifest("align") is not None or newest(run.stage("align") / "checkpoints") is not None
-    return "align" if begun else "finetune"
+    return "align" if _begun(run, "align") else "finetune"
+
+
+def last_stage(run: Run) -> str:
+    """The last stage that the run has a model of, finished or begun: `align` where that answers, `finetune`, else
+    `pretrain`."""
+    if not run.recipe.finetuned:
+        return "pretrain"
+    stage = answering_stage(run)
+    return stage if stage == "align" or _begun(run, stage) else "pretrain"
+
+
+def _begun(run: Run, stage: str) -> bool:
+    return run.manifest(stage) is not None or newest(run.stage(stage) / "checkpoints") is not None
 
 
 def learned_template(run: Run, stage: str, tokenizer: Tokenizer) -> Description | None:

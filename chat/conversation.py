@@ -64,17 +64,18 @@ class Conversation:
     def save(self, file: Path) -> None:
         """Write the conversation: .json and .jsonl as messages, the latter as a row for fine-tuning, else Markdown.
 
-        Raises InputError when the file exists.
+        Raises InputError when the file exists, or cannot be.
         """
-        if file.exists():
-            raise InputError(f"{file} exists already", "give a new file")
         head = [{"role": "system", "content": self.system}] if self.system else []
         messages = [*head, *self.turns]
         try:
+            if file.exists():
+                raise InputError(f"{file} exists already", "give a new file")
             if file.suffix in (".json", ".jsonl"):
                 indent = 1 if file.suffix == ".json" else None
                 write_text(file, json.dumps({"messages": messages}, ensure_ascii=False, indent=indent) + "\n")
             else:
                 write_text(file, "\n".join(f"**{one['role']}**\n\n{one['content']}\n" for one in messages))
-        except OSError as error:
-            raise InputError(f"{file} cannot be written: {error.strerror}", "give another file") from error
+        except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise InputError(f"{file} cannot be written: {reason}", "give another file") from error

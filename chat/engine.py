@@ -85,6 +85,7 @@ class Engine:
         generation.finished = True
         if generation is self._reading:
             self._reading = None
+            self._cache.scrub(self.running)  # nobody has seen whether its numbers are finite
         elif generation in self._writing:
             self._leave()
         else:
@@ -95,6 +96,7 @@ class Engine:
         current = [*self._writing, *([self._reading] if self._reading else []), *self._waiting]
         self._waiting.clear()
         self._reading, self._writing, self._sampler = None, [], None
+        self._cache.scrub(0)
         return [(one, one.fail(message)) for one in current]
 
     @torch.inference_mode()
@@ -136,18 +138,23 @@ class Engine:
         return self._take(list(self._writing), logits_BV, self._sampler)
 
     def _take(self, texts: Sequence[Generation], logits_BV: Tensor, sampler: BatchSampler) -> Pieces:
-        """Draw a token for each text, and let go of those that end."""
+        """Draw a token for each text, and let go of those that end. A text whose logits are not finite ends alone."""
         logits_BV = logits_BV.float()
-        if not torch.isfinite(logits_BV).all():
-            found: Pieces = [(one, one.fail(NOT_FINITE)) for one in texts]
-        else:
-            drawn = sampler.draw(logits_BV, [one.uniforms[one.tokens] for one in texts])
-            written = _written(texts, logits_BV, drawn)
-            pieces = [(one, one.take(token)) for one, token in zip(texts, written, strict=True)]
-            found = [(one, piece) for one, piece in pieces if piece is not None]
+        sound_B = torch.isfinite(logits_BV).all(-1)
+        sound = sound_B.tolist()
+        if not all(sound):
+            logits_BV = torch.where(sound_B[:, None], logits_BV, 0.0)
+        drawn = sampler.draw(logits_BV, [one.uniforms[one.tokens] for one in texts])
+        written = _written(texts, logits_BV, drawn)
+        pieces = [
+            (one, one.take(token) if fine else one.fail(NOT_FINITE))
+            for one, token, fine in zip(texts, written, sound, strict=True)
+        ]
         if any(one.finished for one in texts):
             self._leave()
-        return found
+        if not all(sound):
+            self._cache.scrub(self.running)
+        return [(one, piece) for one, piece in pieces if piece is not None]
 
     def _leave(self) -> None:
         """Take finished texts out; the last ones move into their slots, and the prompt behind them."""

@@ -1,8 +1,9 @@
 """The engine in a thread of its own, for callers in an event loop: an asynchronous iterator of pieces for each request.
 
 The model's work leaves the event loop free to take requests and to send what is there. All that comes out of a step is
-handed over at once. Only so many requests are taken as there are slots and places in the queue; one whose caller does
-not want more loses its slot at the engine's next step.
+handed over at once. Only so many requests are taken as there are slots and places in the queue: a caller `reserve`s a
+place before it does any work for the prompt, and `submit`s the request with it. A request whose caller does not want
+more loses its slot at the engine's next step.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class QueueFull(Exception):
 class Load:
     slots: int
     running: int
-    waiting: int
+    waiting: int  # in the queue, or with a place while their prompts are made
 
 
 class Reply:
@@ -61,11 +62,25 @@ class Reply:
         self._close(self)
 
 
+class Place:
+    """A place for a request that is still being made; given back at the block's end, unless `submit` has taken it."""
+
+    def __init__(self, give_back: Callable[[Place], None]) -> None:
+        self._give_back = give_back
+
+    def __enter__(self) -> Place:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._give_back(self)
+
+
 class EngineThread:
     def __init__(self, engine: Engine, queue: int) -> None:
         """`queue`: requests that may wait beside those that have a slot."""
-        self._engine, self._places = engine, engine.slots + queue
+        self._engine, self._most = engine, engine.slots + queue
         self._change = threading.Condition()  # guards all below; the engine itself is the thread's
+        self._places: set[Place] = set()  # reserved, without a request yet
         self._replies: dict[Generation, Reply] = {}  # that are not all written
         self._added: deque[Generation] = deque()
         self._unwanted: list[Generation] = []
@@ -93,23 +108,46 @@ class EngineThread:
     def load(self) -> Load:
         with self._change:
             running = self._engine.running
-            return Load(self._engine.slots, running, max(len(self._replies) - running, 0))
+            return Load(self._engine.slots, running, max(self._taken - running, 0))
 
-    def submit(self, request: Request) -> Reply:
+    @property
+    def _taken(self) -> int:
+        return len(self._places) + len(self._replies)
+
+    def reserve(self) -> Place:
+        """A place for a request, for a `with` block in which it is made and submitted.
+
+        Raises QueueFull, and StageError when the thread has ended.
+        """
+        place = Place(self._give_back)
+        with self._change:
+            self._check_running()
+            if self._taken >= self._most:
+                raise QueueFull(self._seconds * self._most / self._engine.slots / 2)
+            self._places.add(place)
+        return place
+
+    def submit(self, request: Request, place: Place) -> Reply:
         """Queue a request of the running event loop.
 
-        Raises QueueFull, InputError when the prompt is longer than the context, StageError when the thread has ended.
+        Raises InputError when the prompt is longer than the context, StageError when the thread has ended.
         """
         reply = Reply(self._engine.prepare(request), self._forget)
         with self._change:
-            if self._stopping or not self.alive:
-                raise StageError(STOPPED, "start it again")
-            if len(self._replies) >= self._places:
-                raise QueueFull(self._seconds * self._places / self._engine.slots / 2)
+            self._check_running()
+            self._places.remove(place)
             self._replies[reply.generation] = reply
             self._added.append(reply.generation)
             self._change.notify()
         return reply
+
+    def _check_running(self) -> None:
+        if self._stopping or not self.alive:
+            raise StageError(STOPPED, "start it again")
+
+    def _give_back(self, place: Place) -> None:
+        with self._change:
+            self._places.discard(place)
 
     def _forget(self, reply: Reply) -> None:
         with self._change:
@@ -136,7 +174,7 @@ class EngineThread:
                 pieces = self._engine.step()
             except Exception as error:
                 log.exception("a step of the engine failed")
-                pieces = self._engine.fail(f"the model failed: {type(error).__name__}: {error}")
+                pieces = self._engine.fail(f"the model failed: {type(error).__name__}")
             self._hand_over(pieces)
         self._hand_over(self._engine.fail(STOPPED))
 

@@ -81,11 +81,18 @@ def _obey(conversation: Conversation, line: str, interactive: bool) -> None:
     elif word == "/save":
         if not rest:
             raise InputError("/save without a file", "/save talk.md")
-        conversation.save(Path(rest).expanduser())
+        conversation.save(_file(rest))
         if interactive:
             _remark(f"written: {rest}")
     else:
         log.warning("no command %s: /help lists them", word)
+
+
+def _file(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:  # ~ of a user that there is not
+        raise InputError(f"{text}: {error}", "/save talk.md") from error
 
 
 def _piped() -> Iterator[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import time
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -127,7 +128,7 @@ class ChatSession:
         if stage != "pretrain" and not run.recipe.finetuned:
             raise InputError(
                 f"{run.folder} has no fine-tuned model: its recipe has instructions: null, and no finetune.data",
-                f"continue a text with the base model: crawl2chat generate --run {run.folder} TEXT",
+                f"take the base model: crawl2chat generate --run {run.folder} TEXT; export and serve: --stage pretrain",
             )
         path = run.stage("tokenizer") / "tokenizer.json"
         tokenizer = Tokenizer.load(path)
@@ -176,10 +177,16 @@ class ChatSession:
         the system's message before them all."""
         room = min(options.max_tokens, self.context // 2)
         system = [one for one in messages[:1] if one["role"] == "system"]
-        kept = list(messages[len(system) :])
-        while len(kept) > 1 and len(self.encode([*system, *kept])) > self.context - room:
-            kept = kept[2:]
-        kept = [*system, *kept]
+        turns = messages[len(system) :]
+
+        def after(pairs: int) -> list[Message]:
+            return [*system, *turns[2 * pairs :]]
+
+        def fits(pairs: int) -> bool:
+            return len(self.encode(after(pairs))) <= self.context - room
+
+        most = (len(turns) - 1) // 2
+        kept = after(0 if most < 1 or fits(0) else bisect_left(range(most), True, lo=1, key=fits))
         length = len(self.encode(kept))
         if length > self.context:
             raise InputError(

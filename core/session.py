@@ -27,6 +27,8 @@ def ray_session(resources: Resources, logs: Path) -> Iterator[None]:
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "1")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # Serve kills a proxy that has not started within 5 s, as on a busy machine, while `serve.start` waits for it.
+    os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")
     import ray
     from ray.data import DataContext
 

@@ -43,6 +43,14 @@ class SlotCache:
         """The first `count` slots, each to be continued by one token."""
         return SlotStep(self, count)
 
+    def scrub(self, used: int) -> None:
+        """Zero all that is not the texts' in the first `used` slots. What a text leaves behind does no harm, masked,
+        unless it is not finite: 0 · NaN is NaN."""
+        for slot in range(self.slots):
+            length = self.lengths[slot] if slot < used else 0
+            self.keys_LNGSK[:, slot, :, length:] = 0
+            self.values_LNGSK[:, slot, :, length:] = 0
+
     def move(self, source: int, target: int) -> None:
         """Put the text of one slot into another."""
         length = self.lengths[target] = self.lengths[source]

@@ -9,8 +9,9 @@ Any ASGI server can run it; serve/deployment.py is the one on Ray Serve.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -19,7 +20,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ..chat.engine_thread import QueueFull, Reply
+from ..chat.engine_thread import STOPPED, QueueFull, Reply
 from ..chat.requests import Piece, Request
 from ..core.errors import InputError, StageError
 from .answers import ChatShape, CompletionShape, Json, Shape, usage
@@ -30,6 +31,7 @@ from .guard import Guard
 from .schema import ChatBody, Common, CompletionBody
 from .sending import ClientGone, EventStream, while_connected
 
+Body = TypeVar("Body", bound=Common)
 PAGE = {
     "/": ("page.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
@@ -61,16 +63,20 @@ class Api:
         self._backend = backend
 
     async def chat(self, http: HttpRequest) -> Response:
-        body = await read_body(http, ChatBody, self._backend.settings.max_body_bytes)
-        request = await self._backend.chat(body)
+        body = await self._read(http, ChatBody)
+        reply = await self._submitted(self._backend.chat, body)
         shape = ChatShape(self._backend.name, self._backend.session.tokenizer, body.logprobs)
-        return await self._answer(http, body, request, shape)
+        return await self._answer(http, body, reply, shape)
 
     async def completions(self, http: HttpRequest) -> Response:
-        body = await read_body(http, CompletionBody, self._backend.settings.max_body_bytes)
-        request = await self._backend.completion(body)
+        body = await self._read(http, CompletionBody)
+        reply = await self._submitted(self._backend.completion, body)
         shape = CompletionShape(self._backend.name, self._backend.session.tokenizer, body.logprobs is not None)
-        return await self._answer(http, body, request, shape)
+        return await self._answer(http, body, reply, shape)
+
+    async def _read(self, http: HttpRequest, kind: type[Body]) -> Body:
+        settings = self._backend.settings
+        return await read_body(http, kind, settings.max_body_bytes, settings.body_seconds)
 
     async def models(self, http: HttpRequest) -> Response:
         return json_response({"object": "list", "data": [self._described()]})
@@ -87,11 +93,13 @@ class Api:
         return json_response(found, 200 if worker.alive else 503)
 
     def _described(self) -> Json:
-        found = {"id": self._backend.name, "object": "model", "created": self._backend.created}
-        return found | {"owned_by": "crawl2chat", "context_window": self._backend.session.context}
+        """OpenAI's fields, and what our page shows."""
+        backend = self._backend
+        found = {"id": backend.name, "object": "model", "created": backend.created, "owned_by": "crawl2chat"}
+        shown = {"context_window": backend.session.context, "sampling": backend.sampling}
+        return found | shown | {"questions": backend.questions}
 
-    async def _answer(self, http: HttpRequest, body: Common, request: Request, shape: Shape) -> Response:
-        reply = self._submit(request)
+    async def _answer(self, http: HttpRequest, body: Common, reply: Reply, shape: Shape) -> Response:
         if body.stream:
             return EventStream(_events(reply, shape, body.wants_usage), reply.close)
         try:
@@ -101,15 +109,17 @@ class Api:
         finally:
             reply.close()
         if pieces[-1].error is not None:
-            raise ApiError(pieces[-1].error, code="engine_error", status=500)
+            raise _failed(pieces[-1].error)
         return json_response(shape.whole(pieces, _usage(reply)))
 
-    def _submit(self, request: Request) -> Reply:
+    async def _submitted(self, make: Callable[[Body], Awaitable[Request]], body: Body) -> Reply:
+        """The reply to a body's request. A place in the queue comes first: nobody's prompt is encoded without one."""
+        worker = self._backend.worker
         try:
-            return self._backend.worker.submit(request)
+            with worker.reserve() as place:
+                return worker.submit(await make(body), place)
         except QueueFull as full:
-            seconds = str(max(1, math.ceil(full.seconds)))
-            load = self._backend.worker.load
+            seconds, load = str(max(1, math.ceil(full.seconds))), worker.load
             message = f"{load.slots} requests are being answered and {load.waiting} wait: come again in {seconds} s"
             raise ApiError(message, code="queue_full", status=429, headers={"Retry-After": seconds}) from full
         except InputError as error:
@@ -129,12 +139,18 @@ async def _events(reply: Reply, shape: Shape, with_usage: bool) -> AsyncGenerato
         yield to_json(_with_null(opening, with_usage))
     async for piece in reply:
         if piece.error is not None:
-            yield to_json(ApiError(piece.error, code="engine_error", status=500).body())
+            yield to_json(_failed(piece.error).body())
             return
         yield to_json(_with_null(shape.chunk(piece), with_usage))
     if with_usage:
         yield to_json(shape.closing(_usage(reply)))
     yield b"[DONE]"
+
+
+def _failed(message: str) -> ApiError:
+    if message == STOPPED:
+        return ApiError(message, code="stopped", status=503)
+    return ApiError(message, code="engine_error", status=500)
 
 
 def _with_null(chunk: Json, with_usage: bool) -> Json:

@@ -21,6 +21,7 @@ from .schema import ChatBody, Common, CompletionBody
 from .settings import ServerSettings, Source
 
 SHORT = 4096  # bytes that are encoded at once, without a thread
+MESSAGE = 128  # bytes of text that a message costs as much as, whatever it says
 COMPLETION_TOKENS = 16  # of a completion that does not say, as at OpenAI's
 PROMPT_TOO_LONG = "context_length_exceeded"
 
@@ -28,18 +29,26 @@ PROMPT_TOO_LONG = "context_length_exceeded"
 class Backend:
     """Model, engine and limits behind the HTTP application."""
 
-    def __init__(self, session: ChatSession, sampling: dict[str, Any], name: str, settings: ServerSettings) -> None:
+    def __init__(
+        self,
+        session: ChatSession,
+        sampling: dict[str, Any],
+        name: str,
+        settings: ServerSettings,
+        questions: Sequence[str] = (),
+    ) -> None:
+        """`sampling` where a request does not say; `questions` to begin with."""
         self.session, self.name, self.settings = session, name, settings
+        self.sampling, self.questions = sampling, list(questions)
         self.created = int(time.time())
-        self._sampling = sampling
         self._bytes_a_token = int(session.tokenizer.token_bytes().max())
         self.worker = EngineThread(Engine(session.model, session.tokenizer, settings.slots), settings.queue)
 
     @classmethod
     def open(cls, source: Source, settings: ServerSettings) -> Backend:
         torch.set_num_threads(settings.threads or 1)
-        session, sampling = source.open()
-        return cls(session, sampling, source.name, settings)
+        session, sampling, questions = source.open()
+        return cls(session, sampling, source.name, settings, questions)
 
     @property
     def longest_prompt(self) -> int:
@@ -56,13 +65,13 @@ class Backend:
         fit = body.truncation == "auto"
         if fit:
             messages = self._newest(messages)
-        self._check_size(sum(map(_size, messages)), "messages")
+        self._check_size(sum(map(_size, messages)), "messages", len(messages))
         options = Options(body.most_tokens or self.session.context, 1.0, None, None, 0)
 
         def encode() -> list[int]:
             return self.session.encode(self.session.fit(messages, options) if fit else messages)
 
-        ids = await self._encoded(encode, sum(map(_size, messages)), "messages")
+        ids = await self._encoded(encode, sum(map(_size, messages)) + MESSAGE * len(messages), "messages")
         return self._request(body, ids, "messages", None)
 
     async def completion(self, body: CompletionBody) -> Request:
@@ -90,7 +99,7 @@ class Backend:
             raise ApiError(
                 f"max_tokens is {body.most_tokens}, this server gives at most {limit}", "max_tokens", "invalid_value"
             )
-        drawn = {name: value if (value := getattr(body, name)) is not None else self._sampling[name]
+        drawn = {name: value if (value := getattr(body, name)) is not None else self.sampling[name]
                  for name in ("temperature", "top_k", "top_p")}  # fmt: skip
         seed = secrets.randbits(62) if body.seed is None else body.seed
         return Request(
@@ -121,9 +130,9 @@ class Backend:
             kept = kept[2:]
         return [*system, *kept]
 
-    def _check_size(self, size: int, param: str) -> None:
-        """Refuse before encoding what cannot fit: a token has only so many bytes."""
-        least = size // self._bytes_a_token
+    def _check_size(self, size: int, param: str, messages: int = 0) -> None:
+        """Refuse before encoding what cannot fit: a token has only so many bytes, and each message one of its own."""
+        least = max(size // self._bytes_a_token, messages)
         if least > self.longest_prompt:
             raise self._too_long(f"at least {least} tokens", param)
 

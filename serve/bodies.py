@@ -6,6 +6,7 @@ OpenAI's API and is not supported here, a wrong type, a value out of range.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any, NoReturn, TypeVar
 
@@ -17,14 +18,21 @@ from .errors import ApiError
 Body = TypeVar("Body", bound=BaseModel)
 
 
-async def read_body(request: Request, kind: type[Body], limit: int) -> Body:
-    """The body as `kind`. Raises ApiError."""
+async def read_body(request: Request, kind: type[Body], limit: int, seconds: float) -> Body:
+    """The body as `kind`: at most `limit` bytes, which are there within so many seconds. Raises ApiError."""
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media != "application/json":  # a page of another site may send anything else without being asked first
         raise ApiError(
             f"the Content-Type is {media or 'not given'}, it must be application/json", code="media_type", status=415
         )
-    raw = _parse(await _read(request, limit))
+    try:
+        async with asyncio.timeout(seconds):
+            content = await _read(request, limit)
+    except TimeoutError as error:
+        raise ApiError(
+            f"the body was not there within {seconds:g} s", code="timeout", status=408, headers={"Connection": "close"}
+        ) from error
+    raw = _parse(content)
     if not isinstance(raw, dict):
         raise ApiError(f"the body is of the type {_json_type(raw)}, it must be an object", code="invalid_json")
     try:

@@ -4,6 +4,7 @@
     401 authentication_error    no key, or a wrong one
     403 permission_error        called by a host name that is not the server's
     404 not_found_error         no such model or path
+    408 invalid_request_error   the body comes too slowly
     413 invalid_request_error   the body is too large
     415 invalid_request_error   the body is no JSON by its Content-Type
     429 rate_limit_error        the queue is full; Retry-After says when to come again

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import signal
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -23,11 +24,12 @@ from .settings import ServerSettings, Source
 KEY_VARIABLE = "CRAWL2CHAT_API_KEY"
 SMALL = 20_000_000  # parameters, below which threads only wait for each other
 LOOPBACK_HOSTS = {"127.0.0.1", "localhost", "::1"}
+NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
 
 
 def run_serve(source: Source, settings: ServerSettings, host: str, port: int) -> int:
     """Serve until Ctrl-C or SIGTERM. Raises InputError for what cannot be served, before Ray starts."""
-    session, _ = source.open()  # here first: what is wrong with the model is told by its own error
+    session, *_ = source.open()  # here first: what is wrong with the model is told by its own error
     parameters, context = session.model.config.parameters(), session.context
     del session
     resources = Run.open(source.run).recipe.resources if source.run else Resources()
@@ -38,29 +40,38 @@ def run_serve(source: Source, settings: ServerSettings, host: str, port: int) ->
         if (settings.threads or 1) > cpus:
             raise InputError(f"--threads {settings.threads}, but there are {cpus} cores", "give fewer")
     logs = Path(source.run or source.folder or ".") / "logs"
-    with ray_session(resources, logs), stop_signals() as stopped:  # Ray sets a signal handler of its own first
+    stopped = threading.Event()
+    # Ray sets handlers of its own when it starts: ours go before and behind it.
+    with stop_signals(stopped), ray_session(resources, logs), stop_signals(stopped):
+        if stopped.is_set():
+            return 0
         from .deployment import served
 
-        with served(source, settings, host, port):
+        with served(source, settings, host, port, stopped) as ready:
+            if not ready:
+                return 0
             name = f"[{host}]" if ":" in host else host
             about = f"{parameters:,} parameters, context {context}, {settings.slots} at once"
             print(f"{source.name}: {about}, {'an API key' if settings.key_digest else 'no API key'}")
             print(f"  chat  http://{name}:{port}/\n  API   http://{name}:{port}/v1   model {source.name}")
             print("Ctrl-C ends it.", flush=True)
             stopped.wait()
-            print("ending …", flush=True)
     return 0
 
 
-def allowed_hosts(host: str, key: str | None, open_to_all: bool) -> tuple[str, ...] | None:
-    """Names by which the server may be called. Raises InputError when others could use it without a key."""
-    if host in LOOPBACK_HOSTS:
-        return LOOPBACK
-    if key is None and not open_to_all:
+def allowed_hosts(host: str, key: str | None, open_to_all: bool, names: Sequence[str] = ()) -> tuple[str, ...] | None:
+    """Names by which the server may be called, None for any: those of loopback, and `names`, as those of a proxy before
+    it. Raises InputError when others could use it without a key, and for what is no name."""
+    for name in names:
+        if not NAME.fullmatch(name):
+            raise InputError(f"--allow-host {name} is no name of a host", "give it without scheme, port and path")
+    if host not in LOOPBACK_HOSTS and key is None and not open_to_all:
         raise InputError(
             f"--host {host}: everyone who reaches this machine could use the model",
             f"give --api-key-file FILE (or set {KEY_VARIABLE}), or --open if that is meant",
         )
+    if host in LOOPBACK_HOSTS or names:
+        return (*LOOPBACK, *map(str.lower, names))
     return None
 
 
@@ -93,18 +104,22 @@ def check_port(host: str, port: int) -> None:
 
 
 @contextmanager
-def stop_signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set; before, while things start, they interrupt as usual."""
-    stopped = threading.Event()
+def stop_signals(stopped: threading.Event) -> Iterator[None]:
+    """Within the block Ctrl-C and SIGTERM set `stopped`, and interrupt only when they come again.
+
+    An interrupt anywhere within Ray's own starting and ending leaves tracebacks, and processes, behind.
+    """
 
     def stop(number: int, frame: FrameType | None) -> None:
         if stopped.is_set():
             raise KeyboardInterrupt  # a second time: do not wait for a tidy end
         stopped.set()
+        with suppress(OSError):
+            os.write(1, "ending …\n".encode())  # `print` may be at work itself
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield stopped
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -3,12 +3,13 @@
 
 const $ = (id) => document.getElementById(id);
 const [log, question, send, stop, dialog] = ["log", "question", "send", "stop", "settings"].map($);
-const DEFAULTS = { system: "", temperature: 0.7, topP: 0.95, maxTokens: "", seed: "", theme: "auto" };
+const DEFAULTS = { system: "", temperature: null, topP: null, maxTokens: "", seed: "", theme: "auto" }; // null: the model's own
 
 const settings = { ...DEFAULTS, ...read(localStorage, "settings", {}) };
 let key = read(sessionStorage, "key", "");
 let turns = read(sessionStorage, "turns", []); // [{role, content, facts?}]
 let model = null;
+let own = { temperature: 1, topP: 1 }; // how the model is sampled where a request does not say
 let running = null; // the AbortController of the answer that is being written
 
 function read(store, name, otherwise) {
@@ -51,6 +52,9 @@ function inline(text) {
   });
 }
 
+/** Nothing but white space, as the server sees it: it takes no turn of that. */
+function blank(text) { return !/[^\s\x1c-\x1f\x85]/.test(text); }
+
 function nearEnd() {
   const main = $("scroll");
   return main.scrollHeight - main.scrollTop - main.clientHeight < 80;
@@ -88,7 +92,7 @@ function article(turn, number) {
     text.textContent = turn.content;
     under.append(button("Edit", "Ask this again in other words", () => edit(number)));
   } else {
-    text.replaceChildren(...render(turn.content || "(The model had nothing to say.)"));
+    text.replaceChildren(...render(blank(turn.content) ? "(The model had nothing to say.)" : turn.content));
     if (turn.facts) under.append(element("span", "facts", turn.facts));
     under.append(button("Copy", "Copy the answer", (event) => copy(turn.content, event.currentTarget)));
     const again = button("Regenerate", "Ask for another answer (Alt+R)", regenerate);
@@ -123,7 +127,7 @@ function headers() {
 
 function body() {
   const system = settings.system.trim();
-  const unanswered = (turn, number) => !turn.content || turns[number + 1]?.content === ""; // no turn may be empty
+  const unanswered = (turn, number) => blank(turn.content) || blank(turns[number + 1]?.content ?? "none yet");
   const messages = turns.filter((turn, number) => !unanswered(turn, number)).map(({ role, content }) => ({ role, content }));
   const asked = {
     model,
@@ -131,15 +135,15 @@ function body() {
     stream: true,
     stream_options: { include_usage: true },
     truncation: "auto", // the oldest turns go when the conversation is longer than the model's context
-    temperature: settings.temperature,
-    top_p: settings.topP,
   };
+  if (settings.temperature !== null) asked.temperature = settings.temperature;
+  if (settings.topP !== null) asked.top_p = settings.topP;
   if (settings.maxTokens) asked.max_completion_tokens = Number(settings.maxTokens);
   if (settings.seed !== "") asked.seed = Number(settings.seed);
   return JSON.stringify(asked);
 }
 
-/** The objects of a stream of server-sent events. */
+/** The objects of a stream of server-sent events, up to its end, be it the right one or not. */
 async function* events(response) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
@@ -160,6 +164,7 @@ async function ask() {
   if (running) return;
   const control = (running = new AbortController());
   const mine = turns; // another array when the conversation was begun anew in the meantime
+  for (const one of log.querySelectorAll(".notice")) one.remove();
   state(true);
   const answer = { role: "assistant", content: "", facts: "" };
   const text = element("div", "text");
@@ -190,15 +195,16 @@ async function ask() {
       finish = choice.finish_reason ?? finish;
       drawing ||= requestAnimationFrame(draw);
     }
+    if (!finish) throw new Error("the answer broke off");
   } catch (error) {
     if (error.name !== "AbortError") failure = error;
   }
   cancelAnimationFrame(drawing);
   const stopped = control.signal.aborted;
-  answer.facts = facts(usage, performance.now() - (first || began), finish, stopped);
+  answer.facts = facts(usage, performance.now() - (first || began), finish, stopped, failure);
   running = null;
   shown.remove();
-  if (turns === mine && (answer.content || finish)) push(answer);
+  if (turns === mine && (finish || !blank(answer.content))) push(answer);
   state(false);
   if (failure) report(failure);
 }
@@ -224,7 +230,7 @@ async function fetched(signal) {
   }
 }
 
-function facts(usage, milliseconds, finish, stopped) {
+function facts(usage, milliseconds, finish, stopped, failure) {
   const parts = [];
   if (usage) {
     const tokens = usage.completion_tokens;
@@ -232,6 +238,7 @@ function facts(usage, milliseconds, finish, stopped) {
     if (tokens > 1) parts.push(`${Math.round((tokens / Math.max(milliseconds, 1)) * 1000)} a second`);
   }
   if (stopped) parts.push("stopped");
+  else if (failure) parts.push("broken off");
   else if (finish === "length") parts.push("cut at the longest length");
   return parts.join(" · ");
 }
@@ -313,7 +320,6 @@ $("new").addEventListener("click", restart);
 $("open").addEventListener("click", () => dialog.showModal());
 dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
 dialog.addEventListener("close", () => { if (!model) connect(); question.focus(); });
-for (const idea of document.querySelectorAll(".idea")) idea.addEventListener("click", () => submit(idea.textContent));
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && running && !dialog.open) running.abort();
   if (event.altKey && event.code === "KeyN") { event.preventDefault(); restart(); }
@@ -323,12 +329,16 @@ document.addEventListener("keydown", (event) => {
 
 // ── settings ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
+const bound = []; // functions that show what is set
+
 function bind(id, name, number) {
   const input = $(id);
   const output = $(`${id}-value`);
-  const tell = () => { if (output) output.textContent = Number(input.value).toFixed(2); };
-  input.value = settings[name];
-  tell();
+  const tell = () => {
+    if (output) output.textContent = `${Number(input.value).toFixed(2)}${settings[name] === null ? ", the model’s own" : ""}`;
+    $("own").hidden = settings.temperature === null && settings.topP === null;
+  };
+  bound.push(() => { input.value = settings[name] ?? own[name]; tell(); });
   input.addEventListener("input", () => {
     if (!input.checkValidity()) return;
     settings[name] = number ? Number(input.value) : input.value;
@@ -337,11 +347,19 @@ function bind(id, name, number) {
   });
 }
 
+function showSettings() { for (const one of bound) one(); }
+
 bind("system", "system");
 bind("temperature", "temperature", true);
 bind("top-p", "topP", true);
 bind("max-tokens", "maxTokens");
 bind("seed", "seed");
+showSettings();
+$("own").addEventListener("click", () => {
+  settings.temperature = settings.topP = null;
+  keep(localStorage, "settings", settings);
+  showSettings();
+});
 $("key").value = key;
 $("key").addEventListener("input", () => { key = $("key").value.trim(); keep(sessionStorage, "key", key); });
 
@@ -357,6 +375,15 @@ theme();
 
 // ── beginning ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
+/** Questions to begin with, where the model's recipe has some. */
+function propose(questions) {
+  $("ideas").replaceChildren(...questions.slice(0, 4).map((text) => {
+    const idea = button(text, "Ask this", () => submit(text));
+    idea.className = "idea";
+    return element("li", "", idea);
+  }));
+}
+
 async function connect() {
   try {
     const response = await fetch("v1/models", { headers: headers() });
@@ -367,6 +394,9 @@ async function connect() {
     $("model").textContent = model;
     $("about").textContent = `reads ${first.context_window.toLocaleString("en")} tokens at a time`;
     document.title = model;
+    own = { temperature: first.sampling.temperature, topP: first.sampling.top_p ?? 1 };
+    showSettings();
+    propose(first.questions);
     document.querySelector(".dot").classList.remove("off");
     for (const one of log.querySelectorAll(".notice")) one.remove();
   } catch (error) {

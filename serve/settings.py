@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..chat.answering import answering_stage
+from ..chat.answering import last_stage
 from ..chat.session import ChatSession
 from ..core.run import Run
 
@@ -16,7 +17,7 @@ SAMPLING: dict[str, Any] = {"temperature": 0.8, "top_k": None, "top_p": 0.95}
 
 @dataclass(frozen=True)
 class Source:
-    """A run's model, or that of a folder. `stage` of None: the last one that the run has trained."""
+    """A run's model, or that of a folder. `stage` of None: the last one that the run has and that writes."""
 
     run: str | None = None
     stage: str | None = None
@@ -27,14 +28,17 @@ class Source:
         """The model's name in requests."""
         return Path(self.run or self.folder or "model").resolve().name
 
-    def open(self) -> tuple[ChatSession, dict[str, Any]]:
-        """The model, and how it is sampled where a request does not say. Raises InputError and ContractError."""
+    def open(self) -> tuple[ChatSession, dict[str, Any], Sequence[str]]:
+        """The model, how it is sampled where a request does not say, and questions that the page proposes.
+
+        Raises InputError and ContractError.
+        """
         if self.run is None:
-            return ChatSession.open(Path(self.folder or ".")), SAMPLING
+            return ChatSession.open(Path(self.folder or ".")), SAMPLING, ()
         run = Run.open(self.run)
-        stage = self.stage or (answering_stage(run) if run.recipe.finetuned else "pretrain")
-        sampling = run.recipe.sampling
-        return ChatSession.open(run, stage), {name: getattr(sampling, name) for name in SAMPLING}
+        stage, sampling = self.stage or last_stage(run), run.recipe.sampling
+        questions = () if stage == "pretrain" else sampling.questions
+        return ChatSession.open(run, stage), {name: getattr(sampling, name) for name in SAMPLING}, questions
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class ServerSettings:
     queue: int = 64  # requests that wait beside them
     threads: int | None = None  # of the model; None: one
     max_body_bytes: int = 1 << 20
+    body_seconds: float = 60  # in which a request's body must be there
     max_prompt_tokens: int | None = None  # None: the model's context
     max_tokens: int | None = None  # of an answer; None: what the context leaves
     key_digest: str | None = None  # SHA-256 of the API key in hexadecimal: the key itself travels nowhere

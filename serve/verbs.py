@@ -10,6 +10,7 @@ EXAMPLES = """\
   crawl2chat serve --run runs/tiny                         an OpenAI-compatible server, and a page to chat on
   crawl2chat serve --run runs/tiny --stage pretrain --port 8001 --slots 16
   crawl2chat serve --model models/tiny --host 0.0.0.0 --api-key-file key.txt
+  crawl2chat serve --run runs/tiny --allow-host chat.example.org --api-key-file key.txt
 """
 
 Verb = Callable[[str, str, Callable[[argparse.Namespace], int]], argparse.ArgumentParser]
@@ -24,6 +25,10 @@ def add_serve_verb(verb: Verb) -> None:
     serve.add_argument("--stage", choices=("pretrain", "finetune", "align"), help="which model (the last)")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s: this machine only)")
     serve.add_argument("--port", type=_port, default=8000, help="(%(default)s)")
+    serve.add_argument(
+        "--allow-host", action="append", default=[], metavar="NAME",
+        help="a name by which it may be called beside those of loopback, as a reverse proxy's; repeatable",
+    )  # fmt: skip
     serve.add_argument("--open", action="store_true", help="let everyone in who reaches the host, without a key")
     serve.add_argument(
         "--api-key-file", type=Path, metavar="FILE", help="what clients must send; or set CRAWL2CHAT_API_KEY"
@@ -49,7 +54,7 @@ def _serve(options: argparse.Namespace) -> int:
         max_prompt_tokens=options.max_prompt_tokens,
         max_tokens=options.max_tokens,
         key_digest=digest_of(key),
-        hosts=allowed_hosts(options.host, key, options.open),
+        hosts=allowed_hosts(options.host, key, options.open, options.allow_host),
     )
     run, folder = (str(Path(one).absolute()) if one else None for one in (options.run, options.model))
     return run_serve(Source(run, options.stage, folder), settings, options.host, options.port)

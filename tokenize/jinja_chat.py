@@ -9,7 +9,9 @@ What is learned: the `generation` blocks, where the template has them. Else what
 rendered for each answer. Turns before the last may look different then (Qwen3 leaves out their thoughts). A special
 token right behind a block that does not end in one is learned too: a model has to stop.
 
-Where no answer begins with white space the ids are those of `apply_chat_template`; see tokenize/chat_pieces.py.
+Where no answer begins with white space the ids are those of `apply_chat_template`; see tokenize/chat_pieces.py. So are
+those of a prompt with more than MOST answers before: where these begin matters to nothing else in it, and finding it
+takes time with the square of their number, which a client of a server chooses.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from .chat_template import Messages, check_turns
 from .jinja_sandbox import BEGIN, END, SandboxedTemplate
 
 Stretch = tuple[int, int]  # first character, and the one behind the last
+MOST = 16  # answers that are looked for in a prompt for another one
 MARK_ANSWERS = "mark the answers in the template: {% generation %} … {% endgeneration %}"
 
 
@@ -74,15 +77,16 @@ class JinjaTemplate:
         ]
         variables = self._variables | {BEGIN: begin, END: end}
         text = self._template.render(messages=safe, add_generation_prompt=generation_prompt, **variables)
+        count, answers = sum(one["role"] == "assistant" for one in messages), None
         if self._template.marks_answers:
             text, answers = _marked(text, begin, end)
-        else:
+        elif count <= MOST or not generation_prompt:
             answers = list(self._answers(safe, text, variables))
-        if len(answers) < sum(one["role"] == "assistant" for one in messages):
+        if answers is not None and len(answers) < count:
             raise InputError(
                 f"{self._name} writes {len(answers)} answers of a conversation that has more", MARK_ANSWERS
             )
-        pieces = self._pieces(text, answers)
+        pieces = self._pieces(text, answers or [])
         return encode_pieces(self._tokenizer, (Piece(p.text.translate(show), p.learned, p.special) for p in pieces))
 
     def _answers(self, messages: Messages, text: str, variables: Mapping[str, str]) -> Iterator[Stretch]:

@@ -83,6 +83,7 @@ def greedy(page: Any) -> None:
 def test_a_question_is_answered_as_it_is_written(page: Any, address: str) -> None:
     opened(page, address)
     assert page.value("document.querySelector('#model').textContent") == "small"
+    assert page.value("document.querySelectorAll('.idea').length") == 0, "its questions are not known"
     assert page.value("document.activeElement.id") == "question"
     greedy(page)
     page.value("(() => { window.lengths = new Set(); new MutationObserver(() => lengths.add(("
@@ -167,6 +168,118 @@ def test_settings_reach_the_server_and_stay(page: Any, endless: str) -> None:
     assert said[0] == said[1]
     page.visit(f"{endless}/?reloaded")
     assert page.value("document.querySelector('#system').value") == "Be brief."
+
+
+class Cut:
+    """Around the application: the first streamed answer ends after some events, as when the server dies."""
+
+    def __init__(self, app: Any) -> None:
+        self.app, self.cut = app, False
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http" or scope["path"] != "/v1/chat/completions" or self.cut:
+            await self.app(scope, receive, send)
+            return
+        self.cut, count = True, 0
+
+        async def some(message: Any) -> None:
+            nonlocal count
+            count += message["type"] == "http.response.body"
+            if count < 12:
+                await send(message)
+            elif count == 12:
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+        await self.app(scope, receive, some)
+
+
+def test_an_answer_that_breaks_off_is_not_shown_as_a_whole_one(page: Any, trained: Path) -> None:
+    from crawl2chat.chat.session import ChatSession
+    from crawl2chat.core.run import Run
+
+    session = ChatSession.open(Run.open(trained))
+    with loaded(ROOT / "tests" / "http_server.py").running(session, around=Cut) as address:
+        opened(page, address)
+        greedy(page)
+        ask(page, QUESTION)
+        page.until("document.querySelector('.notice') !== null")
+        assert "The answer broke off." in page.value("document.querySelector('.notice').textContent")
+        assert "broken off" in page.value(f"{LAST}.querySelector('.facts').textContent")
+        part = page.value(f"{LAST}.querySelector('.text').textContent")
+        assert part and part != ANSWER and ANSWER.startswith(part)
+        page.click(".notice button")
+        page.until("document.querySelectorAll('#log article').length === 2 && !document.querySelector('.writing')")
+        assert page.value(f"{LAST}.querySelector('.text').textContent") == ANSWER
+        assert page.value("document.querySelector('.notice')") is None
+
+
+class Blank:
+    """Around the application: the first streamed answer is white space, and goes on until it is stopped."""
+
+    def __init__(self, app: Any) -> None:
+        self.app, self.left = app, False
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http" or scope["path"] != "/v1/chat/completions" or self.left:
+            await self.app(scope, receive, send)
+            return
+        self.left = True
+        chunk = b'data: {"choices": [{"delta": {"content": " \\n\\u001f"}, "finish_reason": null}]}\n\n'
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+
+def test_an_answer_of_white_space_does_not_end_the_conversation(page: Any, trained: Path) -> None:
+    """The server takes no empty turn: neither one that was stopped, nor one that has been kept."""
+    from crawl2chat.chat.session import ChatSession
+    from crawl2chat.core.run import Run
+
+    session = ChatSession.open(Run.open(trained))
+    with loaded(ROOT / "tests" / "http_server.py").running(session, around=Blank) as address:
+        opened(page, address)
+        greedy(page)
+        ask(page, "Say nothing")
+        page.until("document.querySelector('.writing') !== null")
+        page.value("new Promise((done) => setTimeout(done, 300))")
+        page.press("Escape")
+        page.until("!document.querySelector('.writing')")
+        assert page.value("document.querySelectorAll('#log article').length") == 1
+        page.value("""sessionStorage.setItem("turns", JSON.stringify([
+            {role: "user", content: "Say nothing"}, {role: "assistant", content: " \\n\\u001f"}]))""")
+        page.visit(f"{address}/?kept")
+        page.until("document.title !== 'crawl2chat' && document.querySelectorAll('#log article').length === 2")
+        ask(page, QUESTION)
+        page.until("document.querySelectorAll('#log article').length === 4 && !document.querySelector('.writing')")
+        assert page.value(f"{LAST}.querySelector('.text').textContent") == ANSWER
+
+
+def test_the_models_own_sampling_and_questions(page: Any, trained: Path) -> None:
+    """What the recipe says holds until the user sets something else, and again when that is taken back."""
+    from crawl2chat.chat.session import ChatSession
+    from crawl2chat.core.run import Run
+
+    session = ChatSession.open(Run.open(trained))
+    recipes: dict[str, Any] = {"sampling": {"temperature": 0.0, "top_k": None, "top_p": 0.4}, "questions": [QUESTION]}
+    with loaded(ROOT / "tests" / "http_server.py").running(session, **recipes) as address:
+        opened(page, address)
+        page.until("document.querySelector('.idea') !== null")
+        page.click(".idea")
+        page.until("document.querySelectorAll('#log article').length === 2 && !document.querySelector('.writing')")
+        shown = page.value("[...document.querySelectorAll('#log .text')].map((one) => one.textContent)")
+        assert shown == [QUESTION, ANSWER], "at temperature 0, though nothing was set"
+        said = "document.querySelector('#temperature-value').textContent"
+        assert page.value(said) == "0.00, the model’s own"
+        assert page.value("document.querySelector('#top-p-value').textContent") == "0.40, the model’s own"
+        assert page.value("document.querySelector('#own').hidden")
+        page.press("s", ALT)
+        page.value("(() => { const t = document.querySelector('#temperature'); t.value = 1.5;"
+                   " t.dispatchEvent(new Event('input')); })()")  # fmt: skip
+        assert page.value(said) == "1.50" and not page.value("document.querySelector('#own').hidden")
+        page.click("#own")
+        assert page.value(said) == "0.00, the model’s own"
+        assert page.value("JSON.parse(localStorage.getItem('settings')).temperature") is None
 
 
 def test_what_the_model_says_is_text(page: Any, address: str) -> None:

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 
 import pytest
-from crawl2chat.chat.answering import answering_stage
+from crawl2chat.chat.answering import answering_stage, last_stage
 from crawl2chat.chat.session import ChatSession, Options
 from crawl2chat.core.errors import InputError
 from crawl2chat.core.run import Run
@@ -31,6 +31,18 @@ def test_the_aligned_model_answers_where_there_is_one(run: Run, reopened: Callab
     shutil.rmtree(run.stage("align"))
     with pytest.raises(InputError, match="no such file|holds no checkpoint|meta.json"):
         ChatSession.open(aligned)
+
+
+def test_the_last_stage_is_one_that_the_run_has(run: Run, reopened: Callable[..., Run]) -> None:
+    assert last_stage(run) == last_stage(reopened(ALIGN)) == "finetune"
+    assert last_stage(reopened("instructions=null")) == "pretrain"
+    shutil.copytree(run.stage("finetune"), run.stage("align"))
+    assert last_stage(reopened(ALIGN)) == "align"
+    assert last_stage(reopened("align={method: reward, data: {from_instructions: true}}")) == "finetune"
+    shutil.rmtree(run.stage("finetune"))
+    assert last_stage(reopened(ALIGN)) == "align"
+    shutil.rmtree(run.stage("align"))
+    assert last_stage(reopened(ALIGN)) == last_stage(run) == "pretrain"
 
 
 def test_it_speaks_the_template_that_it_learned(run: Run) -> None:

@@ -196,6 +196,62 @@ def test_broken_logits_end_texts_with_an_error(model: Transformer, tokenizer: To
     assert not engine.busy
 
 
+@pytest.mark.parametrize("chunk", [2, 64])
+def test_a_text_with_broken_logits_ends_alone(tokenizer: Tokenizer, model: Transformer, chunk: int) -> None:
+    """Wherever it stands; the texts beside it and those that come into its slot say what they say alone."""
+    config = replace(model.config, tied_embeddings=False)
+    untied = Transformer(config)
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for parameter in untied.parameters():
+            parameter.copy_(torch.empty_like(parameter).normal_(parameter.dim() == 1, 0.4, generator=generator))
+        broken = tokenizer.vocab_size - 1
+        untied.embedding.weight[broken] = float("nan")  # for those that read this token, which none writes
+        assert untied.head is not None
+        untied.head.weight[broken] = 0
+    untied.eval()
+    requests = [Request(ids, 12, GREEDY) for ids in prompts(9, seed=6)]
+    alone = [finish(Engine(untied, tokenizer, 1), [one])[0] for one in requests]
+    assert all(end == "length" for _, _, end in alone)
+    for places in ([0], [2, 5], [1, 2, 3, 8]):
+        mixed = [replace(one, ids=(*one.ids, broken, 7)) if n in places else one for n, one in enumerate(requests)]
+        found = finish(Engine(untied, tokenizer, 3, chunk), mixed)
+        assert [n for n, one in enumerate(found) if one == ("", [], None)] == places
+        assert [one for n, one in enumerate(found) if n not in places] == [
+            one for n, one in enumerate(alone) if n not in places
+        ]
+
+
+def test_one_of_several_being_written_breaks(model: Transformer, tokenizer: Tokenizer) -> None:
+    engine = Engine(model, tokenizer, slots=4)
+    requests = [Request(ids, 20, GREEDY) for ids in prompts(4, seed=7)]
+    alone = [finish(Engine(model, tokenizer, 1), [one])[0] for one in requests]
+    generations = [engine.prepare(one) for one in requests]
+    for one in generations:
+        engine.add(one)
+    said: dict[Generation, list[Piece]] = {one: [] for one in generations}
+    for step in range(60):
+        if step == 4:
+            engine._cache.values_LNGSK[0, 1, 0, 0, 0] = float("inf")  # as in a text whose numbers overflow
+        for one, piece in engine.step():
+            said[one].append(piece)
+    ends = [said[one][-1] for one in generations]
+    assert [end.error is not None for end in ends] == [False, True, False, False]
+    texts = ["".join(piece.text for piece in said[one]) for one in generations]
+    assert [texts[n] for n in (0, 2, 3)] == [alone[n][0] for n in (0, 2, 3)]
+    assert torch.isfinite(engine._cache.values_LNGSK).all() and torch.isfinite(engine._cache.keys_LNGSK).all()
+
+
+def test_a_broken_prompt_that_is_given_up_leaves_nothing(model: Transformer, tokenizer: Tokenizer) -> None:
+    engine = Engine(model, tokenizer, slots=2, chunk=4)
+    given_up = engine.prepare(Request(tuple(range(4, 44)), 2, GREEDY))
+    engine.add(given_up)
+    engine.step()
+    engine._cache.keys_LNGSK[:, 0, :, 1] = float("nan")
+    engine.cancel(given_up)
+    assert torch.isfinite(engine._cache.keys_LNGSK).all()
+
+
 def test_wrong_requests_are_refused() -> None:
     wrongs = ({"ids": ()}, "prompt is empty"), ({"max_tokens": 0}, "max_tokens is 0"), ({"stop": ("",)}, "stop string")
     for wrong, says in wrongs:

@@ -140,6 +140,14 @@ def test_tokenizers_that_do_not_belong(exported: Path, tmp_path: Path) -> None:
         run_import(exported, tmp_path / "back")
 
 
+def test_a_run_without_fine_tuning_says_which_model_there_is(run: Run, tmp_path: Path) -> None:
+    base = Run.open(run.folder, ("instructions=null",))
+    with pytest.raises(InputError, match="no fine-tuned model") as caught:
+        run_export(base, None, tmp_path / "hf")
+    assert "export and serve: --stage pretrain" in caught.value.fix
+    assert run_export(base, "pretrain", tmp_path / "hf") == 0
+
+
 def test_the_commands(run: Run, tmp_path: Path) -> None:
     out, back = str(tmp_path / "hf"), str(tmp_path / "back")
     assert main(["export", "--run", str(run.folder), "--out", out]) == 0

@@ -174,10 +174,12 @@ def test_commands_that_cannot_be_done_are_told(
 ) -> None:
     (tmp_path / "there.md").write_text("keep")
     logging.getLogger("crawl2chat").propagate = True
-    piped(monkeypatch, "/regenerate", "/save", f"/save {tmp_path / 'there.md'}")
+    names = [str(tmp_path / "there.md"), "~nouser-of-this-name/x.md", str(tmp_path / ("long" * 100)), "zero\0byte"]
+    piped(monkeypatch, "/regenerate", "/save", *(f"/save {name}" for name in names), "/system")
     assert run_chat(run) == 2
     assert (tmp_path / "there.md").read_text() == "keep"
-    for says in ("nothing has been answered", "/save without a file", "exists already"):
+    for says in ("nothing has been answered", "/save without a file", "exists already", "~nouser-of-this-name/x.md",
+                 "File name too long", "null byte"):  # fmt: skip
         assert says in caplog.text
 
 

@@ -59,6 +59,25 @@ def test_oldest_turns_make_room(run: Run) -> None:
     assert session.answer([*TURN * 6, *ASKED], options).read().tokens > 0
 
 
+def test_thousands_of_turns_are_encoded_some_times_only(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    session, encoded = ChatSession.open(run), []
+    encode = ChatSession.encode
+    monkeypatch.setattr(ChatSession, "encode", lambda self, given: encoded.append(len(given)) or encode(self, given))
+    options = Options.of(run.recipe)
+    short = session.fit([*TURN * 6, *ASKED], options)
+    tiny = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
+    system = [{"role": "system", "content": "Be short."}]
+    encoded.clear()
+    assert session.fit([*tiny * 1990, *TURN * 6, *ASKED], options) == short
+    assert len(encoded) <= 15
+    kept = session.fit([*system, *tiny * 2000, *ASKED], options)
+    assert kept[0] == system[0] and len(session.encode(kept)) <= 128 - 60 < len(
+        session.encode([*system, *tiny, *kept[1:]])
+    )
+    with pytest.raises(InputError, match="message 2 is the user's"):
+        session.fit([*ASKED, *tiny * 100, *ASKED], options)
+
+
 def test_a_question_longer_than_the_context_is_refused(run: Run) -> None:
     session = ChatSession.open(run)
     with pytest.raises(InputError, match=r"the question has \d+ tokens, the model's context 128"):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,8 +15,11 @@ import httpx
 import openai
 import pytest
 from crawl2chat.chat.session import ChatSession
-from crawl2chat.serve.launch import digest_of
+from crawl2chat.model.config import ModelConfig
+from crawl2chat.model.transformer import Transformer
+from crawl2chat.serve.launch import allowed_hosts, digest_of
 from crawl2chat.serve.settings import ServerSettings
+from crawl2chat.tokenize.bpe import Tokenizer
 
 from .conftest import ANSWER, QUESTION, http_server
 
@@ -169,6 +175,19 @@ def test_a_body_without_a_length_is_cut_off_too(address: str) -> None:
     assert httpx.post(f"{address}/v1/chat/completions", json=BODY).status_code == 200
 
 
+def test_a_body_that_does_not_come_is_given_up(session: ChatSession) -> None:
+    head = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    with http_server.running(session, ServerSettings(body_seconds=0.3)) as address:
+        where = urlsplit(address)
+        with socket.create_connection((where.hostname, where.port), timeout=30) as slow:
+            slow.sendall(head.encode() + b"Content-Length: 1000\r\n\r\n" + b'{"model": "sma')
+            answer = b""
+            while part := slow.recv(1 << 16):  # to the end: the connection is closed
+                answer += part
+        assert answer.startswith(b"HTTP/1.1 408") and b"the body was not there within 0.3 s" in answer
+        assert httpx.post(f"{address}/v1/chat/completions", json=BODY, timeout=60).status_code == 200
+
+
 def test_the_oldest_turns_go_where_that_is_asked_for(address: str) -> None:
     turns = [*BODY["messages"], {"role": "assistant", "content": ANSWER}] * 400
     long = BODY | {"messages": [{"role": "system", "content": "Be short."}, *turns, *BODY["messages"]]}
@@ -178,6 +197,72 @@ def test_the_oldest_turns_go_where_that_is_asked_for(address: str) -> None:
     assert 0 < found.json()["usage"]["prompt_tokens"] <= 128
     one = {"messages": [{"role": "user", "content": "why? " * 60}], "truncation": "auto"}
     assert refused(address, BODY | one)["code"] == "context_length_exceeded"
+
+
+@pytest.fixture(scope="module")
+def jinja(trained: Path) -> Iterator[str]:
+    """A long context, and a template of Jinja's that takes any number of turns."""
+    tokenizer = Tokenizer.load(trained / "tokenizer" / "tokenizer.json")
+    source = (
+        "{% for message in messages %}{{ '<|user|>' if message.role == 'user' else '<|assistant|>' }}"
+        "{{ message.content + '<|end|>' }}{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+    )
+    config = ModelConfig(
+        vocab_size=tokenizer.vocab_size, layers=1, width=8, heads=1, kv_heads=1, feed_forward=8, context=16384
+    )
+    model = Transformer(config)
+    model.init_weights(1)
+    session = ChatSession(model.eval(), tokenizer, {"kind": "jinja", "source": source, "variables": {}})
+    with http_server.running(session, ServerSettings(slots=1)) as found:
+        yield found
+
+
+def test_thousands_of_tiny_messages_hold_up_nobody(jinja: str) -> None:
+    """4,001 messages take some 12,000 tokens, in a thread; the server answers others meanwhile."""
+    turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}] * 2000
+    body = {"model": "small", "messages": [*turns, {"role": "user", "content": "z"}], "max_tokens": 1}
+    with ThreadPoolExecutor(2) as threads:
+        for truncation in ("disabled", "auto"):
+            asked = threads.submit(
+                httpx.post, f"{jinja}/v1/chat/completions", json=body | {"truncation": truncation}, timeout=60
+            )
+            others = 0
+            while not asked.done():
+                assert httpx.get(f"{jinja}/health", timeout=30).status_code == 200
+                others += 1
+            assert asked.result().status_code == 200, asked.result().text
+            assert others > 2, "it stood still"
+    found = httpx.post(f"{jinja}/v1/chat/completions", json=body | {"messages": [*turns * 5, body["messages"][-1]]})
+    assert found.status_code == 400 and "at least 20001 tokens" in found.json()["error"]["message"]
+
+
+def test_nothing_is_encoded_without_a_place(session: ChatSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one prompt is being encoded the only place is taken: the next request is refused at once."""
+    began, may_end, encoded, encode = threading.Event(), threading.Event(), [], ChatSession.encode
+
+    def slow(self: ChatSession, messages: Any) -> list[int]:
+        encoded.append(messages)
+        began.set()
+        assert may_end.wait(30)
+        return encode(self, messages)
+
+    turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}] * 17
+    many = BODY | {"messages": [*turns, *BODY["messages"]]}  # so many that a thread encodes them
+    with (
+        http_server.running(session, ServerSettings(slots=1, queue=0)) as address,
+        ThreadPoolExecutor(1) as threads,
+        monkeypatch.context() as patched,
+    ):
+        patched.setattr(ChatSession, "encode", slow)
+        first = threads.submit(httpx.post, f"{address}/v1/chat/completions", json=many, timeout=60)
+        assert began.wait(30)
+        assert httpx.get(f"{address}/health").json()["waiting"] == 1
+        found = httpx.post(f"{address}/v1/chat/completions", json=BODY)
+        assert (found.status_code, found.json()["error"]["code"]) == (429, "queue_full")
+        may_end.set()
+        assert first.result().status_code in (200, 400) and len(encoded) == 1
+        found = httpx.post(f"{address}/v1/chat/completions", json=BODY, timeout=60)
+        assert found.status_code == 200, "the place is free again"
 
 
 def test_a_client_that_hangs_up_in_mid_stream_frees_its_slot(endless: str) -> None:
@@ -262,6 +347,14 @@ def test_other_names_and_other_sites_are_refused(locked: str) -> None:
     assert found.status_code == 415
     answered = httpx.options(f"{locked}/v1/chat/completions", headers=key | {"Origin": "http://evil.example"})
     assert "access-control-allow-origin" not in answered.headers
+
+
+def test_a_name_that_is_allowed(session: ChatSession) -> None:
+    hosts = allowed_hosts("127.0.0.1", None, False, ["chat.example.org"])
+    with http_server.running(session, ServerSettings(hosts=hosts)) as address:
+        for name, status in (("Chat.Example.org", 200), ("chat.example.org:443", 200), ("example.org", 403)):
+            assert httpx.get(f"{address}/health", headers={"Host": name}).status_code == status
+        assert httpx.get(f"{address}/health").status_code == 200
 
 
 def test_unknown_paths_and_methods(address: str) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import threading
 from pathlib import Path
 
 import pytest
 from crawl2chat.cli import main
 from crawl2chat.core.errors import InputError
-from crawl2chat.serve.launch import KEY_VARIABLE, allowed_hosts, check_port, digest_of, read_key
-from crawl2chat.serve.settings import Source
+from crawl2chat.serve.launch import KEY_VARIABLE, allowed_hosts, check_port, digest_of, read_key, stop_signals
 
 
 def test_loopback_needs_no_key_and_answers_to_its_names_only() -> None:
@@ -23,6 +24,19 @@ def test_other_hosts_need_a_key_or_a_word() -> None:
             allowed_hosts(host, None, False)
         assert allowed_hosts(host, "key", False) is None
         assert allowed_hosts(host, None, True) is None
+
+
+def test_names_of_a_proxy() -> None:
+    loopback = ("localhost", "127.0.0.1", "[::1]")
+    assert allowed_hosts("127.0.0.1", None, False, ["Chat.example.org", "10.0.0.7"]) == (
+        *loopback, "chat.example.org", "10.0.0.7",
+    )  # fmt: skip
+    assert allowed_hosts("0.0.0.0", "key", False, ["chat.example.org"]) == (*loopback, "chat.example.org")
+    with pytest.raises(InputError, match="everyone who reaches"):
+        allowed_hosts("0.0.0.0", None, False, ["chat.example.org"])
+    for wrong in ("https://chat.example.org", "chat.example.org:443", "chat.example.org/", "", "a b", "*"):
+        with pytest.raises(InputError, match="is no name of a host"):
+            allowed_hosts("127.0.0.1", None, False, [wrong])
 
 
 def test_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,6 +67,16 @@ def test_a_port_in_use() -> None:
     check_port("127.0.0.1", port)
 
 
+def test_the_first_signal_is_noted_and_the_second_interrupts() -> None:
+    stopped, before = threading.Event(), signal.getsignal(signal.SIGINT)
+    with stop_signals(stopped):
+        signal.raise_signal(signal.SIGTERM)
+        assert stopped.is_set()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -76,8 +100,3 @@ def test_the_command_line(arguments: str) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["serve", *arguments.split()])
     assert caught.value.code == 2
-
-
-def test_names() -> None:
-    assert Source(run="/x/runs/tiny").name == "tiny"
-    assert Source(folder="/x/models/other/").name == "other"

@@ -13,7 +13,8 @@ from crawl2chat.core.errors import InputError
 from crawl2chat.core.settings_tokenizer import Tokenizer as Settings
 from crawl2chat.tokenize.bpe import Tokenizer
 from crawl2chat.tokenize.chatml import ChatML
-from crawl2chat.tokenize.jinja_chat import JinjaTemplate
+from crawl2chat.tokenize.jinja_chat import MOST, JinjaTemplate
+from crawl2chat.tokenize.jinja_sandbox import SandboxedTemplate
 from crawl2chat.tokenize.train import train_tokenizer
 
 SPECIAL = ["<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"]
@@ -124,6 +125,28 @@ def test_answers_and_their_ends_are_learned(tokenizer: Tokenizer, name: str, say
     assert learned(tokenizer, ids, mask) == says
     prompt, silent = template.encode(CHATS[1][:-1], generation_prompt=True)
     assert ids[: len(prompt)] == prompt and mask[len(prompt)] and not silent[-1]
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_prompt_of_thousands_of_turns_is_rendered_once(
+    tokenizer: Tokenizer, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not once for each answer before: that would take minutes, and a client of a server chooses how many."""
+    template, count = JinjaTemplate(tokenizer, TEMPLATES[name], TOKENS), 0
+    render = SandboxedTemplate.render
+
+    def counted(self: SandboxedTemplate, **variables: Any) -> str:
+        nonlocal count
+        count += 1
+        return render(self, **variables)
+
+    monkeypatch.setattr(SandboxedTemplate, "render", counted)
+    turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}] * 2000
+    ids, mask = template.encode([*turns, QUESTION], generation_prompt=True)
+    assert count == 1 and len(ids) == len(mask) > 4000
+    few, _ = template.encode([*turns[:8], QUESTION], generation_prompt=True)
+    many, _ = template.encode([*turns[: 2 * MOST + 2], QUESTION], generation_prompt=True)
+    assert many[: len(few) - 20] == few[:-20], "the same ids, whether answers are looked for or not"
 
 
 def test_transformers_learns_the_same_of_marked_answers(tokenizer: Tokenizer, theirs: Any) -> None:
