@@ -6,12 +6,13 @@ What a run has not is None or empty. A file that cannot be read costs its sectio
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from ..core.credentials import without_credentials
 from ..core.files import digest
 from ..core.log import log
 from ..core.manifest import Manifest
@@ -27,6 +28,7 @@ from .stages import StageFact, finished, read_stages
 from .state import State, read_state
 from .tokens import Tokens, read_tokens
 from .training import STAGES, Training, read_training
+from .veil import veil
 
 Found = TypeVar("Found")
 _DATA = ("crawl", "extract", "dedup", "spans", "paragraphs", "decontaminate", "tokenizer", "shards")
@@ -38,7 +40,11 @@ class Corpus(Protocol):
     def amounts(self, run: Run) -> Amounts: ...
 
     def origin_texts(self, run: Run, unit: str, wanted: set[str]) -> Mapping[str, Mapping[str, str]]:
-        """{doc_id: {title, text}} of documents that extract dropped, as far as they can be read again."""
+        """{doc_id: {title, text}} of documents that extract dropped, as far as they can be read again, masked."""
+        ...
+
+    def masked(self, run: Run, texts: Sequence[str], kinds: Collection[str] = ...) -> list[str]:
+        """Without the personal data that the recipe masks: all kinds of it, or of those that it masks these."""
         ...
 
 
@@ -66,6 +72,7 @@ class Facts:
 def read_facts(run: Run, corpus: Corpus) -> Facts:
     """Read a run's folder as it is now; the run may be under way, in this process or another."""
     state = read_state(run.folder)
+    state = replace(state, error=without_credentials(state.error), fix=without_credentials(state.fix))
     stages = read_stages(run, state)
     done = finished(stages)
     notes = [f"{one.name}: {one.fault}" for one in stages if one.fault]
@@ -92,7 +99,7 @@ def read_facts(run: Run, corpus: Corpus) -> Facts:
         state=state,
         stages=stages,
         crawl=done["crawl"].counters if "crawl" in done else {},
-        flow=of_data("documents", lambda: read_flow(run, done, amounts, partial(corpus.origin_texts, run))),
+        flow=of_data("documents", lambda: _flow(run, done, amounts, corpus)),
         amounts=amounts,
         duplicates=of_data("duplicates", lambda: _duplicates(run, done)),
         tokens=of_data("tokenizer", lambda: _tokens(run, done)),
@@ -103,7 +110,7 @@ def read_facts(run: Run, corpus: Corpus) -> Facts:
         samples=[one for row in read_json(run.stage("samples") / "samples.json", list) if (one := _sample(row))],
         making=read_making(run, stages),
         sweep=(run.folder / "report" / "index.html").is_file(),
-        notes=notes,
+        notes=[without_credentials(one) for one in notes],
     )
 
 
@@ -112,6 +119,13 @@ def as_json(facts: Facts) -> dict[str, Any]:
     plain = asdict(facts) | {"stages": [_plain_stage(one) for one in facts.stages]}
     plain["amounts"] = None if facts.amounts is None else _plain_amounts(facts.amounts)
     return json.loads(json.dumps(plain, default=str), parse_constant=lambda word: None)
+
+
+def _flow(run: Run, done: Mapping[str, Manifest], amounts: Amounts | None, corpus: Corpus) -> Flow | None:
+    flow = read_flow(run, done, amounts, partial(corpus.origin_texts, run))
+    if flow is not None:
+        veil(flow, partial(corpus.masked, run))
+    return flow
 
 
 def _duplicates(run: Run, done: Mapping[str, Manifest]) -> Duplicates | None:

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from .. import __version__
+from ..core.credentials import values_without_credentials
 from ..core.run import Run
 from .stages import StageFact
 from .training import STAGES
@@ -32,7 +33,7 @@ class Took:
 
 @dataclass(frozen=True)
 class Making:
-    """`processor_seconds`: of training, time × workers × what each holds; `processors` says of what kind."""
+    """Credentials are blanked in both forms of the recipe. `processor_seconds`: of training, time × workers × what each holds; `processors` says of what kind."""
 
     settings: str  # the recipe without its defaults, as YAML
     recipe: str  # with all defaults
@@ -64,8 +65,8 @@ def read_making(run: Run, stages: Sequence[StageFact]) -> Making:
     each = resources.gpus_per_worker or resources.cpus_per_worker
     training = sum(one.seconds for one in took if one.stage in STAGES)
     return Making(
-        settings=yaml.safe_dump(_settings(run), sort_keys=False, width=100),
-        recipe=run.recipe.to_yaml(),
+        settings=_yaml(_settings(run)),
+        recipe=_yaml(run.recipe.model_dump(mode="json")),
         took=took,
         seconds=sum(one.seconds for one in took),
         processor_seconds=training * resources.train_workers * each,
@@ -76,6 +77,10 @@ def read_making(run: Run, stages: Sequence[StageFact]) -> Making:
             *((name, found) for name in LIBRARIES if (found := _version(name))),
         ],
     )
+
+
+def _yaml(recipe: dict[str, Any]) -> str:
+    return yaml.safe_dump(values_without_credentials(recipe), sort_keys=False, width=100)
 
 
 def _settings(run: Run) -> dict[str, Any]:

@@ -36,22 +36,27 @@ STEPS = 60
 
 
 class Written:
-    """Writes RUN stage by stage; each call adds one."""
+    """Writes RUN stage by stage; each call adds one. `rows`: of the source, others than the usual; `columns`: of them,
+    `sections`: of the recipe."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, rows: Sequence[dict[str, str]] = (), columns: dict[str, str] | None = None, **sections: Any
+    ) -> None:
         self.folder = folder
         texts = [KEPT, GERMAN, SHORT, f"{OTHER} {EVIL}", " ", KEPT + "It rained."]
-        rows = [json.dumps({"text": text, "title": f"{EVIL} {at}"}) for at, text in enumerate(texts)]
-        (folder / "in.jsonl").write_text("\n".join([*rows, "{broken"]), encoding="utf-8")
+        usual = [{"text": text, "title": f"{EVIL} {at}"} for at, text in enumerate(texts)]
+        lines = [json.dumps(row) for row in rows or usual] + ([] if rows else ["{broken"])
+        (folder / "in.jsonl").write_text("\n".join(lines), encoding="utf-8")
         self.recipe = Recipe.model_validate(
             {
                 "name": "shown",
                 "storage": str(folder),
-                "sources": [{"kind": "jsonl", "name": "s", "paths": [str(folder / "in.jsonl")]}],
+                "sources": [{"kind": "jsonl", "name": "s", "paths": [str(folder / "in.jsonl")], **(columns or {})}],
                 "filters": dict.fromkeys(("gopher_repetition", "c4", "fineweb")),
                 "model": {"layers": 1, "width": 32, "heads": 2, "kv_heads": 1, "feed_forward": 64, "context": 16},
                 "train": {"steps": STEPS},
                 "instructions": {"source": "s"},
+                **sections,
             }
         )
         self.run = Run(self.recipe)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
 import re
 import subprocess
@@ -16,10 +17,11 @@ from typing import Any
 
 import pytest
 from crawl2chat.cli import main
+from crawl2chat.report.facts import as_json
 from crawl2chat.report.page import page
 from crawl2chat.report.state import begun, write_state
 
-from .conftest import EVIL, Written
+from .conftest import EVIL, KEPT, Written
 
 VOID = {"meta", "br", "input"}
 Facts = Callable[[Written], Any]
@@ -89,6 +91,42 @@ def test_what_documents_and_models_say_is_escaped(whole: str) -> None:
     assert EVIL not in whole and whole.count("<script") == 1
     found = Page(whole)
     assert found.text.count(EVIL) >= 6, "in a sample, a kept text, a spike, a model's name, on the way, at the end"
+
+
+LETTERS = "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7cF0hJ3lM6"
+PERSONAL = {  # what a document, its address, a recipe and a message may hold, and what nobody is to see
+    "jane.doe@example.org": "[EMAIL]", "john@example.org": "[EMAIL]", "GB82 WEST 1234 5698 7654 32": "[IBAN]",
+    f"ghp_{LETTERS}": "[SECRET]", "open-sesame": "***", "abracadabra": "***", "swordfish": "***",
+}  # fmt: skip
+
+
+def planted(folder: Path, **sections: Any) -> Written:
+    """One document that stays and one that is too short, each with personal data, from an address with a password."""
+    jane, john, account, key, word, token, secret = PERSONAL
+    address = f"https://jane:{word}@host/x?mail={john}&token={token}&page="
+    texts = [f"{KEPT} Write to {jane}.", f"Write to {jane}, {account}, {key}: that is the whole of the house."]
+    rows = [{"text": text, "title": f"Of {john}", "url": f"{address}{at}"} for at, text in enumerate(texts)]
+    watching = {"mlflow": f"https://jane:{word}@mlflow/?api_key={token}"}
+    written = Written(folder, rows, {"title": "title", "url": "url"}, watching=watching, **sections).extract()
+    failed = replace(begun(["extract"]), state="failed", error=f"no file at s3://key:{secret}@bucket", fix="give one")
+    write_state(written.run.folder, failed)
+    return written
+
+
+def test_personal_data_and_credentials_are_not_shown(tmp_path: Path, facts_of: Facts) -> None:
+    facts = facts_of(planted(tmp_path))
+    shown = re.sub(r"\s+", " ", Page(page(facts)).text)
+    for secret, mask in PERSONAL.items():
+        assert secret not in shown and secret not in json.dumps(as_json(facts)), secret
+        assert mask in shown
+    assert "Write to [EMAIL], [IBAN], [SECRET]: that is the whole of the house." in shown, "of the one that left"
+    assert "https://***@host/x?mail=[EMAIL]&token=***&page=1" in shown and "&page=0" in shown
+    assert "mlflow: https://***@mlflow/?api_key=***" in shown and "no file at s3://***@bucket" in shown
+
+
+def test_where_nothing_is_to_be_masked_texts_are_shown_as_they_are(tmp_path: Path, facts_of: Facts) -> None:
+    shown = Page(page(facts_of(planted(tmp_path, pii=None)))).text
+    assert "GB82 WEST 1234 5698 7654 32" in shown and "swordfish" not in shown, "credentials are another matter"
 
 
 def test_every_section_has_what_the_files_have(whole: str, written: Written) -> None:
