@@ -7,8 +7,6 @@ import hashlib
 import json
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -172,7 +170,8 @@ def test_a_stage_that_a_run_has_not_is_left_out(
 def test_a_run_under_way_says_where_it_is(written: Written, facts_of: Facts) -> None:
     written.extract().dedup().tokens().pretrain(done=25, whole=False)
     write_state(written.run.folder, replace(begun(["tokenizer", "shards", "pretrain", "finetune"]), stage="pretrain"))
-    text = page(facts_of(written))
+    with written.run.lock():
+        text = page(facts_of(written))
     found = re.sub(r"\s+", " ", Page(text).text)
     assert "running" in found and "pretrain: step 25 of 60, about 35 s left" in found
     assert "finetune to come" in found and 'http-equiv="refresh"' in text
@@ -191,12 +190,14 @@ def test_a_run_that_failed_says_why_and_what_to_do(written: Written, facts_of: F
 
 
 def test_a_run_whose_process_was_killed_has_stopped(written: Written, facts_of: Facts) -> None:
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    write_state(written.run.folder, replace(begun(["extract"]), stage="extract", process=gone.pid))
-    assert "its process ended in extract without a word" in page(facts_of(written))
-    write_state(written.run.folder, replace(begun(["extract"]), stage="extract", process=os.getpid()))
-    assert "working on extract" in page(facts_of(written))
+    write_state(written.run.folder, replace(begun(["extract"]), stage="extract"))
+    with written.run.lock():
+        assert "working on extract" in page(facts_of(written))
+    stopped = "its process ended in extract without a word"
+    assert stopped in page(facts_of(written)), "also when its number is a living process's, as it is here"
+    write_state(written.run.folder, replace(begun(["extract"]), stage="extract", process=os.getpid() + 1))
+    with written.run.lock():
+        assert stopped in page(facts_of(written)), "another command has the run, which writes no state"
 
 
 def test_a_broken_file_costs_its_section_alone(written: Written, facts_of: Facts) -> None:
