@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -236,6 +237,23 @@ def test_tokenizers_of_other_kinds_are_refused(session: Session, tmp_path: Path)
         run_import(tmp_path / "m.gguf", tmp_path / "back")
     (tmp_path / "m.gguf").write_bytes(data.replace(b"tokenizer.ggml.merges", b"tokenizer.ggml.mergez"))
     with pytest.raises(InputError, match="tokenizer.ggml.merges is missing"):
+        run_import(tmp_path / "m.gguf", tmp_path / "back")
+    assert not (tmp_path / "back").exists()
+
+
+@pytest.mark.parametrize("negative", [False, True])
+def test_a_special_token_that_is_none_of_the_tokens(negative: bool, session: Session, tmp_path: Path) -> None:
+    """In particular no negative one, which would be counted from the end."""
+    ours = session("llama")
+    size = ours.tokenizer.vocab_size
+    index, kind = (-1, gguf.GGUFValueType.INT32) if negative else (size, gguf.GGUFValueType.UINT32)
+    write(tmp_path / "m.gguf", ours)
+    data, key = (tmp_path / "m.gguf").read_bytes(), b"tokenizer.ggml.eos_token_id"
+    place = data.index(key) + len(key)
+    assert data[place : place + 8] == struct.pack("<II", gguf.GGUFValueType.UINT32, 3)
+    changed = struct.pack("<I", kind) + index.to_bytes(4, "little", signed=index < 0)
+    (tmp_path / "m.gguf").write_bytes(data[:place] + changed + data[place + 8 :])
+    with pytest.raises(InputError, match=f"m.gguf: tokenizer.ggml.eos_token_id is {index}, of {size} tokens"):
         run_import(tmp_path / "m.gguf", tmp_path / "back")
     assert not (tmp_path / "back").exists()
 
