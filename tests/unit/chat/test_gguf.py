@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,7 @@ from crawl2chat.core.run import Run
 from crawl2chat.core.settings_model import Model
 from crawl2chat.core.settings_tokenizer import Tokenizer as Settings
 from crawl2chat.model.config import ModelConfig
-from crawl2chat.model.gguf_file import GgufFile
+from crawl2chat.model.gguf_file import GgufFile, write_gguf
 from crawl2chat.model.transformer import Transformer
 from crawl2chat.tokenize.bpe import Tokenizer
 from crawl2chat.tokenize.chat_template import encode_chat
@@ -196,6 +197,35 @@ def test_lora_goes_into_the_weights(run: Run, tmp_path: Path) -> None:
         merged, plain = ChatSession.open(tmp_path / "back").model(tokens), ChatSession.open(run).model(tokens)
         torch.testing.assert_close(merged, model.eval()(tokens), atol=1e-4, rtol=0)
         assert (merged - plain).abs().max() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("key", "change"),
+    [
+        ("tokenizer.ggml.tokens", lambda tokens: [*tokens[:-1], "other"]),
+        ("tokenizer.ggml.token_type", lambda types: types[::-1]),
+        ("tokenizer.ggml.merges", lambda merges: merges[1:]),
+        ("tokenizer.ggml.pre", lambda _: "default"),
+        ("tokenizer.ggml.eos_token_id", lambda one: one + 1),
+        ("tokenizer.ggml.add_bos_token", lambda one: not one),
+        ("tokenizer.chat_template", lambda text: text.replace("user", "User")),
+        ("tokenizer.huggingface.json", lambda text: text.replace("BPE", "bpe")),
+        ("tokenizer.ggml.unknown_token_id", lambda _: 1),
+        ("tokenizer.ggml.padding_token_id", lambda _: None),
+        ("general.name", lambda _: "another"),
+    ],
+)
+def test_a_file_that_says_otherwise_of_its_tokenizer_gets_no_name(
+    key: str, change: Callable[[Any], Any], session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def written(path: Path, kind: str, metadata: dict[str, Any], tensors: Any) -> None:
+        changed = metadata | {key: change(metadata.get(key))}
+        write_gguf(path, kind, {name: one for name, one in changed.items() if one is not None}, tensors)
+
+    monkeypatch.setattr("crawl2chat.chat.gguf_export.write_gguf", written)
+    with pytest.raises(StageError, match=f"reads back otherwise than it was written: {re.escape(key)} is "):
+        write(tmp_path / "m.gguf", session("llama"))
+    assert not list(tmp_path.iterdir())
 
 
 def test_nothing_half_written_is_left(session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
