@@ -54,7 +54,7 @@ def page(facts: Facts) -> str:
     )
     environment.filters |= {
         name: getattr(words, name)
-        for name in ("count", "short", "share", "number", "size", "duration", "moment", "plural")
+        for name in ("count", "short", "share", "number", "size", "duration", "moment", "money", "plural")
     }
     environment.filters |= {
         "language": language,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from .facts import Facts
 from .scores import best
 from .training import Training
-from .words import count, duration, plural, share, short
+from .words import count, duration, money, plural, share, short
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,8 @@ def tiles(facts: Facts) -> list[tuple[str, str, str]]:
         spent = [one.flops for one in facts.trainings if one.flops]
         flops = f"{sum(spent):.2g} FLOPs of training".replace("e+", "e") if spent else "all finished stages"
         found.append(("time", duration(facts.making.seconds), flops))
+    if facts.making.cost is not None:
+        found.append(("cost", money(facts.making.cost, facts.making.currency), "by the recipe's prices of processors"))
     return found
 
 

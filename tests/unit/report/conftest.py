@@ -70,6 +70,7 @@ class Written:
             stage=stage, version=1, config=of.get("config", {}), fingerprint=f"{stage}-mark", files=list(files),
             inputs={name: self.digests[name] for name in inputs}, counters=of.get("counters", {}),
             facts=of.get("facts", {}), code_version="0.1.0", seconds=of.get("seconds", 2.5),
+            made_with=of.get("made_with", {"versions": {"torch": "2.0"}, "processors": {"CPU": 2.0}}),
         )  # fmt: skip
         write_manifest(self.run.stage(stage), manifest)
         write_json(self.run.stage(stage) / "started.json", "mark")
