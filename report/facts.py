@@ -64,7 +64,7 @@ class Facts:
     trainings: list[Training]
     scores: list[Score]
     samples: list[Mapping[str, Any]]  # of samples/samples.json
-    making: Making
+    making: Making | None
     sweep: bool  # whether the report of a sweep stands beside
     notes: list[str] = field(default_factory=list)
 
@@ -82,15 +82,25 @@ def read_facts(run: Run, corpus: Corpus) -> Facts:
         if one.stale
     ]
 
-    def of_data(name: str, read: Callable[[], Found]) -> Found | None:
-        """Read once for all pages of a process; a fault becomes a note."""
+    def of(name: str, read: Callable[[], Found]) -> Found | None:
+        """A fault becomes a note."""
         try:
-            key = digest({stage: one.digest for stage, one in done.items() if stage in _DATA})
-            return remembered(f"{run.folder}/{name}", key, read)
+            return read()
         except Exception as failure:  # a broken file, whatever it breaks in
             log.debug("", exc_info=failure)
             notes.append(f"{name}: {type(failure).__name__}: {failure}")
             return None
+
+    def of_data(name: str, read: Callable[[], Found]) -> Found | None:
+        """Read once for all pages of a process."""
+        key = digest({stage: one.digest for stage, one in done.items() if stage in _DATA})
+        return of(name, lambda: remembered(f"{run.folder}/{name}", key, read))
+
+    trainings = [
+        of(f"the course of {one.name}", partial(read_training, one, _steps(run, one.name), _method(run, one)))
+        for one in stages
+        if one.name in STAGES
+    ]
 
     amounts = of_data("amounts of text", lambda: corpus.amounts(run)) if "extract" in done else None
     return Facts(
@@ -103,12 +113,10 @@ def read_facts(run: Run, corpus: Corpus) -> Facts:
         amounts=amounts,
         duplicates=of_data("duplicates", lambda: _duplicates(run, done)),
         tokens=of_data("tokenizer", lambda: _tokens(run, done)),
-        trainings=[
-            found for one in stages if one.name in STAGES and (found := read_training(one, _steps(run, one.name)))
-        ],
-        scores=read_scores(run.stage("evaluate")),
-        samples=[one for row in read_json(run.stage("samples") / "samples.json", list) if (one := _sample(row))],
-        making=read_making(run, stages),
+        trainings=[one for one in trainings if one is not None],
+        scores=of("evaluation", lambda: read_scores(run.stage("evaluate"))) or [],
+        samples=of("samples", lambda: _samples(run)) or [],
+        making=of("how it was made", lambda: read_making(run, stages)),
         sweep=(run.folder / "report" / "index.html").is_file(),
         notes=[without_credentials(one) for one in notes],
     )
@@ -138,6 +146,10 @@ def _tokens(run: Run, done: Mapping[str, Manifest]) -> Tokens | None:
     return read_tokens(run.stage("tokenizer"), done["tokenizer"], run.stage("shards"), done.get("shards"))
 
 
+def _samples(run: Run) -> list[Mapping[str, Any]]:
+    return [one for row in read_json(run.stage("samples") / "samples.json", list) if (one := _sample(row))]
+
+
 def _sample(row: Any) -> dict[str, Any] | None:
     """What a model wrote: kind, prompt, text, tokens."""
     if not isinstance(row, dict) or "text" not in row:
@@ -148,6 +160,12 @@ def _sample(row: Any) -> dict[str, Any] | None:
 def _steps(run: Run, stage: str) -> int:
     section = getattr(run.recipe, {"pretrain": "train"}.get(stage, stage), None)
     return int(getattr(section, "steps", 0) or 0)
+
+
+def _method(run: Run, stage: StageFact) -> str:
+    """What of several a stage does, as its manifest or else the recipe says; only `align` has a choice."""
+    known = stage.manifest.facts.get("method") if stage.manifest is not None else None
+    return str(known or (run.recipe.align.method if stage.name == "align" and run.recipe.align else ""))
 
 
 def _plain_stage(one: StageFact) -> dict[str, Any]:

@@ -54,6 +54,8 @@ def read_state(folder: Path) -> State:
         found = State(**json.loads((folder / FILE_NAME).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return State()
+    if not isinstance(found.stages, list) or not isinstance(found.state, str):
+        return State()
     if found.state == "running" and found.host == socket.gethostname() and not _at_work(folder, found.process):
         return replace(found, state="stopped")
     return found

@@ -73,12 +73,13 @@ def tiles(facts: Facts) -> list[tuple[str, str, str]]:
     if score := best(facts.scores):
         chance = f", chance {share(score.chance)}" if score.chance is not None else ""
         found.append((f"{score.task}, {score.shots}-shot", share(score.value), f"{score.model}{chance}"))
-    if facts.making.seconds:
+    making = facts.making
+    if making is not None and making.seconds:
         spent = [one.flops for one in facts.trainings if one.flops]
         flops = f"{sum(spent):.2g} FLOPs of training".replace("e+", "e") if spent else "all finished stages"
-        found.append(("time", duration(facts.making.seconds), flops))
-    if facts.making.cost is not None:
-        found.append(("cost", money(facts.making.cost, facts.making.currency), "by the recipe's prices of processors"))
+        found.append(("time", duration(making.seconds), flops))
+    if making is not None and making.cost is not None:
+        found.append(("cost", money(making.cost, making.currency), "by the recipe's prices of processors"))
     return found
 
 

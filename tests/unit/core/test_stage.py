@@ -91,12 +91,12 @@ def test_the_manifest_says_what_a_stage_was_made_with(tmp_path: Path) -> None:
     holding = replace(FIRST, holds=lambda recipe: recipe.resources.training)
     alone = replace(SECOND, needs_ray=False)
     prices = ("resources.gpus_per_worker=0.5", "resources.price_per_gpu_hour=2")
-    run = make_run(tmp_path, "resources.train_workers=3", "resources.cpus_per_worker=2", *prices)
+    run = make_run(tmp_path, "resources.train_workers=2", "resources.cpus_per_worker=2", *prices)
     assert execute(run, holding, alone) == ["first", "second"]
     found = run.need("first").made_with
     assert found["versions"]["python"] == platform.python_version() and found["versions"]["ray"] == version("ray")
     assert found["versions"]["crawl2chat"].startswith(run.need("first").code_version)
-    assert found["processors"] == {"CPU": 6.0, "GPU": 1.5}
+    assert found["processors"] == {"CPU": 4.0, "GPU": 1.0}
     assert run.need("second").made_with["processors"] == {"CPU": 1.0}
     assert execute(make_run(tmp_path, "resources.train_workers=1"), holding, alone) == [], "nothing depends on it"
 

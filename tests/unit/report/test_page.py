@@ -211,6 +211,52 @@ def test_a_broken_file_costs_its_section_alone(written: Written, facts_of: Facts
     assert "duplicates: " in found.text and "left" in found.text
 
 
+BINARY = bytes(range(128, 256))
+
+
+@pytest.mark.parametrize(
+    ("file", "section", "note"),
+    [
+        ("pretrain/course.jsonl", "pretrain", "the course of pretrain: UnicodeDecodeError"),
+        ("evaluate/results.json", "evaluation", ""),
+        ("samples/samples.json", "samples", ""),
+    ],
+)
+def test_a_file_of_bytes_costs_its_section_alone(
+    written: Written, facts_of: Facts, file: str, section: str, note: str
+) -> None:
+    written.everything()
+    before = set(Page(page(facts_of(written))).ids)
+    (written.run.folder / file).write_bytes(BINARY)
+    found = Page(page(facts_of(written)))
+    assert section in before and {one for one in before if not one.startswith("logs-")} - set(found.ids) == {section}
+    assert note in found.text and found.wrong == []
+
+
+@pytest.mark.parametrize(
+    ("name", "section", "note"),
+    [
+        ("read_scores", "evaluation", "evaluation: TypeError: a list"),
+        ("_samples", "samples", "samples: TypeError: a list"),
+        ("read_making", "making", "how it was made: TypeError: a list"),
+        ("read_training", "align", "the course of align: TypeError: a list"),
+    ],
+)
+def test_what_a_reader_did_not_foresee_costs_its_section_alone(
+    written: Written, facts_of: Facts, monkeypatch: pytest.MonkeyPatch, name: str, section: str, note: str
+) -> None:
+    written.everything()
+
+    def fail(*_: Any) -> Any:
+        raise TypeError("a list")
+
+    monkeypatch.setattr(f"crawl2chat.report.facts.{name}", fail)
+    found = Page(page(facts_of(written)))
+    assert section not in found.ids and "documents" in found.ids and found.wrong == []
+    assert {link[1:] for link in found.links} <= set(found.ids)
+    assert note in found.text
+
+
 def test_the_verb_writes_the_page_where_it_is_told(
     written: Written, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
