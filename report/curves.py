@@ -17,6 +17,8 @@ _SOURCES = ("transfer", "ladder", "law", "proof", "warn", "row1")
 _SHARES = ("acc", "strict_match", "flexible_extract")  # figures of tasks
 _EXACT = ("lr", "memory_bytes")  # without noise
 _MOST_EVENTS = 24  # with words of their own in a chart; a list below has more
+_HELD_OUT = {"held_out_reward": "reward", "divergence": "kl"}  # GRPO's, by what its batches call the same
+_TITLES = {"kl": "Divergence from the reference, nats a token"}
 _BASELINES = (("baseline_gzip_bpb", "gzip -9"), ("baseline_unigram_bpb", "unigram"))
 _SMALL = {  # name in metrics.jsonl: title, unit, how values are written, whether the axis begins at zero
     "tokens_per_second": ("Throughput", "tokens a second", short, True),
@@ -126,12 +128,14 @@ def _tasks(one: Training) -> list[tuple[str, Markup]]:
 def _others(one: Training) -> list[tuple[str, Markup]]:
     """What only this kind of training measures, held-out values beside the batches'."""
     found = []
-    for name in sorted({key.removeprefix("validation_") for key in one.others}):
-        held_out = [*one.points(f"validation_{name}", one.checks), *one.points(name, one.checks)]
+    for name in dict.fromkeys(_HELD_OUT.get(key, key.removeprefix("validation_")) for key in one.others):
+        keys = [f"validation_{name}", name, *(key for key, same in _HELD_OUT.items() if same == name)]
+        held_out = [point for key in keys for point in one.points(key, one.checks)]
         series = [Series("batch", one.points(name)), Series("held out", held_out, "standard", dots=True)]
         if any(len(some.points) > 1 for some in series):
-            title = name.replace("_", " ")
-            found.append((title.capitalize(), draw(Chart(title.capitalize(), "step", title, series), SMALL_NAMED)))
+            title = _TITLES.get(name, name.replace("_", " ").capitalize())
+            unit = title[0].lower() + title[1:]
+            found.append((title, draw(Chart(title, "step", unit, series), SMALL_NAMED)))
     return found
 
 

@@ -30,8 +30,14 @@ from .training import Training
 
 HERE = Path(__file__).parent
 REFRESH_S = 30  # of the page of a run under way
-TITLES = {"pretrain": "Pretraining", "finetune": "Fine-tuning", "reward": "Reward model", "align": "Preferences"}
-_UNITS = {"pretrain": "loss, nats a token", "finetune": "loss of answers, nats a token"}
+TITLES = {  # by stage, of align by method
+    "pretrain": "Pretraining", "finetune": "Fine-tuning", "align": "Alignment", "dpo": "Preferences (DPO)",
+    "ipo": "Preferences (IPO)", "reward": "Reward model", "grpo": "Rewards (GRPO)",
+}  # fmt: skip
+_UNITS = {
+    "pretrain": "loss, nats a token", "finetune": "loss of answers, nats a token", "dpo": "loss, nats a pair",
+    "ipo": "loss, squares of a pair's margin", "reward": "loss, nats a pair", "grpo": "loss, minus the gain of a token",
+}  # fmt: skip
 _ROWS = 40  # of a table beside a chart
 _MOST_COUNTERS = 10  # beside those that are known
 _KNOWN = {  # counters that have a place of their own, or none
@@ -107,9 +113,9 @@ def _training(one: Training) -> dict[str, Any]:
         along.setdefault(str(row.get("prompt", "")), []).append(row)
     return {
         "fact": one,
-        "title": TITLES.get(one.stage, one.stage.capitalize()),
+        "title": TITLES.get(one.method or one.stage, one.stage.capitalize()),
         "about": tiles_of(one),
-        "loss": loss_chart(one, _UNITS.get(one.stage, "loss")),
+        "loss": loss_chart(one, _UNITS.get(one.method or one.stage, "loss")),
         "bits": bits_chart(one) if one.stage == "pretrain" else None,
         "small": small_charts(one),
         "events": [mark for mark in one.marks if mark.kind != "checkpoint"],

@@ -105,8 +105,11 @@ def _training(one: Training) -> list[tuple[str, str, str]]:
         change = f"{percent} % against {one.before:.3f} before" if one.before else "nats a token"
         found.append(("loss of held-out answers", f"{loss:.3f}", change))
     elif (right := one.last("preference_accuracy")) is not None:
-        before = one.counters.get("preference_accuracy_before")
-        found.append(
-            ("held-out pairs told right", share(right), f"{share(before)} before" if before is not None else one.stage)
-        )
+        before = one.start("preference_accuracy")
+        words = "by the reward model" if one.method == "reward" else one.stage
+        found.append(("held-out pairs told right", share(right), words if before is None else f"{share(before)} before"))
+    elif (worth := one.last("held_out_reward")) is not None:
+        before = one.start("held_out_reward")
+        said = one.stage if before is None else f"{before:.3f} before"
+        found.append(("reward of held-out answers", f"{worth:.3f}", said))
     return found

@@ -209,7 +209,37 @@ class Written:
             )
         metrics.close()
         counters = {"steps": 50, "pairs": 400, "preference_accuracy": 0.75, "preference_accuracy_before": 0.5}
-        self.finish("align", ["finetune"], counters=counters)
+        self.finish("align", ["finetune"], counters=counters, facts={"method": "dpo"})
+        return self
+
+    def reward(self) -> Written:
+        """In the place of `align`: as a reward model logs, which has no reference."""
+        rows = [{"loss": 0.69 - step / 200} for step in range(10, 51, 10)]
+        held_out = [{"validation_loss": 0.7, "preference_accuracy": 0.4 + step / 100, "margin": step} for step in (0, 50)]
+        return self._aligned("reward", rows, held_out)
+
+    def grpo(self) -> Written:
+        """In the place of `align`: as GRPO logs, figures of sampled answers, and greedy ones to held-out problems."""
+        figures = {"answer_tokens": 9.0, "answers_ended_share": 1.0, "groups_of_one_mind": 0.25}
+        rows = [
+            {"loss": 1e-4, "reward": step / 100, "kl": step / 1000, **figures, "tokens_seen": step * 64}
+            for step in range(10, 51, 10)
+        ]
+        held_out = [{"held_out_reward": 0.125 + step / 100, "divergence": step / 900} for step in (0, 50)]
+        return self._aligned("grpo", rows, held_out)
+
+    def _aligned(self, method: str, rows: list[dict[str, float]], held_out: list[dict[str, float]]) -> Written:
+        """50 steps; held-out figures before the first and after the last."""
+        folder = self.run.stage("align")
+        folder.mkdir(parents=True)
+        metrics = Metrics(folder, 0)
+        metrics.write({"step": 0, **held_out[0]})
+        for at, row in enumerate(rows, 1):
+            metrics.write({"step": 10 * at, "lr": 1e-4, "grad_norm": 1.0, **row})
+        metrics.write({"step": 50, **held_out[1]})
+        metrics.close()
+        counters = {"steps": 50, **held_out[1], **{f"{name}_before": one for name, one in held_out[0].items()}}
+        self.finish("align", ["finetune"], counters=counters, facts={"method": method})
         return self
 
     def evaluate(self) -> Written:

@@ -150,6 +150,40 @@ def test_charts_have_a_title_and_numbers_beside(whole: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("method", "title", "tile", "charts", "others"),
+    [
+        ("align", "Preferences (DPO)", "held-out pairs told right 75.0 % 50.0 % before", ["Margin"], []),
+        ("reward", "Reward model", "held-out pairs told right 90.0 % 40.0 % before", ["Preference accuracy"], []),
+        (
+            "grpo", "Rewards (GRPO)", "reward of held-out answers 0.625 0.125 before",
+            ["Reward", "Divergence from the reference, nats a token", "Groups of one mind"], ["Held out reward", "Kl"],
+        ),
+    ],
+)  # fmt: skip
+def test_alignment_is_shown_as_what_it_is(
+    written: Written, facts_of: Facts, method: str, title: str, tile: str, charts: list[str], others: list[str]
+) -> None:
+    written.extract().dedup().tokens().pretrain().finetune()
+    text = page(facts_of(getattr(written, method)()))
+    found = Page(text)
+    assert re.sub(r"\s+", "", tile) in re.sub(r"\s+", "", found.text)
+    assert re.search(rf'<section id="align">\s*<h2>{re.escape(title)}</h2>', text)
+    assert f'<a href="#align">{title}</a>' in text
+    labels = [value for tag, name, value in found.attributes if (tag, name) == ("svg", "aria-label")]
+    assert all(labels.count(one) == 1 for one in charts), labels
+    assert not set(others) & set(labels), "values of batches and of held-out answers stand in one chart"
+    if method == "grpo":
+        [chart] = re.findall(r'<svg[^>]*aria-label="Reward".*?</svg>', text, re.DOTALL)
+        assert 'data-name="batch"' in chart and 'data-name="held out"' in chart
+
+
+def test_the_method_of_a_training_under_way_is_the_recipes(tmp_path: Path, facts_of: Facts) -> None:
+    written = Written(tmp_path, align={"method": "grpo"}).extract().dedup().tokens().pretrain().finetune().grpo()
+    (written.run.stage("align") / "manifest.json").unlink()
+    assert [one.method for one in facts_of(written).trainings] == ["", "", "grpo"]
+
+
+@pytest.mark.parametrize(
     ("stages", "has", "lacks"),
     [
         ([], {"making"}, {"documents", "duplicates", "tokenizer", "pretrain", "evaluation", "samples"}),
