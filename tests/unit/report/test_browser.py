@@ -81,7 +81,7 @@ def test_a_reason_opens_to_its_sample(report: Path, browser: Any) -> None:
 
 def test_what_is_open_stays_open_while_the_page_reads_itself_anew(report: Path, browser: Any, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
-    refresh = '<meta http-equiv="refresh" content="1">'
+    refresh = '<meta http-equiv="refresh" content="2">'
     page.write_text(report.read_text("utf-8").replace("<title>", f"{refresh}<title>", 1), encoding="utf-8")
     browser.look(1280, 900)
     browser.visit(page.as_uri())

@@ -149,6 +149,20 @@ def test_charts_have_a_title_and_numbers_beside(whole: str) -> None:
     assert whole.count("The same in numbers") == 3
 
 
+def test_scores_stand_with_intervals_and_chance_and_those_on_the_way_as_curves(whole: str) -> None:
+    [table] = re.findall(r'<section id="evaluation">.*?</section>', whole, re.DOTALL)
+    rows = [re.sub(r"<svg.*?</svg>|<[^>]+>", " ", row, flags=re.DOTALL).split() for row in re.findall("<tr.*?</tr>", table, re.DOTALL)]
+    assert ["arc_easy", "acc", "pretrain", "0", "200", "26.0", "%", "20.0", "–", "33.0", "%", "25.0", "%", "chance"] in rows
+    assert ["arc_easy", "bits", "per", "byte", "pretrain", "0", "200", "1.9", "1.8", "–", "2"] in rows, "no share"
+    drawn = re.findall(r'<svg[^>]*class="interval".*?</svg>', table, re.DOTALL)
+    assert len(drawn) == 3 and all('class="range"' in one and 'class="chance"' in one for one in drawn)
+    assert "26.0 percent, 95 % interval 20.0 to 33.0, chance 25.0" in drawn[0]
+    [curves] = re.findall(r'<svg[^>]*aria-label="piqa while training".*?</svg>', whole, re.DOTALL)
+    assert set(re.findall('data-name="([^"]*)"', curves)) == {"acc", "acc norm"}
+    [curve] = re.findall(r'<svg[^>]*aria-label="lambada while training".*?</svg>', whole, re.DOTALL)
+    assert set(re.findall('data-name="([^"]*)"', curve)) == {"perplexity"}
+
+
 @pytest.mark.parametrize(
     ("method", "title", "tile", "charts", "others"),
     [
