@@ -1,6 +1,6 @@
 """A GGUF file read back, and compared with the model and the tokenizer that it was made of, before it gets its name.
 
-Of the metadata the shape is compared as it is understood, everything else (`general.*`, `tokenizer.*`) as it was written.
+Of the metadata the shape is compared as it is understood, the rest (`general.*`, `tokenizer.*`) as it was written.
 
 F32 must be the same bits, F16 and BF16 the nearest of their values, Q8_0 within half a step of its block's scale. The
 scale is amax / 127 of 32 values, itself rounded to F16: 127 steps of 2^-11 of it, or of the smallest F16.

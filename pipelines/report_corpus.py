@@ -61,9 +61,7 @@ class RunCorpus:
             found = reread(run, unit, wanted, min(UNIT_SECONDS, self._left))
             fence(settings.engine, settings.page_seconds, settings.page_mb).close()  # begins anew when it is needed
             titles, texts = (self.masked(run, [one[name] for one in found.values()]) for name in ("title", "text"))
-            return {
-                one: {"title": title, "text": text} for one, title, text in zip(found, titles, texts, strict=True)
-            }
+            return {one: {"title": title, "text": text} for one, title, text in zip(found, titles, texts, strict=True)}
         except Exception as failure:  # an origin that is gone, or no longer what it was
             log.debug("no texts of %s at their origin: %s", unit, failure, exc_info=failure)
             return {}

@@ -1,7 +1,7 @@
 """How a run was made: its recipe, the versions, how long each stage took, and what that cost.
 
-Versions and processors are those that the manifests name, of the process that ran the stage: whoever writes the page may
-have others. Manifests of earlier versions name none.
+Versions and processors are those that the manifests name, of the process that ran the stage: whoever writes the page
+may have others. Manifests of earlier versions name none.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ KINDS = ("CPU", "GPU")
 
 @dataclass(frozen=True)
 class Took:
-    """A finished stage: wall time of the attempt that finished it, what it held meanwhile and what that cost, files, who
-    made it."""
+    """A finished stage: wall time of the attempt that finished it, what it held meanwhile and what that cost, files,
+    which version made it."""
 
     stage: str
     seconds: float

@@ -217,7 +217,9 @@ class Written:
     def reward(self) -> Written:
         """In the place of `align`: as a reward model logs, which has no reference."""
         rows = [{"loss": 0.69 - step / 200} for step in range(10, 51, 10)]
-        held_out = [{"validation_loss": 0.7, "preference_accuracy": 0.4 + step / 100, "margin": step} for step in (0, 50)]
+        held_out = [
+            {"validation_loss": 0.7, "preference_accuracy": 0.4 + step / 100, "margin": step} for step in (0, 50)
+        ]
         return self._aligned("reward", rows, held_out)
 
     def grpo(self) -> Written:

@@ -167,7 +167,10 @@ def test_costs_by_the_recipes_prices(tmp_path: Path, facts_of: Facts) -> None:
     facts = facts_of(written)
     assert [one.cost for one in facts.making.took] == pytest.approx([0.2, 6.2])
     shown = page(facts)
-    assert "<b>6.40 EUR</b>" in shown and "3 h in all, 6.40 EUR; 8 h of CPU time, 4 h of it for training; 2 h of GPU" in shown
+    assert (
+        "<b>6.40 EUR</b>" in shown
+        and "3 h in all, 6.40 EUR; 8 h of CPU time, 4 h of it for training; 2 h of GPU" in shown
+    )
 
 
 def test_as_json(written: Written, capsys: pytest.CaptureFixture[str]) -> None:
