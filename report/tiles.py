@@ -106,10 +106,8 @@ def _training(one: Training) -> list[tuple[str, str, str]]:
         found.append(("loss of held-out answers", f"{loss:.3f}", change))
     elif (right := one.last("preference_accuracy")) is not None:
         before = one.start("preference_accuracy")
-        words = "by the reward model" if one.method == "reward" else one.stage
-        found.append(
-            ("held-out pairs told right", share(right), words if before is None else f"{share(before)} before")
-        )
+        said = one.stage if before is None else f"{share(before)} before"
+        found.append(("held-out pairs told right", share(right), said))
     elif (worth := one.last("held_out_reward")) is not None:
         before = one.start("held_out_reward")
         said = one.stage if before is None else f"{before:.3f} before"

@@ -1,4 +1,4 @@
-"""What stands beside the texts of documents, as others may see it: addresses and details without personal data and keys.
+"""What stands beside the texts of documents, as others may see it: addresses and details without personal data.
 
 The texts themselves are masked before they are cut to what is shown: half an address would not be known for one.
 """
