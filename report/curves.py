@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -88,8 +88,9 @@ def bits_chart(one: Training) -> Drawn | None:
     return Drawn(chart.title, draw(chart, WIDE), draw(chart, NARROW))
 
 
-def small_charts(one: Training) -> list[tuple[str, Markup]]:
-    """Speed and health, a small chart each: title, SVG. What is not measured is left out."""
+def small_charts(one: Training, chances: Mapping[str, float]) -> list[tuple[str, Markup]]:
+    """Speed and health, a small chart each: title, SVG. What is not measured is left out. `chances`: what guessing gives,
+    by task."""
     found = []
     for key, (title, unit, form, zero) in _SMALL.items():
         points = one.points(key)
@@ -105,10 +106,10 @@ def small_charts(one: Training) -> list[tuple[str, Markup]]:
                 y_log=logs,
             )
             found.append((title, draw(chart, SMALL)))
-    return [*found, *_tasks(one), *_others(one)]
+    return [*found, *_tasks(one, chances), *_others(one)]
 
 
-def _tasks(one: Training) -> list[tuple[str, Markup]]:
+def _tasks(one: Training, chances: Mapping[str, float]) -> list[tuple[str, Markup]]:
     """Tasks that were looked at on the way: a chart each, of its accuracies; of its first figure where it has none."""
     found = []
     for task, figures in one.tasks.items():
@@ -118,10 +119,11 @@ def _tasks(one: Training) -> list[tuple[str, Markup]]:
             for name, colour in zip(shares, _SOURCES, strict=False)
         ]
         if any(some.points for some in series):
-            unit = "accuracy" if shares[0].startswith(_SHARES) else shares[0].replace("_", " ")
-            found.append(
-                (f"{task} on the way", draw(Chart(f"{task} while training", "step", unit, series), SMALL_NAMED))
-            )
+            share_of = shares[0].startswith(_SHARES)
+            unit = "accuracy" if share_of else shares[0].replace("_", " ")
+            levels = [(chances[task], "chance")] if share_of and task in chances else []
+            chart = Chart(f"{task} while training", "step", unit, series, levels=levels)
+            found.append((f"{task} on the way", draw(chart, SMALL_NAMED)))
     return found
 
 

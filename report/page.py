@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from .columns import columns, interval
 from .curves import bits_chart, curve, loss_chart, small_charts
 from .duplicates import Duplicates
 from .facts import Facts
+from .scores import chances
 from .shares import language, languages, sources
 from .tiles import status, tiles
 from .training import Training
@@ -84,7 +86,7 @@ def page(facts: Facts) -> str:
         lengths=columns("Tokens by their length", "bytes", "tokens", facts.tokens.lengths, 400)
         if facts.tokens
         else None,
-        trainings=[_training(one) for one in facts.trainings],
+        trainings=[_training(one, chances(facts.scores)) for one in facts.trainings],
     )
 
 
@@ -106,7 +108,7 @@ def _duplicates(found: Duplicates) -> dict[str, Any]:
     }
 
 
-def _training(one: Training) -> dict[str, Any]:
+def _training(one: Training, guessed: Mapping[str, float]) -> dict[str, Any]:
     """A stage's section: charts, and the same in numbers."""
     along: dict[str, list[Any]] = {}
     for row in one.samples:
@@ -117,7 +119,7 @@ def _training(one: Training) -> dict[str, Any]:
         "about": tiles_of(one),
         "loss": loss_chart(one, _UNITS.get(one.method or one.stage, "loss")),
         "bits": bits_chart(one) if one.stage == "pretrain" else None,
-        "small": small_charts(one),
+        "small": small_charts(one, guessed),
         "events": [mark for mark in one.marks if mark.kind != "checkpoint"],
         "checkpoints": sum(mark.kind == "checkpoint" for mark in one.marks),
         "table": _table(one),

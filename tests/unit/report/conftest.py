@@ -261,6 +261,8 @@ class Written:
                 "high": 2.0,
                 "chance": None,
             },
+            {**chance, "task": "piqa", "model": "pretrain", "figure": "acc", "value": 0.6, "low": 0.5, "high": 0.7}
+            | {"chance": 0.5},
             {"model": "pretrain", "task": "no value"},
         ]
         write_json(self.run.stage("evaluate") / "results.json", rows)

@@ -144,6 +144,7 @@ def test_evaluation_is_read_as_its_stage_writes_it(written: Written, facts_of: F
         ("acc", "", "above chance"),
         ("acc", "physics", "chance"),
         ("bits_per_byte", "", ""),
+        ("acc", "", "chance"),
     ]
     assert scores[1].model == f"finetune {EVIL}"
 

@@ -155,10 +155,10 @@ def test_scores_stand_with_intervals_and_chance_and_those_on_the_way_as_curves(w
     assert "arc_easy acc pretrain 0 200 26.0 % 20.0 – 33.0 % 25.0 % chance" in words
     assert "arc_easy bits per byte pretrain 0 200 1.9 1.8 – 2 " in words, "no share, and no chance"
     drawn = re.findall(r'<svg[^>]*class="interval".*?</svg>', table, re.DOTALL)
-    assert len(drawn) == 3 and all('class="range"' in one and 'class="chance"' in one for one in drawn)
+    assert len(drawn) == 4 and all('class="range"' in one and 'class="chance"' in one for one in drawn)
     assert "26.0 percent, 95 % interval 20.0 to 33.0, chance 25.0" in drawn[0]
     [curves] = re.findall(r'<svg[^>]*aria-label="piqa while training".*?</svg>', whole, re.DOTALL)
-    assert set(re.findall('data-name="([^"]*)"', curves)) == {"acc", "acc norm"}
+    assert set(re.findall('data-name="([^"]*)"', curves)) == {"acc", "acc norm"} and "0.5 chance" in curves
     [curve] = re.findall(r'<svg[^>]*aria-label="lambada while training".*?</svg>', whole, re.DOTALL)
     assert set(re.findall('data-name="([^"]*)"', curve)) == {"perplexity"}
 
