@@ -67,7 +67,7 @@ def write_gguf_model(
     with atomic_path(out) as partial:
         write_gguf(partial, kind, metadata, tensors)
         del tensors
-        check_written(partial, shape, kind, state, encoding)
+        check_written(partial, shape, kind, state, encoding, metadata)
 
 
 def _tokenizer(tokenizer: Tokenizer, config: Mapping[str, Any], size: int) -> dict[str, Any]:

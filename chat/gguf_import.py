@@ -96,7 +96,7 @@ def _own_json(metadata: Mapping[str, Any], tokens: GgufTokens) -> bytes | None:
     try:
         whole = json.loads(text)
         ids = whole["model"]["vocab"] | {one["content"]: one["id"] for one in whole["added_tokens"]}
-        same = all(tokens.tokens[index] == token for token, index in ids.items())
+        same = all(index >= 0 and tokens.tokens[index] == token for token, index in ids.items())
     except (ValueError, LookupError, TypeError):
         return None
     return text.encode() if same else None
@@ -108,7 +108,7 @@ def _ids(metadata: Mapping[str, Any], names: tuple[str, ...], tokens: GgufTokens
     for name in names:
         key = f"tokenizer.ggml.{name}_token_id"
         if (index := metadata.get(key)) is not None:
-            if not isinstance(index, int) or index >= len(tokens.tokens):
+            if not isinstance(index, int) or not 0 <= index < len(tokens.tokens):
                 raise InputError(f"{path}: {key} is {index}, of {len(tokens.tokens)} tokens", "convert the model again")
             found[name] = index
     return found

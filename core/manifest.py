@@ -1,10 +1,11 @@
 """What a stage has written, and from what: `STAGE/manifest.json`. Written last; without it a stage is unfinished.
 
     {schema_version, stage, version, config, fingerprint, inputs: {stage: digest}, files: [{path, rows, bytes, sha256}],
-     counters: {name: number}, facts: {name: value}, notes: {name: value}, code_version, seconds}
+     counters: {name: number}, facts: {name: value}, notes: {name: value}, made_with, code_version, seconds}
 
 `counters` are for people and tables; `facts` are what later stages read (vocabulary size, token type, …), so that no
-parameter stands twice; `notes` say how it was made (the encoder's name, …) where that changes nothing of what was made.
+parameter stands twice; `notes` say how it was made (the encoder's name, …) where that changes nothing of what was made;
+`made_with` are versions and processors (made_with.py), empty in manifests of versions that did not write it.
 The digest covers files and facts: equal outputs have equal digests, whatever made them.
 """
 
@@ -46,6 +47,7 @@ class Manifest(BaseModel):
     counters: dict[str, float | int]
     facts: dict[str, Any]
     notes: dict[str, Any] = {}
+    made_with: dict[str, Any] = {}
     code_version: str
     seconds: float
 

@@ -4,19 +4,17 @@ RUN/recipe.yaml      the recipe with all defaults written out
 RUN/STAGE/           one folder a stage: manifest.json when finished, started.json before
 RUN/STAGE.next/      a stage that runs again, until it takes the place of what was there (attempt.py)
 RUN/logs/            our log, and Ray's
-RUN/lock             held by the process that works on the run; released by the system when the process dies
+RUN/lock             held by the process that works on the run (lock.py)
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from .errors import BusyError, InputError, RecipeError
+from .errors import InputError, RecipeError
 from .files import write_text
+from .lock import hold
 from .manifest import Manifest, read_manifest
 from .recipe import Recipe, load_recipe
 
@@ -63,24 +61,9 @@ class Run:
             raise InputError(f"{self.stage(stage)} is not finished", f"run it first: {self.command}")
         return manifest
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the run for this process. Raises BusyError when another process holds it."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "lock").open("a+") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                handle.seek(0)
-                holder = handle.read().strip() or "unknown"
-                raise BusyError(
-                    f"{self.folder} is being worked on by process {holder}",
-                    "wait for it, stop it, or give this run another name with --set name=…",
-                ) from None
-            handle.truncate(0)
-            handle.write(str(os.getpid()))
-            handle.flush()
-            yield
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold the run for this process. Entering it raises BusyError when another process holds it."""
+        return hold(self.folder)
 
     def write_recipe(self) -> None:
         """Write the recipe down in the run's folder, if it is another. The caller holds the lock."""

@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -68,6 +69,15 @@ def ray_session(resources: Resources, logs: Path) -> Iterator[None]:
         if session is not None:
             with suppress(OSError):  # the logs are a courtesy: not having them must not fail a finished run
                 shutil.copytree(session / "logs", logs / "ray" / session.name, dirs_exist_ok=True)
+
+
+def processors() -> dict[str, float]:
+    """{CPU: …, GPU: …} of the Ray that this process is connected to; nothing where it is to none."""
+    ray = sys.modules.get("ray")  # who is connected has imported it
+    if ray is None or not ray.is_initialized():
+        return {}
+    has = ray.cluster_resources()
+    return {kind: has[kind] for kind in ("CPU", "GPU") if kind in has}
 
 
 def _shut_down() -> None:

@@ -160,3 +160,20 @@ class Resources(Section):
     gpus_per_worker: float = Field(default=0, ge=0)
     max_failures: int = Field(default=3, ge=0, description="restarts of the training workers after a failure")
     object_store_bytes: int | None = Field(default=None, ge=80 << 20, description="of a local Ray; null: 512 MiB")
+    price_per_cpu_hour: float | None = Field(default=None, ge=0, description="for the costs in the run's report")
+    price_per_gpu_hour: float | None = Field(default=None, ge=0, description="the same, of a GPU")
+    currency: str = Field(default="USD", min_length=1, max_length=8, description="of the prices")
+
+    @property
+    def training(self) -> dict[str, float]:
+        """Processors that the training workers hold: {CPU, GPU}; of an elastic training at most."""
+        return {
+            kind: self.train_workers * each
+            for kind, each in (("CPU", self.cpus_per_worker), ("GPU", self.gpus_per_worker))
+        }
+
+    @property
+    def prices(self) -> dict[str, float]:
+        """Of an hour of CPU and GPU, as far as they are given."""
+        given = {"CPU": self.price_per_cpu_hour, "GPU": self.price_per_gpu_hour}
+        return {kind: price for kind, price in given.items() if price is not None}

@@ -18,10 +18,12 @@ from .. import __version__
 from .attempt import STARTED, begin, settle, unfinished
 from .files import digest
 from .log import log
+from .made_with import made_with
 from .manifest import FileEntry, Manifest, missing, write_manifest
 from .progress import Progress
 from .recipe import Recipe
 from .run import Run
+from .session import processors
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ class Stage:
     config(recipe) is the slice of the recipe that its output depends on; version grows when the same slice gives other
     output; external(recipe) identifies what it uses outside the run (path -> size and time, library -> version);
     check(context) raises what can be known to be wrong before a worker starts and before anything of an earlier attempt
-    is removed; the context's folder is then the one that the output will stand in.
+    is removed; the context's folder is then the one that the output will stand in. holds(recipe): the processors of its
+    workers, {CPU: …, GPU: …}, where these are not all that Ray has.
     """
 
     name: str
@@ -69,6 +72,7 @@ class Stage:
     version: int = 1
     external: Callable[[Recipe], dict[str, str]] = lambda recipe: {}
     check: Callable[[StageContext], None] = lambda context: None
+    holds: Callable[[Recipe], dict[str, float]] = lambda recipe: processors()
     needs_ray: bool = True
 
 
@@ -195,6 +199,7 @@ def _execute(planned: Planned, context: StageContext) -> Manifest:
         counters=result.counters,
         facts=result.facts,
         notes=result.notes,
+        made_with=made_with(stage.holds(context.recipe) if stage.needs_ray else {"CPU": 1}),
         code_version=__version__,
         seconds=round(time.monotonic() - began, 2),
     )

@@ -1,5 +1,8 @@
 """What the report of a run says of its documents, found by what `data stats` and `data inspect` do, within limits.
 
+A page is made to be shown: what the recipe masks in the texts that go on is masked in those that it shows, too, which
+the filters met as they were.
+
 Limits, as a page is written many times and must not take longer than what it tells of: of a large corpus some units
 stand for all, and texts that extract dropped are searched at their origin for some seconds.
 """
@@ -7,12 +10,13 @@ stand for all, and texts that extract dropped are searched at their origin for s
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from ..core.log import log
 from ..core.run import Run
 from ..report.amounts import SPLITS, Amount, Amounts
 from .extraction.fence import fence
+from .pii import KINDS, mask
 from .samples import reread
 from .stats import collect
 
@@ -43,6 +47,12 @@ class RunCorpus:
             self._texts[key] = self._read(run, unit, wanted)
         return self._texts[key]
 
+    def masked(self, run: Run, texts: Sequence[str], kinds: Collection[str] = tuple(KINDS)) -> list[str]:
+        if run.recipe.pii is None:
+            return list(texts)
+        settings = run.recipe.pii.model_copy(update={kind: None for kind in KINDS if kind not in kinds})
+        return [one.text for one in mask(texts, settings)]
+
     def _read(self, run: Run, unit: str, wanted: set[str]) -> Texts:
         if self._left <= 0:
             return {}
@@ -50,7 +60,8 @@ class RunCorpus:
         try:
             found = reread(run, unit, wanted, min(UNIT_SECONDS, self._left))
             fence(settings.engine, settings.page_seconds, settings.page_mb).close()  # begins anew when it is needed
-            return found
+            titles, texts = (self.masked(run, [one[name] for one in found.values()]) for name in ("title", "text"))
+            return {one: {"title": title, "text": text} for one, title, text in zip(found, titles, texts, strict=True)}
         except Exception as failure:  # an origin that is gone, or no longer what it was
             log.debug("no texts of %s at their origin: %s", unit, failure, exc_info=failure)
             return {}

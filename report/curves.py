@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -17,6 +17,8 @@ _SOURCES = ("transfer", "ladder", "law", "proof", "warn", "row1")
 _SHARES = ("acc", "strict_match", "flexible_extract")  # figures of tasks
 _EXACT = ("lr", "memory_bytes")  # without noise
 _MOST_EVENTS = 24  # with words of their own in a chart; a list below has more
+_HELD_OUT = {"held_out_reward": "reward", "divergence": "kl"}  # GRPO's, by what its batches call the same
+_TITLES = {"kl": "Divergence from the reference, nats a token"}
 _BASELINES = (("baseline_gzip_bpb", "gzip -9"), ("baseline_unigram_bpb", "unigram"))
 _SMALL = {  # name in metrics.jsonl: title, unit, how values are written, whether the axis begins at zero
     "tokens_per_second": ("Throughput", "tokens a second", short, True),
@@ -86,8 +88,9 @@ def bits_chart(one: Training) -> Drawn | None:
     return Drawn(chart.title, draw(chart, WIDE), draw(chart, NARROW))
 
 
-def small_charts(one: Training) -> list[tuple[str, Markup]]:
-    """Speed and health, a small chart each: title, SVG. What is not measured is left out."""
+def small_charts(one: Training, chances: Mapping[str, float]) -> list[tuple[str, Markup]]:
+    """Speed and health, a small chart each: title, SVG. What is not measured is left out. `chances`: what guessing gives,
+    by task."""
     found = []
     for key, (title, unit, form, zero) in _SMALL.items():
         points = one.points(key)
@@ -103,10 +106,10 @@ def small_charts(one: Training) -> list[tuple[str, Markup]]:
                 y_log=logs,
             )
             found.append((title, draw(chart, SMALL)))
-    return [*found, *_tasks(one), *_others(one)]
+    return [*found, *_tasks(one, chances), *_others(one)]
 
 
-def _tasks(one: Training) -> list[tuple[str, Markup]]:
+def _tasks(one: Training, chances: Mapping[str, float]) -> list[tuple[str, Markup]]:
     """Tasks that were looked at on the way: a chart each, of its accuracies; of its first figure where it has none."""
     found = []
     for task, figures in one.tasks.items():
@@ -116,22 +119,25 @@ def _tasks(one: Training) -> list[tuple[str, Markup]]:
             for name, colour in zip(shares, _SOURCES, strict=False)
         ]
         if any(some.points for some in series):
-            unit = "accuracy" if shares[0].startswith(_SHARES) else shares[0].replace("_", " ")
-            found.append(
-                (f"{task} on the way", draw(Chart(f"{task} while training", "step", unit, series), SMALL_NAMED))
-            )
+            share_of = shares[0].startswith(_SHARES)
+            unit = "accuracy" if share_of else shares[0].replace("_", " ")
+            levels = [(chances[task], "chance")] if share_of and task in chances else []
+            chart = Chart(f"{task} while training", "step", unit, series, levels=levels)
+            found.append((f"{task} on the way", draw(chart, SMALL_NAMED)))
     return found
 
 
 def _others(one: Training) -> list[tuple[str, Markup]]:
     """What only this kind of training measures, held-out values beside the batches'."""
     found = []
-    for name in sorted({key.removeprefix("validation_") for key in one.others}):
-        held_out = [*one.points(f"validation_{name}", one.checks), *one.points(name, one.checks)]
+    for name in dict.fromkeys(_HELD_OUT.get(key, key.removeprefix("validation_")) for key in one.others):
+        keys = [f"validation_{name}", name, *(key for key, same in _HELD_OUT.items() if same == name)]
+        held_out = [point for key in keys for point in one.points(key, one.checks)]
         series = [Series("batch", one.points(name)), Series("held out", held_out, "standard", dots=True)]
         if any(len(some.points) > 1 for some in series):
-            title = name.replace("_", " ")
-            found.append((title.capitalize(), draw(Chart(title.capitalize(), "step", title, series), SMALL_NAMED)))
+            title = _TITLES.get(name, name.replace("_", " ").capitalize())
+            unit = title[0].lower() + title[1:]
+            found.append((title, draw(Chart(title, "step", unit, series), SMALL_NAMED)))
     return found
 
 

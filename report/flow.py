@@ -57,7 +57,7 @@ class Step:
         return _WORDS.get(self.name, self.name)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Kept:
     """A document that stayed."""
 

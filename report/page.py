@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,21 @@ from .columns import columns, interval
 from .curves import bits_chart, curve, loss_chart, small_charts
 from .duplicates import Duplicates
 from .facts import Facts
+from .scores import chances
 from .shares import language, languages, sources
 from .tiles import status, tiles
 from .training import Training
 
 HERE = Path(__file__).parent
 REFRESH_S = 30  # of the page of a run under way
-TITLES = {"pretrain": "Pretraining", "finetune": "Fine-tuning", "reward": "Reward model", "align": "Preferences"}
-_UNITS = {"pretrain": "loss, nats a token", "finetune": "loss of answers, nats a token"}
+TITLES = {  # by stage, of align by method
+    "pretrain": "Pretraining", "finetune": "Fine-tuning", "align": "Alignment", "dpo": "Preferences (DPO)",
+    "ipo": "Preferences (IPO)", "reward": "Reward model", "grpo": "Rewards (GRPO)",
+}  # fmt: skip
+_UNITS = {
+    "pretrain": "loss, nats a token", "finetune": "loss of answers, nats a token", "dpo": "loss, nats a pair",
+    "ipo": "loss, squares of a pair's margin", "reward": "loss, nats a pair", "grpo": "loss, minus the gain of a token",
+}  # fmt: skip
 _ROWS = 40  # of a table beside a chart
 _MOST_COUNTERS = 10  # beside those that are known
 _KNOWN = {  # counters that have a place of their own, or none
@@ -55,7 +63,7 @@ def page(facts: Facts) -> str:
     )
     environment.filters |= {
         name: getattr(words, name)
-        for name in ("count", "short", "share", "number", "size", "duration", "moment", "plural")
+        for name in ("count", "short", "share", "number", "size", "duration", "moment", "money", "plural")
     }
     environment.filters |= {
         "language": language,
@@ -79,7 +87,7 @@ def page(facts: Facts) -> str:
         lengths=columns("Tokens by their length", "bytes", "tokens", facts.tokens.lengths, 400)
         if facts.tokens
         else None,
-        trainings=[_training(one) for one in facts.trainings],
+        trainings=[_training(one, chances(facts.scores)) for one in facts.trainings],
     )
 
 
@@ -101,18 +109,18 @@ def _duplicates(found: Duplicates) -> dict[str, Any]:
     }
 
 
-def _training(one: Training) -> dict[str, Any]:
+def _training(one: Training, guessed: Mapping[str, float]) -> dict[str, Any]:
     """A stage's section: charts, and the same in numbers."""
     along: dict[str, list[Any]] = {}
     for row in one.samples:
         along.setdefault(str(row.get("prompt", "")), []).append(row)
     return {
         "fact": one,
-        "title": TITLES.get(one.stage, one.stage.capitalize()),
+        "title": TITLES.get(one.method or one.stage, one.stage.capitalize()),
         "about": tiles_of(one),
-        "loss": loss_chart(one, _UNITS.get(one.stage, "loss")),
+        "loss": loss_chart(one, _UNITS.get(one.method or one.stage, "loss")),
         "bits": bits_chart(one) if one.stage == "pretrain" else None,
-        "small": small_charts(one),
+        "small": small_charts(one, guessed),
         "events": [mark for mark in one.marks if mark.kind != "checkpoint"],
         "checkpoints": sum(mark.kind == "checkpoint" for mark in one.marks),
         "table": _table(one),

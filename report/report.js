@@ -45,6 +45,24 @@ for (const chart of document.querySelectorAll("svg.chart")) {
   });
 }
 
+keepOpen();
+
+// While a run goes on the page reads itself anew: what a reader opened stays open.
+function keepOpen() {
+  const all = [...document.querySelectorAll("details[data-key], input.logs")];
+  const known = (one) => one.dataset.key || one.id;
+  const place = `open in ${location.pathname}`;
+  try {
+    const open = new Set(JSON.parse(sessionStorage.getItem(place)));
+    for (const one of all) if (open.has(known(one))) one[one.matches("details") ? "open" : "checked"] = true;
+    addEventListener("pagehide", () => {
+      sessionStorage.setItem(place, JSON.stringify(all.filter((one) => one.open || one.checked).map(known)));
+    });
+  } catch {
+    // a browser without storage, or with something else in it: the page is as it was written
+  }
+}
+
 function scales(text) {
   const all = text.split(",").map(Number);
   return [all.slice(0, 5), all.slice(5)].map(([low, high, begin, end, log]) => ({

@@ -62,6 +62,11 @@ def best(scores: Sequence[Score]) -> Score | None:
     return max(shares, key=lambda one: (one.low or 0) - (one.chance or 0), default=None)
 
 
+def chances(scores: Sequence[Score]) -> dict[str, float]:
+    """What guessing gives, by task."""
+    return {one.task: one.chance for one in scores if one.is_share and one.chance is not None and not one.subject}
+
+
 def _score(row: Mapping[str, Any]) -> Score | None:
     value, figure = finite(row.get("value", row.get("accuracy"))), str(row.get("figure", "acc"))
     if value is None or not isinstance(row.get("task"), str):

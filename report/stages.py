@@ -14,7 +14,7 @@ from .state import State
 
 ORDER = (
     "crawl", "extract", "dedup", "spans", "paragraphs", "decontaminate", "tokenizer", "shards", "pretrain",
-    "instructions", "finetune", "reward", "align", "evaluate", "samples", "tune", "forecast", "verify",
+    "instructions", "finetune", "align", "evaluate", "samples", "tune", "forecast", "verify",
 )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
     {state: "running" | "finished" | "failed" | "interrupted", stages, stage, error, fix, began, written, host, process}
 
 `stages` are those that the command brings up to date, `stage` is the one under way or the one that failed; times are in
-seconds since 1970. A process that was killed leaves "running", which its number tells: the page says "stopped" then.
+seconds since 1970. A process that was killed leaves "running", but not the run's lock: the page says "stopped" then.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..core.files import write_json
+from ..core.lock import holder
 
 FILE_NAME = "state.json"
 Word = Literal["running", "finished", "failed", "interrupted", "stopped", "unknown"]
@@ -47,21 +48,19 @@ def write_state(folder: Path, state: State) -> None:
 
 
 def read_state(folder: Path) -> State:
-    """What stands in the run's folder, and whether the process that wrote it is still there."""
+    """What stands in the run's folder, and whether the process that wrote it still works there; of another machine's
+    process that cannot be known, and is believed."""
     try:
         found = State(**json.loads((folder / FILE_NAME).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return State()
-    if found.state == "running" and found.host == socket.gethostname() and not _alive(found.process):
+    if not isinstance(found.stages, list) or not isinstance(found.state, str):
+        return State()
+    if found.state == "running" and found.host == socket.gethostname() and not _at_work(folder, found.process):
         return replace(found, state="stopped")
     return found
 
 
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def _at_work(folder: Path, process: int) -> bool:
+    """Whether this process holds the run. Who has just begun to hold it has not yet written who it is."""
+    return holder(folder) in (str(process), "")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from .facts import Facts
 from .scores import best
 from .training import Training
-from .words import count, duration, plural, share, short
+from .words import count, duration, money, plural, share, short
 
 
 @dataclass(frozen=True)
@@ -73,10 +73,13 @@ def tiles(facts: Facts) -> list[tuple[str, str, str]]:
     if score := best(facts.scores):
         chance = f", chance {share(score.chance)}" if score.chance is not None else ""
         found.append((f"{score.task}, {score.shots}-shot", share(score.value), f"{score.model}{chance}"))
-    if facts.making.seconds:
+    making = facts.making
+    if making is not None and making.seconds:
         spent = [one.flops for one in facts.trainings if one.flops]
         flops = f"{sum(spent):.2g} FLOPs of training".replace("e+", "e") if spent else "all finished stages"
-        found.append(("time", duration(facts.making.seconds), flops))
+        found.append(("time", duration(making.seconds), flops))
+    if making is not None and making.cost is not None:
+        found.append(("cost", money(making.cost, making.currency), "by the recipe's prices of processors"))
     return found
 
 
@@ -102,8 +105,11 @@ def _training(one: Training) -> list[tuple[str, str, str]]:
         change = f"{percent} % against {one.before:.3f} before" if one.before else "nats a token"
         found.append(("loss of held-out answers", f"{loss:.3f}", change))
     elif (right := one.last("preference_accuracy")) is not None:
-        before = one.counters.get("preference_accuracy_before")
-        found.append(
-            ("held-out pairs told right", share(right), f"{share(before)} before" if before is not None else one.stage)
-        )
+        before = one.start("preference_accuracy")
+        said = one.stage if before is None else f"{share(before)} before"
+        found.append(("held-out pairs told right", share(right), said))
+    elif (worth := one.last("held_out_reward")) is not None:
+        before = one.start("held_out_reward")
+        said = one.stage if before is None else f"{before:.3f} before"
+        found.append(("reward of held-out answers", f"{worth:.3f}", said))
     return found

@@ -19,7 +19,7 @@ from .reading import finite, read_json, read_lines
 from .stages import StageFact
 from .words import plural
 
-STAGES = ("pretrain", "finetune", "reward", "align")
+STAGES = ("pretrain", "finetune", "align")
 FIRST, MOST = 300, 3000  # rows that all stay, rows in memory
 SAMPLES, MOST_SAMPLED = "samples.jsonl", 12  # train/along.py, which loads torch; steps to show
 FIGURES = (
@@ -61,6 +61,7 @@ class Training:
     seconds: float | None = None
     flops: float | None = None
     model: Mapping[str, Any] = field(default_factory=dict)
+    method: str = ""  # of align: dpo, ipo, reward, grpo
 
     @property
     def step(self) -> int:
@@ -69,8 +70,12 @@ class Training:
     @property
     def before(self) -> float | None:
         """The held-out loss before the first step, where it was measured."""
+        return self.start("validation_loss")
+
+    def start(self, name: str) -> float | None:
+        """A held-out figure before the first step, where it was measured."""
         first = next(iter(self.checks), {})
-        return finite(first.get("validation_loss")) if first.get("step") == 0 else None
+        return finite(first.get(name)) if first.get("step") == 0 else None
 
     def points(self, name: str, rows: Sequence[Row] | None = None) -> list[Point]:
         """(step, value) of the rows that have this quantity."""
@@ -101,7 +106,7 @@ class Training:
         return sorted(key for key in known - _PLAIN if "/" not in key)
 
 
-def read_training(stage: StageFact, default_steps: int) -> Training | None:
+def read_training(stage: StageFact, default_steps: int, method: str = "") -> Training | None:
     """None for a stage that has logged nothing yet. `default_steps`: of the recipe as it is now."""
     rows, checks = _thinned(read_lines(stage.folder / metrics.FILE_NAME))
     if not rows and not checks:
@@ -120,6 +125,7 @@ def read_training(stage: StageFact, default_steps: int) -> Training | None:
         whole.seconds if whole else None,
         _flops(whole),
         whole.facts.get("model", {}) if whole else _model_of(stage.folder),
+        method,
     )
 
 

@@ -53,6 +53,11 @@ def duration(seconds: float) -> str:
     return "60 s"
 
 
+def money(amount: float, currency: str) -> str:
+    """12.40 USD; two digits of what is less than a tenth."""
+    return f"{amount:,.2f} {currency}" if amount >= 0.1 or not amount else f"{float(f'{amount:.2g}'):f} {currency}"
+
+
 def moment(seconds: float) -> str:
     """A time since 1970 as 2026-11-29 02:31:45 UTC."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

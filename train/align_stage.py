@@ -22,7 +22,7 @@ from ..core.settings_alignment import Align
 from ..core.stage import Stage, StageContext, StageResult, sections
 from ..core.user_files import PREFERENCES, file_stamps, user_files
 from .finetune_stage import check_lora, check_tokenizer
-from .pretrain_stage import result_settings, rounding
+from .pretrain_stage import result_settings, rounding, training_workers
 
 if TYPE_CHECKING:
     from .align_jobs import Made
@@ -34,7 +34,7 @@ def align_stage(recipe: Recipe) -> Stage:
     """The stage for a recipe that has the section `align`."""
     pairs = ("instructions",) if settings_of(recipe).data.from_instructions else ()
     inputs = ("tokenizer", "pretrain", "finetune", *pairs)
-    return Stage("align", inputs, config_of, work, external=external, check=check)
+    return Stage("align", inputs, config_of, work, external=external, check=check, holds=training_workers)
 
 
 def settings_of(recipe: Recipe) -> Align:

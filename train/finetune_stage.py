@@ -22,7 +22,7 @@ from ..core.recipe import Recipe
 from ..core.settings_training import Finetune, Resources
 from ..core.stage import Stage, StageContext, StageResult, sections
 from ..core.user_files import CHAT_DATA, file_stamps, user_files
-from .pretrain_stage import looking, result_settings, rounding
+from .pretrain_stage import looking, result_settings, rounding, training_workers
 
 if TYPE_CHECKING:
     from ..tokenize.bpe import Tokenizer
@@ -165,7 +165,10 @@ def ended_answers(
     return {"answers_asked": len(prompts), "answers_ended": ended, "answers_ended_share": ended / len(prompts)}
 
 
-FINETUNE = Stage("finetune", ("tokenizer", "pretrain", "instructions"), config_of, work, external=external, check=check)
+FINETUNE = Stage(
+    "finetune", ("tokenizer", "pretrain", "instructions"), config_of, work,
+    external=external, check=check, holds=training_workers,
+)  # fmt: skip
 
 
 def finetune_stage(recipe: Recipe) -> Stage:

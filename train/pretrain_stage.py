@@ -162,4 +162,12 @@ def data_digest(shards: Manifest, mixture: Mixture | None) -> str:
     return digest([*files, *([mixture.model_dump(mode="json")] if mixture else [])])
 
 
-PRETRAIN = Stage("pretrain", ("tokenizer", "shards"), config_of, work, external=branched_from, check=check)
+def training_workers(recipe: Recipe) -> dict[str, float]:
+    """The processors that a training holds."""
+    return recipe.resources.training
+
+
+PRETRAIN = Stage(
+    "pretrain", ("tokenizer", "shards"), config_of, work,
+    external=branched_from, check=check, holds=training_workers,
+)  # fmt: skip

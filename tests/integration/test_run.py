@@ -103,12 +103,25 @@ def test_wrong_input_ends_with_2_before_any_worker(finished: Workshop, arguments
     assert set((finished.folder / "runs").glob("*/logs/ray/*")) == sessions, "no Ray was started"
 
 
+def status(run: Path) -> str:
+    """How the run stands, as its page says."""
+    page = run / "report.html"
+    text = page.read_text("utf-8") if page.exists() else ""
+    found = re.search(r'<p class="status \w+"><span class="pill">(\w+)</span> <span>([^<]*)', text)
+    return ": ".join(found.groups()) if found else ""
+
+
 def test_killed_at_three_stages_it_ends_with_the_same_bytes(finished: Workshop) -> None:
+    """Its page says all the while where it is, and after a kill that it was stopped there."""
     run = finished.folder / "runs/killed"
+    at_work = re.compile(r"running: (working on pretrain|pretrain: step \d+ of 60)")
     moments: list[tuple[str, Callable[[], bool]]] = [
         ("crawl", lambda: (run / "crawl/started.json").exists() and any((run / "crawl").rglob("*.sqlite"))),
         ("extract", lambda: any((run / "extract/units").glob("*.json"))),
-        ("pretrain", lambda: any((run / "pretrain/checkpoints").glob("step_*"))),
+        (
+            "pretrain",
+            lambda: any((run / "pretrain/checkpoints").glob("step_*")) and at_work.match(status(run)) is not None,
+        ),
     ]
     for stage, reached in moments:
         process = finished.start("run", "recipes/tiny.yaml", "--set", "name=killed")
@@ -120,10 +133,14 @@ def test_killed_at_three_stages_it_ends_with_the_same_bytes(finished: Workshop) 
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert not (run / stage / "manifest.json").exists(), f"{stage} was finished before the kill"
+        code, output = finished.run("report", "--run", "runs/killed")
+        assert code == 0, output
+        assert status(run) == f"stopped: its process ended in {stage} without a word"
     code, output = finished.run("run", "recipes/tiny.yaml", "--set", "name=killed")
     assert code == 0, output
 
     whole = finished.folder / "runs/tiny"
+    assert re.fullmatch(r"finished: \d+ stages up to date", status(run))
     assert manifest(run, "shards")["files"] == manifest(whole, "shards")["files"]
     assert manifest(run, "shards")["files"], "there are shards to compare"
     for stage in ("pretrain", "finetune", "align"):

@@ -47,6 +47,7 @@ stops = lm.model.generation_config.eos_token_id
 (folder / "found.json").write_text(json.dumps({"scores": scores, "prefix": lm.prefix_token_id, "stops": stops}))
 """  # run with -P: the repository's folder `evaluate` would stand before the package of that name
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
+SENTENCE = "The capital of France is Paris, and the capital of Spain is"
 WORDS = [one for one in SENTENCES if not any(char.isnumeric() for char in one) and "\x00" not in one]
 
 
@@ -124,7 +125,7 @@ def test_its_chat_template_gives_the_ids_of_transformers(session: ChatSession, t
 
 
 def test_logits_are_those_of_transformers(session: ChatSession, theirs: tuple[Any, Any]) -> None:
-    ids = torch.tensor([session.tokenizer.encode("The capital of France is Paris, and the capital of Spain is")])
+    ids = torch.tensor([session.tokenizer.encode(SENTENCE)])
     with torch.no_grad():
         ours, wanted = session.model(ids), theirs[0](ids).logits
     assert wanted.std() > 1
@@ -139,7 +140,10 @@ def test_it_goes_out_again_in_both_forms(
 
     assert main(["export", "--model", str(folder), "--out", str(tmp_path / "hf")]) == 0
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")
-    model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "hf")
+    model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "hf", dtype=torch.float32)
+    words = torch.tensor([session.tokenizer.encode(SENTENCE)])
+    with torch.no_grad():
+        torch.testing.assert_close(model(words).logits, session.model(words), atol=1e-4, rtol=0)
     ids = tokenizer.apply_chat_template(QUESTION, add_generation_prompt=True, return_tensors="pt", return_dict=False)
     written = model.generate(ids, max_new_tokens=20, do_sample=False)[0, ids.shape[1] :]
     assert "Paris" in tokenizer.decode(written) and written[-1] == tokenizer.eos_token_id

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from crawl2chat.core.run import Run
 from crawl2chat.core.settings_model import Model
 from crawl2chat.core.settings_tokenizer import Tokenizer as Settings
 from crawl2chat.model.config import ModelConfig
-from crawl2chat.model.gguf_file import GgufFile
+from crawl2chat.model.gguf_file import GgufFile, write_gguf
 from crawl2chat.model.transformer import Transformer
 from crawl2chat.tokenize.bpe import Tokenizer
 from crawl2chat.tokenize.chat_template import encode_chat
@@ -197,6 +199,35 @@ def test_lora_goes_into_the_weights(run: Run, tmp_path: Path) -> None:
         assert (merged - plain).abs().max() > 0.1
 
 
+@pytest.mark.parametrize(
+    ("key", "change"),
+    [
+        ("tokenizer.ggml.tokens", lambda tokens: [*tokens[:-1], "other"]),
+        ("tokenizer.ggml.token_type", lambda types: types[::-1]),
+        ("tokenizer.ggml.merges", lambda merges: merges[1:]),
+        ("tokenizer.ggml.pre", lambda _: "default"),
+        ("tokenizer.ggml.eos_token_id", lambda one: one + 1),
+        ("tokenizer.ggml.add_bos_token", lambda one: not one),
+        ("tokenizer.chat_template", lambda text: text.replace("user", "User")),
+        ("tokenizer.huggingface.json", lambda text: text.replace("BPE", "bpe")),
+        ("tokenizer.ggml.unknown_token_id", lambda _: 1),
+        ("tokenizer.ggml.padding_token_id", lambda _: None),
+        ("general.name", lambda _: "another"),
+    ],
+)
+def test_a_file_that_says_otherwise_of_its_tokenizer_gets_no_name(
+    key: str, change: Callable[[Any], Any], session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def written(path: Path, kind: str, metadata: dict[str, Any], tensors: Any) -> None:
+        changed = metadata | {key: change(metadata.get(key))}
+        write_gguf(path, kind, {name: one for name, one in changed.items() if one is not None}, tensors)
+
+    monkeypatch.setattr("crawl2chat.chat.gguf_export.write_gguf", written)
+    with pytest.raises(StageError, match=f"reads back otherwise than it was written: {re.escape(key)} is "):
+        write(tmp_path / "m.gguf", session("llama"))
+    assert not list(tmp_path.iterdir())
+
+
 def test_nothing_half_written_is_left(session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = session("llama")
     with torch.no_grad():
@@ -236,6 +267,23 @@ def test_tokenizers_of_other_kinds_are_refused(session: Session, tmp_path: Path)
         run_import(tmp_path / "m.gguf", tmp_path / "back")
     (tmp_path / "m.gguf").write_bytes(data.replace(b"tokenizer.ggml.merges", b"tokenizer.ggml.mergez"))
     with pytest.raises(InputError, match="tokenizer.ggml.merges is missing"):
+        run_import(tmp_path / "m.gguf", tmp_path / "back")
+    assert not (tmp_path / "back").exists()
+
+
+@pytest.mark.parametrize("negative", [False, True])
+def test_a_special_token_that_is_none_of_the_tokens(negative: bool, session: Session, tmp_path: Path) -> None:
+    """In particular no negative one, which would be counted from the end."""
+    ours = session("llama")
+    size = ours.tokenizer.vocab_size
+    index, kind = (-1, gguf.GGUFValueType.INT32) if negative else (size, gguf.GGUFValueType.UINT32)
+    write(tmp_path / "m.gguf", ours)
+    data, key = (tmp_path / "m.gguf").read_bytes(), b"tokenizer.ggml.eos_token_id"
+    place = data.index(key) + len(key)
+    assert data[place : place + 8] == struct.pack("<II", gguf.GGUFValueType.UINT32, 3)
+    changed = struct.pack("<I", kind) + index.to_bytes(4, "little", signed=index < 0)
+    (tmp_path / "m.gguf").write_bytes(data[:place] + changed + data[place + 8 :])
+    with pytest.raises(InputError, match=f"m.gguf: tokenizer.ggml.eos_token_id is {index}, of {size} tokens"):
         run_import(tmp_path / "m.gguf", tmp_path / "back")
     assert not (tmp_path / "back").exists()
 

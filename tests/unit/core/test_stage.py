@@ -84,6 +84,23 @@ def test_how_it_was_made_stands_in_the_manifest_and_stops_no_wave(tmp_path: Path
     assert make_run(tmp_path).need("first").notes == {"encoder": "as of 5000"}
 
 
+def test_the_manifest_says_what_a_stage_was_made_with(tmp_path: Path) -> None:
+    import platform
+    from importlib.metadata import version
+
+    holding = replace(FIRST, holds=lambda recipe: recipe.resources.training)
+    alone = replace(SECOND, needs_ray=False)
+    prices = ("resources.gpus_per_worker=0.5", "resources.price_per_gpu_hour=2")
+    run = make_run(tmp_path, "resources.train_workers=2", "resources.cpus_per_worker=2", *prices)
+    assert execute(run, holding, alone) == ["first", "second"]
+    found = run.need("first").made_with
+    assert found["versions"]["python"] == platform.python_version() and found["versions"]["ray"] == version("ray")
+    assert found["versions"]["crawl2chat"].startswith(run.need("first").code_version)
+    assert found["processors"] == {"CPU": 4.0, "GPU": 1.0}
+    assert run.need("second").made_with["processors"] == {"CPU": 1.0}
+    assert execute(make_run(tmp_path, "resources.train_workers=1"), holding, alone) == [], "nothing depends on it"
+
+
 def test_plan_says_why_without_doing_anything(tmp_path: Path) -> None:
     assert [(p.todo, p.why) for p in plan([FIRST, SECOND], make_run(tmp_path))] == [
         (True, "never ran"),

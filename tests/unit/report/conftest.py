@@ -36,22 +36,27 @@ STEPS = 60
 
 
 class Written:
-    """Writes RUN stage by stage; each call adds one."""
+    """Writes RUN stage by stage; each call adds one. `rows`: of the source, others than the usual; `columns`: of them,
+    `sections`: of the recipe."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, rows: Sequence[dict[str, str]] = (), columns: dict[str, str] | None = None, **sections: Any
+    ) -> None:
         self.folder = folder
         texts = [KEPT, GERMAN, SHORT, f"{OTHER} {EVIL}", " ", KEPT + "It rained."]
-        rows = [json.dumps({"text": text, "title": f"{EVIL} {at}"}) for at, text in enumerate(texts)]
-        (folder / "in.jsonl").write_text("\n".join([*rows, "{broken"]), encoding="utf-8")
+        usual = [{"text": text, "title": f"{EVIL} {at}"} for at, text in enumerate(texts)]
+        lines = [json.dumps(row) for row in rows or usual] + ([] if rows else ["{broken"])
+        (folder / "in.jsonl").write_text("\n".join(lines), encoding="utf-8")
         self.recipe = Recipe.model_validate(
             {
                 "name": "shown",
                 "storage": str(folder),
-                "sources": [{"kind": "jsonl", "name": "s", "paths": [str(folder / "in.jsonl")]}],
+                "sources": [{"kind": "jsonl", "name": "s", "paths": [str(folder / "in.jsonl")], **(columns or {})}],
                 "filters": dict.fromkeys(("gopher_repetition", "c4", "fineweb")),
                 "model": {"layers": 1, "width": 32, "heads": 2, "kv_heads": 1, "feed_forward": 64, "context": 16},
                 "train": {"steps": STEPS},
                 "instructions": {"source": "s"},
+                **sections,
             }
         )
         self.run = Run(self.recipe)
@@ -65,6 +70,7 @@ class Written:
             stage=stage, version=1, config=of.get("config", {}), fingerprint=f"{stage}-mark", files=list(files),
             inputs={name: self.digests[name] for name in inputs}, counters=of.get("counters", {}),
             facts=of.get("facts", {}), code_version="0.1.0", seconds=of.get("seconds", 2.5),
+            made_with=of.get("made_with", {"versions": {"torch": "2.0"}, "processors": {"CPU": 2.0}}),
         )  # fmt: skip
         write_manifest(self.run.stage(stage), manifest)
         write_json(self.run.stage(stage) / "started.json", "mark")
@@ -149,6 +155,8 @@ class Written:
                 metrics.write(
                     {"step": step, "validation_loss": loss_at(step) + 0.1, "bits_per_byte": loss_at(step) / 2}
                 )
+                shares = {"eval/piqa/acc": 0.5 + step / 200, "eval/piqa/acc_norm": 0.5 + step / 300}
+                metrics.write({"step": step, **shares, "eval/piqa/bits_per_byte": 2.0, "eval/lambada/perplexity": 90.0})
                 add_checkpoint(folder, step)
         metrics.close()
         add_event(folder, {"step": 33, "reason": f"the loss is {EVIL}", "action": "skip", "loss": math.nan})
@@ -203,7 +211,39 @@ class Written:
             )
         metrics.close()
         counters = {"steps": 50, "pairs": 400, "preference_accuracy": 0.75, "preference_accuracy_before": 0.5}
-        self.finish("align", ["finetune"], counters=counters)
+        self.finish("align", ["finetune"], counters=counters, facts={"method": "dpo"})
+        return self
+
+    def reward(self) -> Written:
+        """In the place of `align`: as a reward model logs, which has no reference."""
+        rows = [{"loss": 0.69 - step / 200} for step in range(10, 51, 10)]
+        held_out = [
+            {"validation_loss": 0.7, "preference_accuracy": 0.4 + step / 100, "margin": step} for step in (0, 50)
+        ]
+        return self._aligned("reward", rows, held_out)
+
+    def grpo(self) -> Written:
+        """In the place of `align`: as GRPO logs, figures of sampled answers, and greedy ones to held-out problems."""
+        figures = {"answer_tokens": 9.0, "answers_ended_share": 1.0, "groups_of_one_mind": 0.25}
+        rows = [
+            {"loss": 1e-4, "reward": step / 100, "kl": step / 1000, **figures, "tokens_seen": step * 64}
+            for step in range(10, 51, 10)
+        ]
+        held_out = [{"held_out_reward": 0.125 + step / 100, "divergence": step / 900} for step in (0, 50)]
+        return self._aligned("grpo", rows, held_out)
+
+    def _aligned(self, method: str, rows: list[dict[str, float]], held_out: list[dict[str, float]]) -> Written:
+        """50 steps; held-out figures before the first and after the last."""
+        folder = self.run.stage("align")
+        folder.mkdir(parents=True)
+        metrics = Metrics(folder, 0)
+        metrics.write({"step": 0, **held_out[0]})
+        for at, row in enumerate(rows, 1):
+            metrics.write({"step": 10 * at, "lr": 1e-4, "grad_norm": 1.0, **row})
+        metrics.write({"step": 50, **held_out[1]})
+        metrics.close()
+        counters = {"steps": 50, **held_out[1], **{f"{name}_before": one for name, one in held_out[0].items()}}
+        self.finish("align", ["finetune"], counters=counters, facts={"method": method})
         return self
 
     def evaluate(self) -> Written:
@@ -221,6 +261,8 @@ class Written:
                 "high": 2.0,
                 "chance": None,
             },
+            {**chance, "task": "piqa", "model": "pretrain", "figure": "acc", "value": 0.6, "low": 0.5, "high": 0.7}
+            | {"chance": 0.5},
             {"model": "pretrain", "task": "no value"},
         ]
         write_json(self.run.stage("evaluate") / "results.json", rows)

@@ -79,6 +79,29 @@ def test_a_reason_opens_to_its_sample(report: Path, browser: Any) -> None:
     assert browser.value(f"{first}.querySelector('.sample').checkVisibility()") is True
 
 
+def test_what_is_open_stays_open_while_the_page_reads_itself_anew(report: Path, browser: Any, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    refresh = '<meta http-equiv="refresh" content="2">'
+    page.write_text(report.read_text("utf-8").replace("<title>", f"{refresh}<title>", 1), encoding="utf-8")
+    browser.look(1280, 900)
+    browser.visit(page.as_uri())
+    opened = "[...document.querySelectorAll('details[open]')].map((one) => one.dataset.key)"
+    assert browser.value(opened) == []
+    browser.value("document.querySelectorAll('.reasons details')[1].querySelector('summary').click()")
+    browser.value("document.querySelector('#making details summary').click()")
+    browser.value("document.querySelector('#pretrain .logs').click()")
+    browser.value("document.querySelector('#making').scrollIntoView({behavior: 'instant'})")
+    before, height = browser.value(opened), browser.value("scrollY")
+    assert len(before) == 2 and height > 1000
+    for _ in range(2):
+        browser.value("window.before = true")
+        browser.until("!window.before && document.readyState === 'complete' && scrollY > 0", seconds=10)
+        assert browser.value(opened) == before
+        assert browser.value("document.querySelector('#pretrain .logs').checked")
+        assert browser.value("scrollY") == pytest.approx(height, abs=5)
+    assert browser.faults == []
+
+
 def test_a_script_in_a_document_does_not_run(report: Path, browser: Any, tmp_path: Path) -> None:
     """Even where it was not escaped: the page's policy knows its own script alone."""
     text = report.read_text("utf-8")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from crawl2chat.cli import main
 from crawl2chat.report.flow import Flow
+from crawl2chat.report.page import page
 from crawl2chat.report.shares import languages, sources
 from crawl2chat.report.stages import StageFact
 from crawl2chat.report.training import FIRST, MOST, read_training
@@ -143,8 +144,34 @@ def test_evaluation_is_read_as_its_stage_writes_it(written: Written, facts_of: F
         ("acc", "", "above chance"),
         ("acc", "physics", "chance"),
         ("bits_per_byte", "", ""),
+        ("acc", "", "chance"),
     ]
     assert scores[1].model == f"finetune {EVIL}"
+
+
+def test_versions_and_processors_are_those_of_the_stage_that_ran(written: Written, facts_of: Facts) -> None:
+    """Not those of whoever writes the page; of a manifest that names none, none."""
+    written.finish("crawl", made_with={})
+    written.finish("pretrain", seconds=90, made_with={"versions": {"torch": "1.9"}, "processors": {"GPU": 4.0}})
+    written.finish("finetune", seconds=10)
+    making = facts_of(written).making
+    assert dict(making.versions) == {"crawl2chat": "0.1.0", "torch": "1.9 (pretrain); 2.0 (finetune)"}
+    assert making.processor_seconds == making.training_seconds == {"CPU": 20.0, "GPU": 360.0}
+    assert making.unknown == ["crawl"] and making.cost is None
+
+
+def test_costs_by_the_recipes_prices(tmp_path: Path, facts_of: Facts) -> None:
+    prices = {"price_per_cpu_hour": 0.05, "price_per_gpu_hour": 3.0, "currency": "EUR"}
+    written = Written(tmp_path, resources=prices)
+    written.finish("dedup", seconds=7200)
+    written.finish("pretrain", seconds=3600, made_with={"processors": {"CPU": 4.0, "GPU": 2.0}})
+    facts = facts_of(written)
+    assert [one.cost for one in facts.making.took] == pytest.approx([0.2, 6.2])
+    shown = page(facts)
+    assert (
+        "<b>6.40 EUR</b>" in shown
+        and "3 h in all, 6.40 EUR; 8 h of CPU time, 4 h of it for training; 2 h of GPU" in shown
+    )
 
 
 def test_as_json(written: Written, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from crawl2chat.core.errors import StageError
+from crawl2chat.core.lock import hold
 from crawl2chat.core.log import log
 from crawl2chat.report.keep import Keeper
 from crawl2chat.report.state import read_state
@@ -31,6 +32,13 @@ class Heard:
     def wait(self, count: int) -> None:
         with self._changed:
             assert self._changed.wait_for(lambda: len(self.states) >= count, 20), self.states
+
+
+@pytest.fixture(autouse=True)
+def held(tmp_path: Path) -> Iterator[None]:
+    """As every command holds its run."""
+    with hold(tmp_path):
+        yield
 
 
 @pytest.fixture
