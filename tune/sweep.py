@@ -1,4 +1,4 @@
-"""A sweep, phase by phase: the search, grids that end too soon extended, finalists, ASHA checked, the ladder.
+"""A sweep, phase by phase: the search, grids that end too soon extended, finalists, the ladder, ASHA checked.
 
 Each phase is one run of Ray Tune, or one a row where values are drawn. What an ended phase found is read again when the
 sweep is continued, so that the phases after it come out the same.
@@ -21,7 +21,7 @@ from .lessons import beyond_edges, drift, grid_factor, rates_for, valleys
 from .nested import check_size
 from .outcomes import Found
 from .plan import Trials
-from .results import AshaSaving, Curves, Result, Sweep
+from .results import AshaSaving, Curves, Phase, Result, Sweep
 from .rows import row_model
 from .search import Search, run_search
 from .spent import busy, session_seconds, starts
@@ -50,8 +50,8 @@ class SweepRun:
         searched = self._search()
         if self.settings.finalists:
             self._finalists(searched)
-        if self.settings.asha_check:
-            self._check_asha()
+        grid = self._checked("grid") if self.settings.asha_check else []
+        under = self._checked("asha") if grid else []
         found = [result for result in self.results if result.phase == "search"]
         if self.settings.searcher == "grid":
             self.sweep.grid_factor = grid_factor(found)
@@ -61,7 +61,11 @@ class SweepRun:
                 end = f"the {valley.edge} end of the learning rates tried ({valley.best:g})"
                 self._mark(f"{_group(row, transfer)}: the lowest loss is at {end}; try values beyond it")
         if self.settings.ladder:
-            self._ladder(found)
+            self._ladder(found, beside=grid)
+        elif grid:
+            self._phase(Search("grid", "", grid))
+        if under:
+            self._asha(under)
         self.sweep.cores = round(ray.cluster_resources().get("CPU", 0))
         self.sweep.busy = busy(list(starts(self.folder)), self.sweep.cores)
         self.sweep.wall_seconds = session_seconds(self.folder)
@@ -113,16 +117,22 @@ class SweepRun:
         found = self._phase(Search("finalists", "", again)).results if again else []
         self.sweep.finalists = means(best, found)
 
-    def _check_asha(self) -> None:
+    def _checked(self, phase: Phase) -> list[Trial]:
+        """Trials of tune.asha_check's grid, to their end or under ASHA; none where the budget is too small for both."""
+        trials = self.trials.asha_check(phase)
+        needed = len(trials) * (2 if phase == "grid" else 1)
+        if self.left is not None and self.left < needed:
+            self._mark("budget.trials leaves too few for tune.asha_check: it is left out")
+            return []
+        self.left = None if self.left is None else self.left - len(trials)
+        return trials
+
+    def _asha(self, trials: Sequence[Trial]) -> None:
+        """What ASHA saves, once the grid has been run to its end."""
         check = self.settings.asha_check
         assert check is not None
-        grid, saved = ([*self.trials.asha_check(phase)] for phase in ("grid", "asha"))
-        if self.left is not None and self.left < len(grid) + len(saved):
-            self._mark("budget.trials leaves too few for tune.asha_check: it is left out")
-            return
-        self.left = None if self.left is None else self.left - len(grid) - len(saved)
-        whole = self._phase(Search("grid", "", grid)).results
-        under = self._phase(Search("asha", "", saved, "asha", check.reduction_factor)).results
+        whole = [one for one in self.results if one.phase == "grid"]
+        under = self._phase(Search("asha", "", trials, "asha", check.reduction_factor)).results
         ends = [[one.rank for one in found if one.state == "finished"] for found in (whole, under)]
         if self.session.used_up or not all(ends):
             self._mark("the budget ended tune.asha_check, or no trial of it has a loss: nothing is said of ASHA")
@@ -136,7 +146,8 @@ class SweepRun:
             asha_loss=min(ends[1]),
         )
 
-    def _ladder(self, found: Sequence[Result]) -> None:
+    def _ladder(self, found: Sequence[Result], beside: Sequence[Trial]) -> None:
+        """`beside`: trials short enough to keep busy the cores that long ones leave."""
         ladder, transfer = self.settings.ladder, self.settings.transfer is not None
         assert ladder is not None
         sizes = {
@@ -148,14 +159,15 @@ class SweepRun:
         else:
             rates = rates_for(sizes, found, transfer, self.sweep.finalists)
         self.sweep.learning_rate = rates[ladder.rows[0]] if transfer else None
-        self._phase(Search("ladder", "", self.trials.ladder(rates)))
+        self._phase(Search("ladder", "", [*self.trials.ladder(rates), *beside]))
 
     def _phase(self, search: Search) -> Found:
         if self.recipe.resources.address is None and "RAY_ADDRESS" not in os.environ:
             check_size(search.trials[0], self.settings)
         found = run_search(search, self.settings, self.folder, self.vocab_size, self.session)
         self.results += found.results
-        self.curves |= {f"{search.phase}/{name}": curve for name, curve in found.curves.items()}
+        phases = {one.name: one.phase for one in found.results}
+        self.curves |= {f"{phases[name]}/{name}": curve for name, curve in found.curves.items()}
         for result in found.results:
             if result.state in ("diverged", "failed"):
                 log.warning("tune: %s %s %s", result.name, result.state, result.error or "")
