@@ -71,7 +71,9 @@ def test_real_pairs_reach_the_model(tokenizer: Tokenizer, shared_data: Path, tmp
     write_pairs(tmp_path / "p.arrow", [(one.source, two) for one, two in zip(pairs[:4], encoded, strict=True)])
     longest = max(one.longest for one in encoded)
     vocabulary = len(tokenizer.token_bytes())
-    config = ModelConfig(vocabulary, layers=1, width=16, heads=2, kv_heads=1, feed_forward=32, context=longest, positions="learned")
+    config = ModelConfig(
+        vocabulary, layers=1, width=16, heads=2, kv_heads=1, feed_forward=32, context=longest, positions="learned"
+    )
     model = Transformer(config)
     model.init_weights(0)
     assert longest % 16, "rounded up it would be more than the context"
