@@ -65,12 +65,12 @@ def recipe(storage: Path, quick: bool) -> dict[str, Any]:
         "tokenizer": {"vocab_size": 2048},
         "model": {"layers": 4, "width": 128, "heads": 4, "kv_heads": 2, "feed_forward": 384, "context": CONTEXT},
         "train": {
-            "steps": 200 // part, "batch": 8, "validate_every": 200, "checkpoint_every": 200,
+            "steps": 200 // part, "batch": 8, "validate_every": 200, "checkpoint_every": 100,
             "optimizer": {"muon": MUON, "learning_rate": 6e-3, "warmup_steps": 20 // part, "min_lr_ratio": 0},
         },
         "finetune": {
             "data": {"paths": [str(DATA / "instruct" / name) for name in INSTRUCT], "too_long": "drop"},
-            "steps": 600 // part, "batch": 8, "validate_every": 300, "checkpoint_every": 300,
+            "steps": 600 // part, "batch": 8, "validate_every": 100, "checkpoint_every": 100,
             "ending_prompts": 100 // part, "ending_tokens": ANSWER_TOKENS,
             "optimizer": {"muon": MUON, "learning_rate": 3e-3, "warmup_steps": 20 // part, "min_lr_ratio": 0},
         },
