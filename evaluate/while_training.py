@@ -57,10 +57,8 @@ class TaskProbe:
         tokenizer = _tokenizer(self.tokenizer)
         for asking in self.askings:
             questions = read_questions(asking)
-            asked = questions.part(0, len(questions))
-            encode_pairs(
-                tokenizer, [pair for one in asked for pair in asked_pairs(tokenizer, questions.task, *one)], context
-            )
+            asked = (asked_pairs(tokenizer, questions.task, *one) for one in questions.part(0, len(questions)))
+            encode_pairs(tokenizer, [pair for some in asked for pair in some], context)
 
     def _figures(self, model: Transformer, tokenizer: TextTokenizer, asking: Asking, world: World) -> dict[str, float]:
         questions = read_questions(asking)
