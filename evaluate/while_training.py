@@ -26,10 +26,9 @@ from ..model.transformer import Transformer
 from ..train.world import World
 from .asking import Asking, read_questions
 from .figures import figures
-from .prompts import pairs
 from .records import Record
 from .requests import encode_pairs
-from .scoring import score_asked
+from .scoring import asked_pairs, score_asked
 from .text_tokenizer import ModelTokenizer, TextTokenizer
 
 NEVER = 1 << 40  # tokens that a shared prefix would have to save: a cache's numbers are not those of mixed precision
@@ -58,8 +57,8 @@ class TaskProbe:
         tokenizer = _tokenizer(self.tokenizer)
         for asking in self.askings:
             questions = read_questions(asking)
-            asked = questions.part(0, len(questions))
-            encode_pairs(tokenizer, [pair for one in asked for pair in pairs(questions.task, *one)], context)
+            asked = (asked_pairs(tokenizer, questions.task, *one) for one in questions.part(0, len(questions)))
+            encode_pairs(tokenizer, [pair for some in asked for pair in some], context)
 
     def _figures(self, model: Transformer, tokenizer: TextTokenizer, asking: Asking, world: World) -> dict[str, float]:
         questions = read_questions(asking)

@@ -160,13 +160,13 @@ def test_it_goes_out_again_in_both_forms(
 def test_it_knows_as_much_as_in_the_harness(
     folder: Path, shared_data: Path, tmp_path: Path, session: ChatSession
 ) -> None:
-    """32 questions of ARC, and 6 of MMLU with 5 examples: the imported model here, and what `export` writes of it under
+    """24 questions of ARC, and 2 of MMLU with 5 examples: the imported model here, and what `export` writes of it under
     lm-evaluation-harness's HFLM and transformers."""
     pytest.importorskip("lm_eval", reason="not a dependency; pip install crawl2chat[eval] to run it")
     assert main(["export", "--model", str(folder), "--out", str(tmp_path / "hf")]) == 0
     model, tokenizer = open_model(model_in(folder))
     asked, records, answers = [], [], []
-    for name, count, shots in (("arc_easy", 32, 0), ("mmlu", 6, 5)):
+    for name, count, shots in (("arc_easy", 24, 0), ("mmlu", 2, 5)):
         task = TASKS[name]
         items = spread(task, task.load(shared_data), count)
         pool = task.pool(shared_data)
@@ -187,7 +187,7 @@ def test_it_knows_as_much_as_in_the_harness(
         np.testing.assert_allclose(mine.log_likelihoods, other, rtol=1e-4)
     right = [one.acc for one in records]
     assert right == [other.index(max(other)) == answer for other, answer in zip(theirs, answers, strict=True)]
-    assert sum(right[:32]) > 12, "of four choices, guessing gets 8"
+    assert sum(right[:24]) > 9, "of four choices, guessing gets 6"
     assert found["prefix"] == tokenizer.prefix_id and set(found["stops"]) == session.stop_ids == tokenizer.stop_ids
 
 
