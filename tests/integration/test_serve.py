@@ -105,11 +105,7 @@ def test_two_hundred_clients_at_once(address: str) -> None:
             return 429, "", int(error.response.headers["Retry-After"])
 
     async def main() -> list[tuple[int, str, int]]:
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-        http = httpx.AsyncClient(limits=limits, timeout=300)
-        async with openai.AsyncOpenAI(
-            base_url=f"{address}/v1", api_key="none", max_retries=0, http_client=http
-        ) as client:
+        async with openai.AsyncOpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0, timeout=300) as client:
             return await asyncio.gather(*(ask(client, number) for number in range(200)))
 
     found = asyncio.run(main())
