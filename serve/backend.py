@@ -123,12 +123,12 @@ class Backend:
     def _newest(self, messages: list[dict[str, str]]) -> list[dict[str, str]]:
         """The conversation without oldest turns that cannot fit, whatever their tokens are: what is left is encoded."""
         system = [one for one in messages[:1] if one["role"] == "system"]
-        kept = messages[len(system) :]
-        size, most = sum(map(_size, kept)), self.longest_prompt * self._bytes_a_token
-        while len(kept) > 2 and (size > most or len(kept) > self.longest_prompt):
-            size -= sum(map(_size, kept[:2]))
-            kept = kept[2:]
-        return [*system, *kept]
+        turns, start = messages[len(system) :], 0
+        size, most = sum(map(_size, turns)), self.longest_prompt * self._bytes_a_token
+        while (left := len(turns) - start) > 2 and (size > most or left > self.longest_prompt):
+            size -= sum(map(_size, turns[start : start + 2]))
+            start += 2
+        return [*system, *turns[start:]]
 
     def _check_size(self, size: int, param: str, messages: int = 0) -> None:
         """Refuse before encoding what cannot fit: a token has only so many bytes, and each message one of its own."""

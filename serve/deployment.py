@@ -79,7 +79,7 @@ def served(
         except (RuntimeError, TimeoutError, RayError) as error:
             if stopped is None or not stopped.is_set():
                 raise StageError(f"the server does not start: {error}", "see the logs of Ray Serve") from error
-        yield handle is not None
+        yield handle is not None and not (stopped and stopped.is_set())
     finally:
         if handle is not None:
             _tell(handle)
@@ -89,7 +89,7 @@ def served(
 def _start(
     source: Source, settings: ServerSettings, host: str, port: int, stopped: threading.Event
 ) -> DeploymentHandle | None:
-    """Serve's proxy, then the replica; None when `stopped` was set in between or is now."""
+    """Serve's proxy, then the replica; None when `stopped` was set in between."""
     settings_of_logs = {"log_level": "WARNING", "enable_access_log": False}
     serve.start(
         proxy_location=ProxyLocation.HeadOnly,
@@ -108,8 +108,7 @@ def _start(
         logging_config=settings_of_logs,
     )
     application = deployment.bind(source, settings)
-    handle = serve.run(application, name=APPLICATION, route_prefix="/", logging_config=settings_of_logs)
-    return None if stopped.is_set() else handle
+    return serve.run(application, name=APPLICATION, route_prefix="/", logging_config=settings_of_logs)
 
 
 def _tell(handle: DeploymentHandle) -> None:

@@ -24,6 +24,7 @@ from .settings import ServerSettings, Source
 KEY_VARIABLE = "CRAWL2CHAT_API_KEY"
 SMALL = 20_000_000  # parameters, below which threads only wait for each other
 LOOPBACK_HOSTS = {"127.0.0.1", "localhost", "::1"}
+ANY_ADDRESS = {"0.0.0.0", "::"}
 NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
 
 
@@ -70,9 +71,10 @@ def allowed_hosts(host: str, key: str | None, open_to_all: bool, names: Sequence
             f"--host {host}: everyone who reaches this machine could use the model",
             f"give --api-key-file FILE (or set {KEY_VARIABLE}), or --open if that is meant",
         )
-    if host in LOOPBACK_HOSTS or names:
+    if host in LOOPBACK_HOSTS:
         return (*LOOPBACK, *map(str.lower, names))
-    return None
+    own = [] if host in ANY_ADDRESS else [f"[{host}]" if ":" in host else host]
+    return (*LOOPBACK, *map(str.lower, [*own, *names])) if names else None
 
 
 def read_key(file: Path | None) -> str | None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from itertools import chain, pairwise
@@ -113,19 +114,19 @@ class JinjaTemplate:
     def _pieces(self, text: str, answers: list[Stretch]) -> Iterator[Piece]:
         """The text cut at its special tokens and at the answers' borders."""
         borders = sorted({0, len(text), *chain.from_iterable(answers)})
-        ends = [stop for _, stop in answers]
+        starts, ends = [start for start, _ in answers], {stop for _, stop in answers}
         place = 0
         before = Piece("")
         for found in chain(self._special.finditer(text), [None]):
             start = found.start() if found else len(text)
-            cuts = [place, *(one for one in borders if place < one < start), start]
+            cuts = [place, *borders[bisect_right(borders, place) : bisect_left(borders, start)], start]
             for first, behind in pairwise(cuts):
                 if first < behind:
-                    before = Piece(text[first:behind], any(a <= first < b for a, b in answers))
+                    before = Piece(text[first:behind], _within(first, starts, answers))
                     yield before
             if found:
                 closes = found.start() in ends and before.learned and not before.special
-                before = Piece(found[0], closes or any(a <= start < b for a, b in answers), special=True)
+                before = Piece(found[0], closes or _within(start, starts, answers), special=True)
                 yield before
                 place = found.end()
 
@@ -147,6 +148,12 @@ def read_template(folder: Path) -> tuple[str, dict[str, str], str]:
     tokens = {key: _content(value) for key, value in config.items() if key.endswith("_token")}
     variables = {key: one for key, one in tokens.items() if one is not None}
     return source, variables, str(own if own.exists() else file)
+
+
+def _within(place: int, starts: list[int], answers: list[Stretch]) -> bool:
+    """Whether a place lies in one of the answers, which are in order and begin at `starts`."""
+    number = bisect_right(starts, place) - 1
+    return number >= 0 and place < answers[number][1]
 
 
 def _marked(text: str, begin: str, end: str) -> tuple[str, list[Stretch]]:

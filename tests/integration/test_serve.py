@@ -105,11 +105,7 @@ def test_two_hundred_clients_at_once(address: str) -> None:
             return 429, "", int(error.response.headers["Retry-After"])
 
     async def main() -> list[tuple[int, str, int]]:
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-        http = httpx.AsyncClient(limits=limits, timeout=300)
-        async with openai.AsyncOpenAI(
-            base_url=f"{address}/v1", api_key="none", max_retries=0, http_client=http
-        ) as client:
+        async with openai.AsyncOpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0, timeout=300) as client:
             return await asyncio.gather(*(ask(client, number) for number in range(200)))
 
     found = asyncio.run(main())
@@ -178,16 +174,11 @@ def test_answers_on_their_way_end_with_an_error(workshop: Workshop, endless: Pat
 def test_ctrl_c_while_things_start(workshop: Workshop, endless: Path, seconds: float) -> None:
     """Behind the start of Ray: in the import of Serve, or while its proxy or the replica start."""
     process = workshop.start("serve", "-v", "--model", str(endless), "--port", str(free_port()))
-    assert process.stdout is not None
-    output = ""
-    while "Ray " not in output:
-        line = process.stdout.readline()
-        assert line, output
-        output += line
+    output = _read(process, "Ray ")
     time.sleep(seconds)
     process.send_signal(signal.SIGINT)
-    output += process.communicate(timeout=120)[0]
-    assert process.returncode == 0, output
+    output += process.stdout.read() if process.stdout else ""
+    assert process.wait(timeout=60) == 0, output
     assert "ending" in output and "Traceback" not in output
 
 
@@ -197,28 +188,24 @@ def command(workshop: Workshop, *arguments: str) -> Iterator[tuple[str, str]]:
     port = free_port()
     process = workshop.start(*arguments, "--port", str(port))
     address = f"http://127.0.0.1:{port}"
+    output = _read(process, "Ctrl-C ends it.")
     try:
-        yield address, _answering(process, address)
+        yield address, httpx.get(f"{address}/health").json()["model"]
     finally:
         process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, output
+        output += process.stdout.read() if process.stdout else ""
+    assert process.wait(timeout=60) == 0, output
     assert address in output and "Traceback" not in output
 
 
-def _answering(process: subprocess.Popen[str], address: str) -> str:
-    """Wait until it answers: the model's name."""
-    deadline = time.monotonic() + 180
-    while True:
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline, "it does not answer"
-        try:
-            health = httpx.get(f"{address}/health", timeout=5)
-            if health.status_code == 200:
-                return health.json()["model"]
-        except httpx.TransportError:
-            pass
-        time.sleep(0.2)
+def _read(process: subprocess.Popen[str], until: str) -> str:
+    """What a process writes up to the line that holds a text."""
+    output = ""
+    while until not in output:
+        line = process.stdout.readline() if process.stdout else ""
+        assert line, output
+        output += line
+    return output
 
 
 def _streamed(address: str, model: str, most: int = 100_000) -> list[dict[str, Any]]:

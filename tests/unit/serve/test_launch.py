@@ -32,6 +32,7 @@ def test_names_of_a_proxy() -> None:
         *loopback, "chat.example.org", "10.0.0.7",
     )  # fmt: skip
     assert allowed_hosts("0.0.0.0", "key", False, ["chat.example.org"]) == (*loopback, "chat.example.org")
+    assert allowed_hosts("fd00::7", "key", False, ["a"]) == (*loopback, "[fd00::7]", "a")
     with pytest.raises(InputError, match="everyone who reaches"):
         allowed_hosts("0.0.0.0", None, False, ["chat.example.org"])
     for wrong in ("https://chat.example.org", "chat.example.org:443", "chat.example.org/", "", "a b", "*"):
