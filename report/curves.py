@@ -89,8 +89,8 @@ def bits_chart(one: Training) -> Drawn | None:
 
 
 def small_charts(one: Training, chances: Mapping[str, float]) -> list[tuple[str, Markup]]:
-    """Speed and health, a small chart each: title, SVG. What is not measured is left out. `chances`: what guessing gives,
-    by task."""
+    """Speed and health, a small chart each: title, SVG. What is not measured is left out. `chances`: what guessing
+    gives, by task."""
     found = []
     for key, (title, unit, form, zero) in _SMALL.items():
         points = one.points(key)
