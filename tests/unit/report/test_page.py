@@ -101,7 +101,7 @@ PERSONAL = {  # what a document, its address, a recipe and a message may hold, a
 def planted(folder: Path, **sections: Any) -> Written:
     """One document that stays and one that is too short, each with personal data, from an address with a password."""
     jane, john, account, key, word, token, secret = PERSONAL
-    address = f"https://jane:{word}@host/x?mail={john}&token={token}&page="
+    address = f"https://jane:{word}@host.org/x/{john.replace('@', '%40')}?mail={john}&token={token}&page="
     texts = [f"{KEPT} Write to {jane}.", f"Write to {jane}, {account}, {key}: that is the whole of the house."]
     rows = [{"text": text, "title": f"Of {john}", "url": f"{address}{at}"} for at, text in enumerate(texts)]
     watching = {"mlflow": f"https://jane:{word}@mlflow/?api_key={token}"}
@@ -118,7 +118,8 @@ def test_personal_data_and_credentials_are_not_shown(tmp_path: Path, facts_of: F
         assert secret not in shown and secret not in json.dumps(as_json(facts)), secret
         assert mask in shown
     assert "Write to [EMAIL], [IBAN], [SECRET]: that is the whole of the house." in shown, "of the one that left"
-    assert "https://***@host/x?mail=[EMAIL]&token=***&page=1" in shown and "&page=0" in shown
+    assert "https://***@host.org/x/[EMAIL]?mail=[EMAIL]&token=***&page=1" in shown and "&page=0" in shown
+    assert "john%40" not in shown
     assert "mlflow: https://***@mlflow/?api_key=***" in shown and "no file at s3://***@bucket" in shown
 
 
