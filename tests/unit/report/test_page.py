@@ -136,7 +136,8 @@ def test_every_section_has_what_the_files_have(whole: str, written: Written) -> 
     for said in (
         "gopher_short_doc", "bad_json", "minhash_duplicate", "measured 0.93", "went on from the checkpoint of step 40",
         "gzip -9", "3.500, 5.600 before", "arc_easy", "34.0 – 48.0 %", "above chance", "en English",
-        "What is an acid?", "preference accuracy before", "crawl2chat run --run", "kind: jsonl", "loss of answers",
+        "What is an acid?", "preference accuracy0.75, 0.5 before", "crawl2chat run --run", "kind: jsonl",
+        "loss of answers",
     ):  # fmt: skip
         assert said in words, said
 
@@ -168,10 +169,10 @@ def test_scores_stand_with_intervals_and_chance_and_those_on_the_way_as_curves(w
     ("method", "title", "tile", "charts", "others"),
     [
         ("align", "Preferences (DPO)", "held-out pairs told right 75.0 % 50.0 % before", ["Margin"], []),
-        ("reward", "Reward model", "held-out pairs told right 90.0 % 40.0 % before", ["Preference accuracy"], []),
+        ("reward", "Reward model", "held-out pairs told right 90.0 % 40.0 % before", ["Pairs told right"], []),
         (
-            "grpo", "Rewards (GRPO)", "reward of held-out answers 0.625 0.125 before",
-            ["Reward", "Divergence from the reference, nats a token", "Groups of one mind"], ["Held out reward", "Kl"],
+            "grpo", "Rewards (GRPO)", "held-out reward 0.625 0.125 before",
+            ["Divergence from the reference", "Groups of one mind"], ["Held out reward", "Kl", "Divergence", "Reward"],
         ),
     ],
 )  # fmt: skip
@@ -188,8 +189,10 @@ def test_alignment_is_shown_as_what_it_is(
     assert all(labels.count(one) == 1 for one in charts), labels
     assert not set(others) & set(labels), "values of batches and of held-out answers stand in one chart"
     if method == "grpo":
-        [chart] = re.findall(r'<svg[^>]*aria-label="Reward".*?</svg>', text, re.DOTALL)
-        assert 'data-name="batch"' in chart and 'data-name="held out"' in chart
+        names = {"Reward of align": "training", "Divergence from the reference": "batch"}
+        for label, name in names.items():
+            chart = re.findall(rf'<svg[^>]*aria-label="{label}".*?</svg>', text, re.DOTALL)[0]
+            assert f'data-name="{name}"' in chart and 'data-name="held out"' in chart
 
 
 def test_the_method_of_a_training_under_way_is_the_recipes(tmp_path: Path, facts_of: Facts) -> None:
