@@ -56,7 +56,8 @@ class Drawn:
 def first_chart(one: Training, unit: str) -> Drawn:
     """Training and held-out loss, and what befell the run. Of GRPO the reward: its loss says little."""
     rewarded = one.method == "grpo"
-    series = [Series("training", one.points("reward" if rewarded else "loss"), "transfer")]
+    logged = one.points("reward" if rewarded else "loss")
+    series = [Series("training", logged, "transfer", dots=len(logged) < 3)]
     if checks := one.points("held_out_reward" if rewarded else "validation_loss", one.checks):
         series.append(Series("held out", checks, "standard", dots=True))
     chart = Chart(

@@ -120,7 +120,7 @@ def test_personal_data_and_credentials_are_not_shown(tmp_path: Path, facts_of: F
     assert "Write to [EMAIL], [IBAN], [SECRET]: that is the whole of the house." in shown, "of the one that left"
     assert "https://***@host.org/x/[EMAIL]?mail=[EMAIL]&token=***&page=1" in shown and "&page=0" in shown
     assert "john%40" not in shown
-    assert "mlflow: https://***@mlflow/?api_key=***" in shown and "no file at s3://***@bucket" in shown
+    assert "mlflow: 'https://***@mlflow/?api_key=***'" in shown and "no file at s3://***@bucket" in shown
 
 
 def test_where_nothing_is_to_be_masked_texts_are_shown_as_they_are(tmp_path: Path, facts_of: Facts) -> None:
