@@ -115,7 +115,7 @@ def test_it_goes_out_again_in_both_forms(
 
     assert main(["export", "--model", str(folder), "--out", str(tmp_path / "hf")]) == 0
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")
-    model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "hf", dtype=torch.float32)
+    model: Any = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "hf", dtype=torch.float32)
     words = torch.tensor([session.tokenizer.encode(SENTENCE)])
     with torch.no_grad():
         torch.testing.assert_close(model(words).logits, session.model(words), atol=1e-4, rtol=0)
