@@ -151,7 +151,7 @@ def _others(one: Training) -> list[tuple[str, Markup]]:
         series = [Series("batch", one.points(name)), Series("held out", held_out, "standard", dots=True)]
         if any(len(some.points) > 1 for some in series):
             title, unit = _OTHERS.get(name, (name.replace("_", " ").capitalize(), ""))
-            chart = Chart(title, "step", unit, series, said=lambda value: f"{value:.3g}")
+            chart = Chart(title, "step", unit, series, said=_few)
             found.append((title, draw(chart, SMALL_NAMED)))
     return found
 
@@ -175,6 +175,11 @@ def _events(marks: Sequence[Mark]) -> list[Event]:
     return found + [
         Event(one.step, "", "soft", point=True, title=one.words) for one in saved[:: max(1, len(saved) // 60)]
     ]
+
+
+def _few(value: float) -> str:
+    """Few digits, for a name beside them."""
+    return f"{value:.3g}" if abs(value) >= 0.1 else f"{value:.2g}"
 
 
 def _three(value: float) -> str:
