@@ -59,10 +59,9 @@ def draw_events(events: Sequence[Event], x: Scale, top: float, bottom: float, ro
 
 
 def draw_labels(labels: Sequence[Label], y: Scale, x: float, width: float) -> list[Markup]:
-    """They move apart where they would meet; what is above the chart stands at its top with an arrow."""
-    high = [one.y > y.high for one in labels]
-    words = [f"↑ {one.words}" if above else one.words for one, above in zip(labels, high, strict=True)]
-    wanted = [y.end if above else y(one.y) for one, above in zip(labels, high, strict=True)]
+    """They move apart where they would meet; what is above or below the chart stands at its edge with an arrow."""
+    words = [f"{'↑ ' * (one.y > y.high)}{'↓ ' * (one.y < y.low)}{one.words}" for one in labels]
+    wanted = [y(min(y.high, max(y.low, one.y))) for one in labels]
     room = max(3, int((width - 8) / LETTER))
     return [
         text(

@@ -18,12 +18,24 @@ _SHARES = ("acc", "strict_match", "flexible_extract")  # figures of tasks
 _EXACT = ("lr", "memory_bytes")  # without noise
 _MOST_EVENTS = 24  # with words of their own in a chart; a list below has more
 _HELD_OUT = {"held_out_reward": "reward", "divergence": "kl"}  # GRPO's, by what its batches call the same
-_TITLES = {"kl": "Divergence from the reference, nats a token"}
+_OTHERS = {  # title, unit
+    "reward": ("Reward", "mean of answers"),
+    "kl": ("Divergence from the reference", "nats a token"),
+    "kl_estimate": ("Divergence, estimated", "nats a token of the pairs' answers"),
+    "answer_tokens": ("Length of answers", "tokens, mean"),
+    "answers_ended_share": ("Answers that end", "share"),
+    "groups_of_one_mind": ("Groups of one mind", "share; of these nothing is learned"),
+    "margin": ("Margin", "reward of the chosen answer less the other's"),
+    "preference_accuracy": ("Pairs told right", "share, by rewards"),
+    "ranking_accuracy": ("Chosen answers that are likelier", "share"),
+    "chosen_reward": ("Reward of chosen answers", "mean"),
+    "rejected_reward": ("Reward of rejected answers", "mean"),
+}
 _BASELINES = (("baseline_gzip_bpb", "gzip -9"), ("baseline_unigram_bpb", "unigram"))
 _SMALL = {  # name in metrics.jsonl: title, unit, how values are written, whether the axis begins at zero
     "tokens_per_second": ("Throughput", "tokens a second", short, True),
     "mfu": ("Model FLOPs utilisation", "MFU, share of the measured peak", lambda v: share(v), True),
-    "lr": ("Learning rate", "learning rate", number, True),
+    "lr": ("Learning rate", "of this step", number, True),
     "grad_norm": ("Gradient norm", "L2 norm before clipping, log", number, False),
     "data_wait": ("Waiting for data", "share of the time", lambda v: share(v), True),
     "memory_bytes": ("Memory of a rank", "most so far", size, True),
@@ -41,13 +53,15 @@ class Drawn:
     narrow_log: Markup | None = None
 
 
-def loss_chart(one: Training, unit: str) -> Drawn:
-    """Training and held-out loss, and what befell the run."""
-    series = [Series("training", one.points("loss"), "transfer")]
-    if checks := one.points("validation_loss", one.checks):
+def first_chart(one: Training, unit: str) -> Drawn:
+    """Training and held-out loss, and what befell the run. Of GRPO the reward: its loss says little."""
+    rewarded = one.method == "grpo"
+    logged = one.points("reward" if rewarded else "loss")
+    series = [Series("training", logged, "transfer", dots=len(logged) < 3)]
+    if checks := one.points("held_out_reward" if rewarded else "validation_loss", one.checks):
         series.append(Series("held out", checks, "standard", dots=True))
     chart = Chart(
-        f"Loss of {one.stage}",
+        f"{'Reward' if rewarded else 'Loss'} of {one.stage}",
         "step",
         unit,
         series,
@@ -89,7 +103,8 @@ def bits_chart(one: Training) -> Drawn | None:
 
 
 def small_charts(one: Training, chances: Mapping[str, float]) -> list[tuple[str, Markup]]:
-    """Speed and health, a small chart each: title, SVG. What is not measured is left out. `chances`: by task."""
+    """Speed and health, a small chart each: title, SVG. What is not measured is left out. `chances`: what guessing
+    gives, by task."""
     found = []
     for key, (title, unit, form, zero) in _SMALL.items():
         points = one.points(key)
@@ -129,14 +144,15 @@ def _tasks(one: Training, chances: Mapping[str, float]) -> list[tuple[str, Marku
 def _others(one: Training) -> list[tuple[str, Markup]]:
     """What only this kind of training measures, held-out values beside the batches'."""
     found = []
-    for name in dict.fromkeys(_HELD_OUT.get(key, key.removeprefix("validation_")) for key in one.others):
+    names = dict.fromkeys(_HELD_OUT.get(key, key.removeprefix("validation_")) for key in one.others)
+    for name in [name for name in names if (one.method, name) != ("grpo", "reward")]:  # which has a chart of its own
         keys = [f"validation_{name}", name, *(key for key, same in _HELD_OUT.items() if same == name)]
         held_out = [point for key in keys for point in one.points(key, one.checks)]
         series = [Series("batch", one.points(name)), Series("held out", held_out, "standard", dots=True)]
         if any(len(some.points) > 1 for some in series):
-            title = _TITLES.get(name, name.replace("_", " ").capitalize())
-            unit = title[0].lower() + title[1:]
-            found.append((title, draw(Chart(title, "step", unit, series), SMALL_NAMED)))
+            title, unit = _OTHERS.get(name, (name.replace("_", " ").capitalize(), ""))
+            chart = Chart(title, "step", unit, series, said=_few)
+            found.append((title, draw(chart, SMALL_NAMED)))
     return found
 
 
@@ -159,6 +175,11 @@ def _events(marks: Sequence[Mark]) -> list[Event]:
     return found + [
         Event(one.step, "", "soft", point=True, title=one.words) for one in saved[:: max(1, len(saved) // 60)]
     ]
+
+
+def _few(value: float) -> str:
+    """Few digits, for a name beside them."""
+    return f"{value:.3g}" if abs(value) >= 0.1 else f"{value:.2g}"
 
 
 def _three(value: float) -> str:

@@ -116,7 +116,8 @@ def _versions(manifests: Mapping[str, Manifest]) -> list[tuple[str, str]]:
 
 
 def _yaml(recipe: dict[str, Any]) -> str:
-    return yaml.safe_dump(values_without_credentials(recipe), sort_keys=False, width=100)
+    """Sections of plain values, and lists of them, a line each."""
+    return yaml.safe_dump(values_without_credentials(recipe), sort_keys=False, width=100, default_flow_style=None)
 
 
 def _settings(run: Run) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from ..tune.colours import COLOURS
 from . import words
 from .annotations import Event
 from .columns import columns, interval
-from .curves import bits_chart, curve, loss_chart, small_charts
+from .curves import bits_chart, curve, first_chart, small_charts
 from .duplicates import Duplicates
 from .facts import Facts
 from .scores import chances
@@ -38,7 +38,7 @@ TITLES = {  # by stage, of align by method
 }  # fmt: skip
 _UNITS = {
     "pretrain": "loss, nats a token", "finetune": "loss of answers, nats a token", "dpo": "loss, nats a pair",
-    "ipo": "loss, squares of a pair's margin", "reward": "loss, nats a pair", "grpo": "loss, minus the gain of a token",
+    "ipo": "loss, squares of a pair's margin", "reward": "loss, nats a pair", "grpo": "reward, mean of answers",
 }  # fmt: skip
 _ROWS = 40  # of a table beside a chart
 _MOST_COUNTERS = 10  # beside those that are known
@@ -118,7 +118,7 @@ def _training(one: Training, guessed: Mapping[str, float]) -> dict[str, Any]:
         "fact": one,
         "title": TITLES.get(one.method or one.stage, one.stage.capitalize()),
         "about": tiles_of(one),
-        "loss": loss_chart(one, _UNITS.get(one.method or one.stage, "loss")),
+        "first": first_chart(one, _UNITS.get(one.method or one.stage, "loss")),
         "bits": bits_chart(one) if one.stage == "pretrain" else None,
         "small": small_charts(one, guessed),
         "events": [mark for mark in one.marks if mark.kind != "checkpoint"],
@@ -145,10 +145,13 @@ def tiles_of(one: Training) -> list[tuple[str, str]]:
         found.append(
             ("examples", f"{examples:,}" + (f", {cut:,} cut" if cut else "") + (f", {gone:,} dropped" if gone else ""))
         )
-    for key in [key for key in one.counters if key not in _KNOWN and not key.startswith(("rejected.", "baseline_"))][
+    known = [key for key in one.counters if key not in _KNOWN and not key.startswith(("rejected.", "baseline_"))]
+    for key in [key for key in known if key.removesuffix("_before") == key or key.removesuffix("_before") not in known][
         :_MOST_COUNTERS
     ]:
-        found.append((key.replace("_", " "), words.number(one.counters[key])))
+        before = one.counters.get(f"{key}_before")
+        said = "" if before is None else f", {words.number(before)} before"
+        found.append((key.replace("_", " "), f"{words.number(one.counters[key])}{said}"))
     if (rate := one.counters.get("tokens_per_second")) is not None:
         found.append(("tokens a second", words.count(rate)))
     if one.seconds is not None:

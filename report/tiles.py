@@ -79,7 +79,7 @@ def tiles(facts: Facts) -> list[tuple[str, str, str]]:
         flops = f"{sum(spent):.2g} FLOPs of training".replace("e+", "e") if spent else "all finished stages"
         found.append(("time", duration(making.seconds), flops))
     if making is not None and making.cost is not None:
-        found.append(("cost", money(making.cost, making.currency), "by the recipe's prices of processors"))
+        found.append(("cost", money(making.cost, making.currency), "by the recipe's prices"))
     return found
 
 
@@ -111,5 +111,5 @@ def _training(one: Training) -> list[tuple[str, str, str]]:
     elif (worth := one.last("held_out_reward")) is not None:
         before = one.start("held_out_reward")
         said = one.stage if before is None else f"{before:.3f} before"
-        found.append(("reward of held-out answers", f"{worth:.3f}", said))
+        found.append(("held-out reward", f"{worth:.3f}", said))
     return found

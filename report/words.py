@@ -54,8 +54,8 @@ def duration(seconds: float) -> str:
 
 
 def money(amount: float, currency: str) -> str:
-    """12.40 USD; two digits of what is less than a tenth."""
-    return f"{amount:,.2f} {currency}" if amount >= 0.1 or not amount else f"{float(f'{amount:.2g}'):f} {currency}"
+    """12.40 USD; what is neither nothing nor a hundredth is less than one."""
+    return f"{amount:,.2f} {currency}" if amount >= 0.005 or not amount else f"< 0.01 {currency}"
 
 
 def moment(seconds: float) -> str:

@@ -36,6 +36,8 @@ def test_a_browser_shows_all_of_it_without_asking_anyone(report: Path, browser: 
     assert len(shown) == len(SECTIONS) and min(shown) > 100
     ground = browser.value("getComputedStyle(document.body).backgroundColor")
     assert ground == ("rgb(26, 26, 25)" if dark else "rgb(252, 252, 251)")
+    words = "[...document.querySelectorAll('td.words')].map((one) => one.offsetWidth).filter((one) => one)"
+    assert min(browser.value(words)) > 50, "no column of single letters"
     drawings = (
         "[...document.querySelectorAll('#pretrain svg.chart')].filter((one) => one.getBoundingClientRect().width)"
     )

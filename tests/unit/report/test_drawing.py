@@ -90,9 +90,10 @@ def test_a_line_is_cut_where_it_leaves_the_chart() -> None:
     assert below(points, 9.0) == [points] and below(points, 0.0) == []
 
 
-def test_a_level_far_above_stands_at_the_edge_without_a_line() -> None:
-    svg = draw(Chart("B", "step", "bits", [Series("", LOSS)], levels=[(3.0, "gzip"), (99.0, "unigram")]), WIDE)
-    assert {"3 gzip", "↑ 99 unigram"} <= set(texts(svg))
+def test_a_level_far_away_stands_at_the_edge_without_a_line() -> None:
+    levels = [(3.0, "gzip"), (99.0, "unigram"), (-9.0, "far")]
+    svg = draw(Chart("B", "step", "bits", [Series("", LOSS)], levels=levels), WIDE)
+    assert {"3 gzip", "↑ 99 unigram", "↓ -9 far"} <= set(texts(svg)), "what is beyond the chart says so"
     assert len([one for one in drawn(svg).iter("line") if one.get("class") == "level"]) == 1
 
 

@@ -101,7 +101,7 @@ PERSONAL = {  # what a document, its address, a recipe and a message may hold, a
 def planted(folder: Path, **sections: Any) -> Written:
     """One document that stays and one that is too short, each with personal data, from an address with a password."""
     jane, john, account, key, word, token, secret = PERSONAL
-    address = f"https://jane:{word}@host/x?mail={john}&token={token}&page="
+    address = f"https://jane:{word}@host.org/x/{john.replace('@', '%40')}?mail={john}&token={token}&page="
     texts = [f"{KEPT} Write to {jane}.", f"Write to {jane}, {account}, {key}: that is the whole of the house."]
     rows = [{"text": text, "title": f"Of {john}", "url": f"{address}{at}"} for at, text in enumerate(texts)]
     watching = {"mlflow": f"https://jane:{word}@mlflow/?api_key={token}"}
@@ -118,8 +118,9 @@ def test_personal_data_and_credentials_are_not_shown(tmp_path: Path, facts_of: F
         assert secret not in shown and secret not in json.dumps(as_json(facts)), secret
         assert mask in shown
     assert "Write to [EMAIL], [IBAN], [SECRET]: that is the whole of the house." in shown, "of the one that left"
-    assert "https://***@host/x?mail=[EMAIL]&token=***&page=1" in shown and "&page=0" in shown
-    assert "mlflow: https://***@mlflow/?api_key=***" in shown and "no file at s3://***@bucket" in shown
+    assert "https://***@host.org/x/[EMAIL]?mail=[EMAIL]&token=***&page=1" in shown and "&page=0" in shown
+    assert "john%40" not in shown
+    assert "mlflow: 'https://***@mlflow/?api_key=***'" in shown and "no file at s3://***@bucket" in shown
 
 
 def test_where_nothing_is_to_be_masked_texts_are_shown_as_they_are(tmp_path: Path, facts_of: Facts) -> None:
@@ -135,7 +136,8 @@ def test_every_section_has_what_the_files_have(whole: str, written: Written) -> 
     for said in (
         "gopher_short_doc", "bad_json", "minhash_duplicate", "measured 0.93", "went on from the checkpoint of step 40",
         "gzip -9", "3.500, 5.600 before", "arc_easy", "34.0 – 48.0 %", "above chance", "en English",
-        "What is an acid?", "preference accuracy before", "crawl2chat run --run", "kind: jsonl", "loss of answers",
+        "What is an acid?", "preference accuracy0.75, 0.5 before", "crawl2chat run --run", "kind: jsonl",
+        "loss of answers",
     ):  # fmt: skip
         assert said in words, said
 
@@ -152,7 +154,7 @@ def test_charts_have_a_title_and_numbers_beside(whole: str) -> None:
 def test_scores_stand_with_intervals_and_chance_and_those_on_the_way_as_curves(whole: str) -> None:
     [table] = re.findall(r'<section id="evaluation">.*?</section>', whole, re.DOTALL)
     words = re.sub(r"\s+", " ", re.sub(r"<svg.*?</svg>|<[^>]+>", " ", table, flags=re.DOTALL))
-    assert "arc_easy acc pretrain 0 200 26.0 % 20.0 – 33.0 % 25.0 % chance" in words
+    assert "arc_easy acc pretrain 0 200 26.0 % 20.0 – 33.0 % 25.0 % at chance" in words
     assert "arc_easy bits per byte pretrain 0 200 1.9 1.8 – 2 " in words, "no share, and no chance"
     drawn = re.findall(r'<svg[^>]*class="interval".*?</svg>', table, re.DOTALL)
     assert len(drawn) == 4 and all('class="range"' in one and 'class="chance"' in one for one in drawn)
@@ -167,10 +169,10 @@ def test_scores_stand_with_intervals_and_chance_and_those_on_the_way_as_curves(w
     ("method", "title", "tile", "charts", "others"),
     [
         ("align", "Preferences (DPO)", "held-out pairs told right 75.0 % 50.0 % before", ["Margin"], []),
-        ("reward", "Reward model", "held-out pairs told right 90.0 % 40.0 % before", ["Preference accuracy"], []),
+        ("reward", "Reward model", "held-out pairs told right 90.0 % 40.0 % before", ["Pairs told right"], []),
         (
-            "grpo", "Rewards (GRPO)", "reward of held-out answers 0.625 0.125 before",
-            ["Reward", "Divergence from the reference, nats a token", "Groups of one mind"], ["Held out reward", "Kl"],
+            "grpo", "Rewards (GRPO)", "held-out reward 0.625 0.125 before",
+            ["Divergence from the reference", "Groups of one mind"], ["Held out reward", "Kl", "Divergence", "Reward"],
         ),
     ],
 )  # fmt: skip
@@ -187,8 +189,10 @@ def test_alignment_is_shown_as_what_it_is(
     assert all(labels.count(one) == 1 for one in charts), labels
     assert not set(others) & set(labels), "values of batches and of held-out answers stand in one chart"
     if method == "grpo":
-        [chart] = re.findall(r'<svg[^>]*aria-label="Reward".*?</svg>', text, re.DOTALL)
-        assert 'data-name="batch"' in chart and 'data-name="held out"' in chart
+        names = {"Reward of align": "training", "Divergence from the reference": "batch"}
+        for label, name in names.items():
+            chart = re.findall(rf'<svg[^>]*aria-label="{label}".*?</svg>', text, re.DOTALL)[0]
+            assert f'data-name="{name}"' in chart and 'data-name="held out"' in chart
 
 
 def test_the_method_of_a_training_under_way_is_the_recipes(tmp_path: Path, facts_of: Facts) -> None:
