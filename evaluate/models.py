@@ -20,7 +20,7 @@ from ..model.huggingface import read_model
 from ..model.transformer import Transformer
 from ..tokenize.bpe import Tokenizer
 from ..tokenize.chat_templates import end_of_answer, make_template
-from ..tokenize.given import FILES, spoken_template
+from ..tokenize.given import FILES, describe_spoken
 from ..tokenize.jinja_chat import read_template
 from ..tokenize.roles import CONFIG, read_object
 from ..train.checkpoints import META, load_for_inference, newest, read_meta
@@ -50,9 +50,9 @@ def trained_model(run: Run, stage: str, manifest: Manifest) -> ModelFiles:
     if stage == "pretrain":
         return plain
     tokenizer, description = Tokenizer.load(path), manifest.facts.get("template")
-    spoken = make_template(description, tokenizer) if description else spoken_template(path.parent, tokenizer)
-    described = description or getattr(spoken, "description", {"kind": "house"})
-    return plain.model_copy(update={"template": json.dumps(described), "stop_ids": (end_of_answer(spoken),)})
+    description = description or describe_spoken(path.parent, tokenizer)  # manifests say it where it is not our own
+    stops = (end_of_answer(make_template(description, tokenizer)),)
+    return plain.model_copy(update={"template": json.dumps(description or {"kind": "house"}), "stop_ids": stops})
 
 
 def model_in(folder: Path) -> ModelFiles:
