@@ -44,14 +44,14 @@ def test_head_is_parsed() -> None:
         (b"", HTML),
         (b"Transfer-Encoding: chunked\r\n", CHUNKED),
         (b"Transfer-Encoding: chunked\r\n", HTML),  # stored decoded
-        (b"Content-Encoding: gzip\r\n", gzip.compress(HTML)),
+        (b"Content-Encoding: gzip\r\n", gzip.compress(HTML, mtime=0)),
         (b"Content-Encoding: gzip\r\n", HTML),  # stored decoded
         (b"Content-Encoding: deflate\r\n", zlib.compress(HTML)),
         (b"Content-Encoding: deflate\r\n", zlib.compress(HTML, wbits=-15)),
         (b"Content-Encoding: br\r\n", brotli(HTML)),
         (b"Content-Encoding: utf-8\r\n", HTML),
-        (b"Content-Encoding: gzip, br\r\n", brotli(gzip.compress(HTML))),
-        (b"Content-Encoding: deflate, gzip\r\n", gzip.compress(zlib.compress(HTML))),
+        (b"Content-Encoding: gzip, br\r\n", brotli(gzip.compress(HTML, mtime=0))),
+        (b"Content-Encoding: deflate, gzip\r\n", gzip.compress(zlib.compress(HTML), mtime=0)),
     ],
 )  # fmt: skip
 def test_codings_are_undone(headers: bytes, body: bytes) -> None:
@@ -64,10 +64,10 @@ def test_codings_are_undone(headers: bytes, body: bytes) -> None:
         (b"Transfer-Encoding: chunked\r\n", b"3\r\nabcde\r\n0\r\n\r\n", "bad_chunk"),
         (b"Transfer-Encoding: chunked\r\n", b"3\r\nabc\r\nzz\r\n", "bad_chunk"),
         (b"Transfer-Encoding: chunked\r\n", b"ff\r\nabc", "bad_chunk"),
-        (b"Content-Encoding: gzip\r\n", gzip.compress(HTML)[:-12], "bad_content_encoding"),
+        (b"Content-Encoding: gzip\r\n", gzip.compress(HTML, mtime=0)[:-12], "bad_content_encoding"),
         (b"Content-Encoding: br\r\n", b"no brotli at all", "bad_content_encoding"),
         (b"Content-Encoding: deflate\r\n", b"\xff\xff\xff", "bad_content_encoding"),
-        (b"Content-Encoding: gzip\r\n", gzip.compress(b"a" * 3_000_000), "too_large"),
+        (b"Content-Encoding: gzip\r\n", gzip.compress(b"a" * 3_000_000, mtime=0), "too_large"),
         (b"Content-Encoding: br\r\n", brotli(b"a" * 3_000_000), "too_large"),
     ],
 )

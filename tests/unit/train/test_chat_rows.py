@@ -122,7 +122,7 @@ def test_too_many_rejects_are_an_error(tmp_path: Path) -> None:
         ("absent.jsonl", None, "absent.jsonl cannot be read behind row 0"),
         (
             "c.jsonl.gz",
-            gzip.compress(b'{"question": "q", "answer": "a"}\n' * 9)[:-9],
+            gzip.compress(b'{"question": "q", "answer": "a"}\n' * 9, mtime=0)[:-9],
             "c.jsonl.gz cannot be read behind",
         ),
         ("c.json", b"[{}", "begins like a JSON array"),
