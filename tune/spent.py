@@ -55,7 +55,7 @@ def starts(folder: Path) -> Iterator[Start]:
     for path in sorted((folder / "ray").glob(f"*/*/{REPORTS}")):
         last = {report["began"]: report for report in reports(path.parent)}
         for began, report in last.items():
-            phase = path.parent.parent.name.split("-")[0]
+            phase = report["config"]["trial"]["phase"]  # not the folder's: trials of two phases may run together
             cpu, tokens, steps = (report[f"own_{key}"] for key in ("cpu_seconds", "tokens", "steps"))
             yield Start(phase, path.parent.name, began, report["now"], cpu, tokens, steps)
 

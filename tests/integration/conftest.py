@@ -6,6 +6,7 @@ import bz2
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -116,6 +117,7 @@ def finished(workshop: Workshop) -> Workshop:
     code, output = workshop.run("run", "recipes/tiny.yaml")
     assert code == 0, output
     (workshop.folder / "first_output.txt").write_text(output)
+    shutil.copyfile(workshop.folder / "runs/tiny/report.html", workshop.folder / "first_report.html")
     return workshop
 
 

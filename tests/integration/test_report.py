@@ -28,7 +28,7 @@ def counters(folder: Path, stage: str) -> dict[str, Any]:
 
 def test_a_run_ends_with_its_report(finished: Workshop, report: Path) -> None:
     assert f"report: {report.resolve()}" in (finished.folder / "first_output.txt").read_text()
-    text = report.read_text("utf-8")
+    text = (finished.folder / "first_report.html").read_text("utf-8")
     assert '<span class="pill">finished</span>' in text
     assert re.findall(r'<section id="([^"]*)"', text) == SECTIONS
     assert "no report in" not in (report.parent / "logs" / "crawl2chat.log").read_text()

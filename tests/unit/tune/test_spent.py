@@ -21,11 +21,13 @@ def stage(tmp_path: Path) -> Path:
         "search-ab/one": [report(100, 105, 4, 500), report(100, 110, 9, 1000)],
         "search-ab/two": [report(100, 108, 7, 800), report(130, 135, 5, 400)],  # started again after a kill
         "ladder-cd/one": [report(140, 150, 10, 2000)],
+        "ladder-cd/beside": [report(141, 142, 1, 90)],  # of the phase grid
     }
     for name, told in trials.items():
         path = tmp_path / "ray" / name / "result.json"
         path.parent.mkdir(parents=True)
-        path.write_text("".join(json.dumps(one) + "\n" for one in told))
+        phase = "grid" if path.parent.name == "beside" else name.split("-")[0]
+        path.write_text("".join(json.dumps(one | {"config": {"trial": {"phase": phase}}}) + "\n" for one in told))
     with (tmp_path / "ray" / "search-ab" / "two" / "result.json").open("a") as out:
         out.write('{"began": 130, "now": 14')  # cut by the kill
     return tmp_path
@@ -34,6 +36,7 @@ def stage(tmp_path: Path) -> Path:
 def test_each_start_counts_with_its_last_report(stage: Path) -> None:
     found = list(starts(stage))
     assert [(one.phase, one.trial, one.began, one.ended, one.tokens) for one in found] == [
+        ("grid", "beside", 141, 142, 90),
         ("ladder", "one", 140, 150, 2000),
         ("search", "one", 100, 110, 1000),
         ("search", "two", 100, 108, 800),
