@@ -136,10 +136,7 @@ def read_rows(path: Path) -> Iterator[Row]:
 def _row(path: Path, number: int, line: str) -> Row:
     try:
         fields = json.loads(line)
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # nested too deep; thousands of digits
+    except (ValueError, RecursionError) as error:  # also of thousands of digits, and of what is nested too deep
         why = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
         raise InputError(f"{path}, line {number + 1}: {line[:60]!r} is not JSON: {why}", "one object a line") from error
     if not isinstance(fields, dict):

@@ -27,6 +27,8 @@ from ..core.errors import RecipeError
 from .loader import IGNORED
 from .loss import mixed_precision
 
+TIE = 1e-3  # nats: two log-ratios that differ by less are equal, but for rounding; a tie is half right
+
 
 @dataclass(frozen=True)
 class Objective:
@@ -109,30 +111,62 @@ def preference_losses(policy: PairLogProbs, reference: PairLogProbs, objective: 
     return (1 - smoothing) * losses_P - smoothing * F.logsigmoid(-objective.beta * delta_P)
 
 
-def preference_metrics(policy: PairLogProbs, reference: PairLogProbs, beta: float) -> dict[str, float]:
-    """What tells whether preferences are learned, as means over the pairs. Reward: β (log π - log π_ref) of an answer.
+def preference_sums(policy: PairLogProbs, reference: PairLogProbs, objective: Objective) -> Tensor:
+    """What `preference_metrics` makes means of, float64 [8]: to be added up over batches and ranks.
 
-    accuracy         share of pairs in which the chosen answer's reward is the greater; 0 while π is π_ref
-    margin           reward of the chosen answer minus that of the rejected one
-    chosen_reward, rejected_reward
-    chosen_log_prob, rejected_log_prob    nats of a whole answer under the policy
-    kl_estimate      log π - log π_ref in nats a token, over all tokens of all answers: an estimate of KL(π ‖ π_ref) as
-                     far as the answers are such as π writes; of others' answers it may be negative. `divergence` has
-                     no such limit.
+    Pairs, tokens, losses, pairs told right by rewards and by mean log-probabilities, log-ratios of the chosen answers,
+    of the rejected ones, and of both. Pairs without an answer, which fill a batch up, count for nothing.
     """
-    with torch.no_grad():
-        chosen_P, rejected_P = (ratio_P.detach() for ratio_P in _log_ratios(policy, reference))
-        tokens = policy.chosen_tokens_P.sum() + policy.rejected_tokens_P.sum()
-        found = {
-            "accuracy": (chosen_P > rejected_P).float().mean(),
-            "margin": beta * (chosen_P - rejected_P).mean(),
-            "chosen_reward": beta * chosen_P.mean(),
-            "rejected_reward": beta * rejected_P.mean(),
-            "chosen_log_prob": policy.chosen_P.mean(),
-            "rejected_log_prob": policy.rejected_P.mean(),
-            "kl_estimate": (chosen_P.sum() + rejected_P.sum()) / tokens.clamp(min=1),
-        }
-    return {name: value.item() for name, value in found.items()}
+    counts_P = policy.chosen_tokens_P > 0
+    chosen_P, rejected_P = _log_ratios(policy, reference)
+    means_P = [
+        one_P / tokens_P.clamp(min=1)
+        for one_P, tokens_P in (
+            (policy.chosen_P, policy.chosen_tokens_P),
+            (policy.rejected_P, policy.rejected_tokens_P),
+        )
+    ]
+    each = (
+        torch.ones_like(chosen_P),
+        policy.chosen_tokens_P + policy.rejected_tokens_P,
+        preference_losses(policy, reference, objective),
+        told_right(chosen_P - rejected_P, TIE),
+        told_right(means_P[0] - means_P[1]),
+        chosen_P,
+        rejected_P,
+        chosen_P + rejected_P,
+    )
+    return torch.stack([torch.where(counts_P, one_P.double(), 0.0).sum() for one_P in each])
+
+
+def preference_metrics(sums: Tensor, beta: float) -> dict[str, float]:
+    """What tells whether preferences are learned, of `preference_sums`. Reward: β (log π - log π_ref) of an answer.
+
+    validation_loss        mean over the pairs
+    preference_accuracy    share of pairs in which the chosen answer's reward is the greater; a half at the start, when
+                           all rewards are 0
+    ranking_accuracy       share of pairs in which the chosen answer is the likelier one, by its mean token
+    margin                 mean reward of the chosen answers minus that of the rejected ones
+    chosen_reward, rejected_reward
+    kl_estimate            log π - log π_ref in nats a token, over all tokens of all answers: an estimate of
+                           KL(π ‖ π_ref) as far as the answers are such as π writes; of others' answers it may be
+                           negative. `divergence` has no such limit.
+    """
+    pairs, tokens, loss, preferred, ranked, chosen, rejected, ratios = sums.tolist()
+    return {
+        "validation_loss": loss / pairs,
+        "preference_accuracy": preferred / pairs,
+        "ranking_accuracy": ranked / pairs,
+        "margin": beta * (chosen - rejected) / pairs,
+        "chosen_reward": beta * chosen / pairs,
+        "rejected_reward": beta * rejected / pairs,
+        "kl_estimate": ratios / tokens,
+    }
+
+
+def told_right(difference_P: Tensor, tie: float = 0.0) -> Tensor:
+    """1 where the chosen answer is ahead, 0 where it is behind, a half in between."""
+    return torch.where(difference_P.abs() <= tie, 0.5, (difference_P > 0).to(torch.float64))
 
 
 @torch.no_grad()

@@ -16,13 +16,20 @@ from torch import Tensor, nn
 
 from .loader import IGNORED
 from .objective import HeldOut
-from .preference import Objective, PairLogProbs, pair_log_probs, preference_losses
+from .preference import (
+    Objective,
+    PairLogProbs,
+    pair_log_probs,
+    preference_losses,
+    preference_metrics,
+    preference_sums,
+    told_right,
+)
 from .prefetch import Batch
 from .reward import answer_rewards
 from .validation import rank_rows
 from .world import World
 
-TIE = 1e-3  # nats: two log-ratios that differ by less are equal, but for rounding; a tie is half right
 Part = tuple[np.ndarray, ...]
 
 
@@ -34,16 +41,7 @@ def flat_pairs(inputs: np.ndarray, targets: np.ndarray, device: torch.device) ->
 
 
 class PreferenceObjective:
-    """DPO or IPO, against the log-probabilities that the rows bring.
-
-    validation_loss        mean over the pairs
-    preference_accuracy    share of pairs in which the chosen answer's reward is the greater; a half at the start, when
-                           all rewards are 0. Reward: β (log π - log π_ref) of an answer
-    ranking_accuracy       share of pairs in which the chosen answer is the likelier one, by its mean token
-    margin                 mean reward of the chosen answers minus that of the rejected ones
-    chosen_reward, rejected_reward
-    kl_estimate            log π - log π_ref in nats a token, over all tokens of all answers (train/preference.py)
-    """
+    """DPO or IPO, against the log-probabilities that the rows bring. Figures: train/preference.py."""
 
     shown: ClassVar[tuple[str, ...]] = (
         "validation_loss", "preference_accuracy", "ranking_accuracy", "margin", "chosen_reward", "rejected_reward",
@@ -68,41 +66,9 @@ class PreferenceObjective:
         sums = torch.zeros(8, dtype=torch.float64, device=world.device)
         for part in rank_rows(data, rows, world):
             policy, reference = _both(model, part, precision, world.device)
-            sums += self._sums(policy, reference)
+            sums += preference_sums(policy, reference, self.objective)
         model.train()
-        pairs, tokens, loss, preferred, ranked, chosen, rejected, ratios = world.sum(sums).tolist()
-        return {
-            "validation_loss": loss / pairs,
-            "preference_accuracy": preferred / pairs,
-            "ranking_accuracy": ranked / pairs,
-            "margin": self.objective.beta * (chosen - rejected) / pairs,
-            "chosen_reward": self.objective.beta * chosen / pairs,
-            "rejected_reward": self.objective.beta * rejected / pairs,
-            "kl_estimate": ratios / tokens,
-        }
-
-    def _sums(self, policy: PairLogProbs, reference: PairLogProbs) -> Tensor:
-        """Pairs, tokens, losses, accuracies and log-ratios of the pairs that count, float64 [8]."""
-        counts_P = policy.chosen_tokens_P > 0
-        chosen_P, rejected_P = policy.chosen_P - reference.chosen_P, policy.rejected_P - reference.rejected_P
-        means_P = [
-            one_P / tokens_P.clamp(min=1)
-            for one_P, tokens_P in (
-                (policy.chosen_P, policy.chosen_tokens_P),
-                (policy.rejected_P, policy.rejected_tokens_P),
-            )
-        ]
-        each = (
-            torch.ones_like(chosen_P),
-            policy.chosen_tokens_P + policy.rejected_tokens_P,
-            preference_losses(policy, reference, self.objective),
-            _right(chosen_P - rejected_P, TIE),
-            _right(means_P[0] - means_P[1]),
-            chosen_P,
-            rejected_P,
-            chosen_P + rejected_P,
-        )
-        return torch.stack([torch.where(counts_P, one_P.double(), 0.0).sum() for one_P in each])
+        return preference_metrics(world.sum(sums), self.objective.beta)
 
 
 class RewardObjective:
@@ -131,7 +97,7 @@ class RewardObjective:
             each = (
                 torch.ones_like(difference_P),
                 -nn.functional.logsigmoid(difference_P),
-                _right(difference_P),
+                told_right(difference_P),
                 difference_P,
             )
             sums += torch.stack([torch.where(counts_P, one_P.double(), 0.0).sum() for one_P in each])
@@ -155,8 +121,3 @@ def _differences(model: nn.Module, part: Part, precision: str, device: torch.dev
     last_B = torch.where(answer_BT, place_T, 0).amax(1)
     chosen_P, rejected_P = answer_rewards(model, tokens_BT, last_B, precision)
     return chosen_P - rejected_P, last_B.unflatten(0, (2, -1))[0] > 0
-
-
-def _right(difference_P: Tensor, tie: float = 0.0) -> Tensor:
-    """1 where the chosen answer is ahead, 0 where it is behind, a half in between."""
-    return torch.where(difference_P.abs() <= tie, 0.5, (difference_P > 0).to(torch.float64))

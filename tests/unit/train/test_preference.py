@@ -20,6 +20,7 @@ from crawl2chat.train.preference import (
     pair_log_probs,
     preference_losses,
     preference_metrics,
+    preference_sums,
     reference_log_probs,
 )
 
@@ -132,16 +133,18 @@ def test_losses_gradients_and_metrics_are_those_of_trl(models, batch, objective,
     expected = theirs(trainer, *batch)
     assert mine(models, batch, objective) == pytest.approx(expected, rel=1e-5, abs=1e-5)
     assert_same_gradients(models[0], trainer.model, tmp_path / "gradients")
+    policy = pair_log_probs(models[0], *batch)
     found = preference_metrics(
-        pair_log_probs(models[0], *batch), reference_log_probs(models[1], *batch), objective.beta
+        preference_sums(policy, reference_log_probs(models[1], *batch), objective), objective.beta
     )
+    found |= {"chosen": policy.chosen_P.mean().item(), "rejected": policy.rejected_P.mean().item()}
     names = {
-        "accuracy": "rewards/accuracies",
+        "preference_accuracy": "rewards/accuracies",
         "margin": "rewards/margins",
         "chosen_reward": "rewards/chosen",
         "rejected_reward": "rewards/rejected",
-        "chosen_log_prob": "logps/chosen",
-        "rejected_log_prob": "logps/rejected",
+        "chosen": "logps/chosen",
+        "rejected": "logps/rejected",
     }
     for name, name_there in names.items():
         assert found[name] == pytest.approx(trainer._metrics["train"][name_there][0], rel=1e-5, abs=1e-5), name
@@ -196,18 +199,24 @@ def test_losses_by_hand(objective: Objective, expected: float) -> None:
 
 
 def test_metrics_by_hand() -> None:
-    found = preference_metrics(pair(-7.0, -9.0), pair(-10.0, -7.0), beta=0.5)
+    """Means of -7 over four tokens and -9 over two: the chosen answer is the likelier one."""
+    objective = Objective(beta=0.5)
+    sums = preference_sums(pair(-7.0, -9.0), pair(-10.0, -7.0), objective)
+    found = preference_metrics(sums, objective.beta)
     assert found == pytest.approx(
         {
-            "accuracy": 1.0,
+            "validation_loss": math.log1p(math.exp(-2.5)),
+            "preference_accuracy": 1.0,
+            "ranking_accuracy": 1.0,
             "margin": 2.5,
             "chosen_reward": 1.5,
             "rejected_reward": -1.0,
-            "chosen_log_prob": -7.0,
-            "rejected_log_prob": -9.0,
             "kl_estimate": 1 / 6,
         }
     )
+    assert preference_metrics(2 * sums, objective.beta) == found, "means, over however many batches"
+    tied = preference_metrics(preference_sums(pair(-7.0, -9.0), pair(-7.0, -9.0), objective), objective.beta)
+    assert tied["preference_accuracy"] == 0.5 and tied["ranking_accuracy"] == 1.0
 
 
 def test_only_answers_count_and_rows_do_not_see_each_other_or_their_padding(models, batch) -> None:
@@ -239,15 +248,21 @@ def test_a_model_learns_which_answers_were_chosen(models, batch, objective: Obje
     policy = Transformer(reference.config)
     policy.load_state_dict(reference.state_dict())
     at_reference = reference_log_probs(reference, *batch)
-    first = preference_metrics(pair_log_probs(policy, *batch), at_reference, objective.beta)
-    assert first["accuracy"] == 0 and first["margin"] == 0 and first["kl_estimate"] == 0
+
+    def metrics() -> dict[str, float]:
+        return preference_metrics(
+            preference_sums(pair_log_probs(policy, *batch), at_reference, objective), objective.beta
+        )
+
+    first = metrics()
+    assert first["preference_accuracy"] == 0.5 and first["margin"] == 0 and first["kl_estimate"] == 0
     optimizer = torch.optim.AdamW(policy.parameters(), lr=3e-3)
     for _ in range(30):
         optimizer.zero_grad()
         preference_losses(pair_log_probs(policy, *batch), at_reference, objective).mean().backward()
         optimizer.step()
-    last = preference_metrics(pair_log_probs(policy, *batch), at_reference, objective.beta)
-    assert last["accuracy"] == 1 and last["margin"] > 0.1
+    last = metrics()
+    assert last["preference_accuracy"] == 1 and last["margin"] > 0.1
     assert divergence(policy, reference, *batch) > 0
 
 
