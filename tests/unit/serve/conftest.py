@@ -17,6 +17,7 @@ from ..chat.conftest import ANSWER, QUESTION, TEXT, one_thread, trained
 __all__ = ["ANSWER", "QUESTION", "TEXT", "one_thread", "trained"]
 
 http_server: Any = loaded(ROOT / "tests" / "http_server.py")
+BODY: dict[str, Any] = {"model": "small", "messages": [{"role": "user", "content": QUESTION}], "temperature": 0}
 
 
 @pytest.fixture(scope="session")

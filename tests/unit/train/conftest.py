@@ -12,13 +12,18 @@ import pytest
 import torch
 from crawl2chat.core.settings_optimizer import Optimizer
 from crawl2chat.core.settings_tokenizer import Tokenizer as TokenizerSettings
+from crawl2chat.core.stage import StageContext
 from crawl2chat.model.config import ModelConfig
-from crawl2chat.tokenize.bpe import Tokenizer
+from crawl2chat.tokenize.bpe import SPECIAL_TOKENS, Tokenizer
 from crawl2chat.tokenize.train import train_tokenizer
 from crawl2chat.train.job import Job
 from crawl2chat.train.loader import TokenDataset
 from crawl2chat.train.loop import Plan
 from crawl2chat.train.validation import ValidationTokens
+from tokenizers import Tokenizer as Library
+from tokenizers import decoders, models, pre_tokenizers, trainers
+
+from .tuning import context_maker
 
 VOCABULARY = 97
 
@@ -87,6 +92,25 @@ def job(tmp_path: Path, shards: list[Path], validation: list[Path], small: Model
         data_digest="d" * 64,
         recipe={"seed": 3},
     )
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Tokenizer:
+    """A tokenizer of bytes."""
+    library = Library(models.BPE())
+    library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore[assignment]
+    library.decoder = decoders.ByteLevel()  # type: ignore[assignment]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    library.train_from_iterator(
+        [], trainers.BpeTrainer(vocab_size=260, special_tokens=list(SPECIAL_TOKENS), initial_alphabet=alphabet)
+    )
+    return Tokenizer(library.to_str().encode())
+
+
+@pytest.fixture
+def context_of(tmp_path: Path) -> Callable[..., StageContext]:
+    """Makes the context of a stage: see tuning.py."""
+    return context_maker(tmp_path)
 
 
 @pytest.fixture(scope="session")

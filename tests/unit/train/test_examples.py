@@ -15,7 +15,7 @@ from crawl2chat.core.run import Run
 from crawl2chat.core.settings_parallel import Parallel
 from crawl2chat.core.stage import StageContext
 from crawl2chat.model.config import ModelConfig
-from crawl2chat.tokenize.bpe import ASSISTANT, END, SPECIAL_TOKENS, USER, Tokenizer
+from crawl2chat.tokenize.bpe import ASSISTANT, END, USER, Tokenizer
 from crawl2chat.tokenize.chat_template import OwnTemplate
 from crawl2chat.train.chat_examples import write_conversations
 from crawl2chat.train.examples import ChatDataset, write_examples
@@ -27,24 +27,9 @@ from crawl2chat.train.packed_chat import SingleChat
 from crawl2chat.train.packing import TooLong
 from crawl2chat.train.strategies import build
 from crawl2chat.train.world import World
-from tokenizers import Tokenizer as Library
-from tokenizers import decoders, models, pre_tokenizers, trainers
 from torch._dynamo.utils import counters
 
 CONTEXT = 40
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> Tokenizer:
-    """A tokenizer of bytes."""
-    library = Library(models.BPE())
-    library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore[assignment]
-    library.decoder = decoders.ByteLevel()  # type: ignore[assignment]
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    library.train_from_iterator(
-        [], trainers.BpeTrainer(vocab_size=260, special_tokens=list(SPECIAL_TOKENS), initial_alphabet=alphabet)
-    )
-    return Tokenizer(library.to_str().encode())
 
 
 def write(path: Path, pairs: list[tuple[str, str]]) -> Path:

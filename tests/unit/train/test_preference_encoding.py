@@ -10,28 +10,13 @@ import torch
 from crawl2chat.core.errors import InputError
 from crawl2chat.model.config import ModelConfig
 from crawl2chat.model.transformer import Transformer
-from crawl2chat.tokenize.bpe import ASSISTANT, END, SPECIAL_TOKENS, USER, Tokenizer
+from crawl2chat.tokenize.bpe import ASSISTANT, END, USER, Tokenizer
 from crawl2chat.tokenize.chat_template import OwnTemplate
 from crawl2chat.train.preference import pair_log_probs
 from crawl2chat.train.preference_encoding import EncodedPair, encode_pair, truncated
 from crawl2chat.train.preference_file import PairRows, write_pairs
 from crawl2chat.train.preference_objective import flat_pairs
 from crawl2chat.train.preference_rows import Pair, read_pairs
-from tokenizers import Tokenizer as Library
-from tokenizers import decoders, models, pre_tokenizers, trainers
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> Tokenizer:
-    """A tokenizer of bytes."""
-    library = Library(models.BPE())
-    library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore[assignment]
-    library.decoder = decoders.ByteLevel()  # type: ignore[assignment]
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    library.train_from_iterator(
-        [], trainers.BpeTrainer(vocab_size=260, special_tokens=list(SPECIAL_TOKENS), initial_alphabet=alphabet)
-    )
-    return Tokenizer(library.to_str().encode())
 
 
 def pair(*prompt: str, chosen: str = "yes", rejected: str = "never") -> Pair:

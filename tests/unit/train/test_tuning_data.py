@@ -1,88 +1,26 @@
-"""What the stages `finetune` and `align` make of files, real and malformed ones: rows, held-out parts, the ledger."""
+"""What the stage `finetune` makes of files, real and malformed ones: rows, held-out parts, the ledger."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import tokenizers
 from crawl2chat.core.errors import InputError
-from crawl2chat.core.manifest import Manifest
-from crawl2chat.core.progress import Progress
-from crawl2chat.core.recipe import Recipe
-from crawl2chat.core.run import Run
 from crawl2chat.core.stage import StageContext
 from crawl2chat.model.config import ModelConfig
 from crawl2chat.tokenize.bpe import Tokenizer
-from crawl2chat.tokenize.chat_template import OwnTemplate
 from crawl2chat.tokenize.chat_templates import CHATML
-from crawl2chat.tokenize.jinja_chat import JinjaTemplate
-from crawl2chat.train import align_data, align_jobs, finetune_data
+from crawl2chat.train import align_jobs, finetune_data
 from crawl2chat.train.chat_rejects import LEDGER
 from crawl2chat.train.examples import ChatDataset
 from crawl2chat.train.packed_chat import PackedChat, SingleChat
-from crawl2chat.train.preference_encoding import encode_pair
-from crawl2chat.train.preference_file import PairRows
-from crawl2chat.train.preference_making import made_pairs
-from crawl2chat.train.preference_rows import read_pairs
-from tokenizers import AddedToken, models, pre_tokenizers
-from tokenizers.decoders import ByteLevel
+
+from .tuning import chat, imported, ledger, write
 
 RASBT, GLAIVE = "rasbt_instruction_data.json.gz", "llamafactory_glaive_toolcall_en_demo.json.gz"
-
-
-def chat(number: int, question: str, answer: str) -> dict[str, Any]:
-    turns = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
-    return {"doc_id": f"d{number}", "messages": turns}
-
-
-def write(path: Path, rows: list[Any]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
-    return path
-
-
-@pytest.fixture
-def context_of(tmp_path: Path) -> Callable[..., StageContext]:
-    """A stage's context with instruction pairs of six documents, two of them held out."""
-
-    def make(stage: str, instructed: bool = True, **sections: Any) -> StageContext:
-        sources = [{"name": "wiki", "kind": "jsonl", "paths": ["unused.jsonl"]}]
-        recipe = {"name": "x", "storage": str(tmp_path), "sources": sources, **sections}
-        run = Run(Recipe.model_validate(recipe | ({"instructions": {}} if instructed else {})))
-        rows = [chat(n, f"What is {n}{m}?", f"The number {n}.") for n in range(6) for m in range(2)]
-        write(run.stage("instructions") / "pairs.jsonl", rows[:8])
-        write(run.stage("instructions") / "pairs_validation.jsonl", rows[8:])
-        empty: dict[str, Any] = {"config": {}, "inputs": {}, "files": [], "counters": {}, "facts": {}}
-        manifest = Manifest(stage="instructions", version=1, fingerprint="", code_version="", seconds=0, **empty)
-        run.stage(stage).mkdir(parents=True)
-        inputs = {"tokenizer": manifest} | ({"instructions": manifest} if instructed else {})
-        return StageContext(run, run.stage(stage), inputs, Progress(stage))
-
-    return make
-
-
-def imported(folder: Path) -> Tokenizer:
-    """The tokenizer of a model made elsewhere, of bytes, with a chat template beside it."""
-    alphabet = {one: index for index, one in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
-    made = tokenizers.Tokenizer(models.BPE(vocab=alphabet, merges=[]))
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore[assignment]
-    made.decoder = ByteLevel()  # type: ignore[assignment]
-    made.add_special_tokens([AddedToken(one, special=True) for one in ("<s>", "<|im_start|>", "<|im_end|>")])
-    folder.mkdir(parents=True)
-    made.save(str(folder / "tokenizer.json"))
-    config = {"bos_token": "<s>", "eos_token": "<|im_end|>", "chat_template": CHATML}
-    (folder / "tokenizer_config.json").write_text(json.dumps(config))
-    return Tokenizer.load(folder / "tokenizer.json")
-
-
-def ledger(ctx: StageContext) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (ctx.folder / LEDGER).read_text().splitlines()]
 
 
 def test_pairs_alone_are_what_they_were(context_of: Callable[..., StageContext], chatting: Tokenizer) -> None:
@@ -247,120 +185,3 @@ def test_real_rows(
     assert len(ledger(ctx)) == sum(v for k, v in found.counters.items() if k.startswith("rejected."))
     rows = found.open_train()
     assert rows.target_count(np.arange(len(rows))) > 1000
-
-
-def test_made_pairs_prefer_the_answer_to_the_question(tmp_path: Path) -> None:
-    rows = [chat(n, f"q{n}{m}", f"a{n}") for n in range(5) for m in range(3)]
-    found = list(made_pairs(write(tmp_path / "pairs.jsonl", rows), 7))
-    assert [(one.prompt[0]["content"], one.chosen) for one in found] == [
-        (row["messages"][0]["content"], row["messages"][1]["content"]) for row in rows
-    ]
-    assert all(one.rejected != one.chosen and one.rejected in {f"a{n}" for n in range(5)} for one in found)
-    assert found == list(made_pairs(tmp_path / "pairs.jsonl", 7)) != list(made_pairs(tmp_path / "pairs.jsonl", 8))
-    lonely = write(tmp_path / "one.jsonl", rows[:3])
-    assert list(made_pairs(lonely, 7)) == []
-    assert len(list(made_pairs(lonely, 7, beside=[tmp_path / "pairs.jsonl"]))) == 3
-
-
-def test_preference_pairs_of_files_and_of_instructions(
-    context_of: Callable[..., StageContext], chatting: Tokenizer, tmp_path: Path
-) -> None:
-    rows: list[Any] = [{"prompt": f"q{n}", "chosen": f"yes {n}", "rejected": f"no {n}"} for n in range(60)]
-    rows += [
-        {"prompt": "q", "chosen": "same", "rejected": " same"},
-        {"prompt": "q", "chosen": "only"},
-        {"prompt": "q", "chosen": "x" * 90, "rejected": "b"},
-    ]
-    file = write(tmp_path / "p.jsonl", rows)
-    data = {"paths": [str(file)], "from_instructions": True, "validation_share": 0.3}
-    ctx = context_of("align", align={"data": data})
-    assert ctx.recipe.align is not None
-    found = align_data.prepare(ctx, ctx.recipe.align.data, OwnTemplate(chatting), 48)
-    assert found.pairs["train"] + found.pairs["validation"] == 60 + 12
-    assert found.counters["rejected.equal"] == found.counters["rejected.missing"] == 1
-    assert found.counters["rejected.too_long"] == 1 and found.counters["truncated"] == 0
-    assert {(row["row"], row["reason"]) for row in ledger(ctx)} == {(61, "equal"), (62, "missing"), (63, "too_long")}
-    assert {row["file"] for row in ledger(ctx)} == {str(file)}
-    held_out = PairRows(found.validation).sources.to_pylist()
-    assert held_out.count("pairs_validation.jsonl:1") == 1 and 10 < len(held_out) < 40
-    assert not set(held_out) & set(PairRows(found.train).sources.to_pylist())
-
-
-def test_a_pair_may_be_as_long_as_the_context_and_no_longer(
-    context_of: Callable[..., StageContext], chatting: Tokenizer, tmp_path: Path
-) -> None:
-    """The model reads all of its tokens: the last one too, at which a reward model looks."""
-    file = write(tmp_path / "p.jsonl", [{"prompt": "q", "chosen": "yes", "rejected": "never"}])
-    ctx = context_of("align", align={"data": {"paths": [str(file)], "validation_share": 0}})
-    [pair], _ = read_pairs([file])
-    longest = encode_pair(OwnTemplate(chatting), pair).longest
-    assert ctx.recipe.align is not None
-    found = align_data.prepare(ctx, ctx.recipe.align.data, OwnTemplate(chatting), longest)
-    assert found.counters == {"pairs": 1, "validation_pairs": 0, "truncated": 0} and ledger(ctx) == []
-    with pytest.raises(InputError, match=r"no pair to train on: {'rejected.too_long': 1}"):
-        align_data.prepare(ctx, ctx.recipe.align.data, OwnTemplate(chatting), longest - 1)
-
-
-def test_pairs_that_the_template_refuses_are_named(
-    context_of: Callable[..., StageContext], chatting: Tokenizer, tmp_path: Path
-) -> None:
-    source = (
-        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system here') }}{% endif %}"
-        "{{ m.content ~ '<|im_end|>' }}{% endfor %}"
-    )
-    pair = {"prompt": "q", "chosen": "yes", "rejected": "no"}
-    file = write(tmp_path / "p.jsonl", [pair, pair | {"system": "Be kind."}])
-    ctx = context_of("align", align={"data": {"paths": [str(file)], "validation_share": 0}})
-    assert ctx.recipe.align is not None
-    found = align_data.prepare(ctx, ctx.recipe.align.data, JinjaTemplate(chatting, source), 64)
-    assert found.counters == {"pairs": 1, "validation_pairs": 0, "truncated": 0, "rejected.template": 1}
-    [row] = ledger(ctx)
-    assert (row["file"], row["row"], row["reason"]) == (str(file), 2, "template") and "no system here" in row["detail"]
-
-
-def test_pairs_that_are_too_long_may_be_cut(
-    context_of: Callable[..., StageContext], chatting: Tokenizer, tmp_path: Path
-) -> None:
-    rows = [
-        {"prompt": "q", "chosen": "yes" + "x" * 90, "rejected": "no"},
-        {"prompt": "q", "chosen": "x" * 90, "rejected": "x" * 80},
-    ]
-    file = write(tmp_path / "p.jsonl", rows)
-    data = {"paths": [str(file)], "too_long": "truncate", "validation_share": 0}
-    ctx = context_of("align", align={"data": data})
-    assert ctx.recipe.align is not None
-    found = align_data.prepare(ctx, ctx.recipe.align.data, OwnTemplate(chatting), 32)
-    assert found.counters == {"pairs": 1, "validation_pairs": 0, "truncated": 1, "rejected.too_long": 1}
-    assert PairRows(found.train).batch(np.array([0]))[0].shape == (1, 2, 32)
-
-
-@pytest.mark.parametrize(
-    ("name", "pairs", "share"),
-    [
-        ("rasbt_instruction_data_with_preference.json.gz", 1094, 0.1),
-        ("llamafactory_dpo_en_demo.json.gz", None, 0.1),
-        ("llamafactory_dpo_zh_demo.json.gz", None, 0.1),
-    ],
-)
-def test_real_pairs(
-    context_of: Callable[..., StageContext], chatting: Tokenizer, shared_data: Path, name: str, pairs: int | None,
-    share: float,
-) -> None:  # fmt: skip
-    data = {"paths": [str(shared_data / "preference" / name)], "too_long": "truncate", "validation_share": share}
-    ctx = context_of("align", align={"data": data})
-    assert ctx.recipe.align is not None
-    found = align_data.prepare(ctx, ctx.recipe.align.data, OwnTemplate(chatting), 1024)
-    kept, left_out = sum(found.pairs.values()), len(ledger(ctx))
-    assert kept > 50 and found.pairs["validation"] > 3
-    assert pairs is None or kept + found.counters.get("rejected.too_long", 0) == pairs
-    assert kept + left_out == (1100 if pairs else 300)
-
-
-def test_rows_with_one_labelled_answer_are_no_pairs(
-    context_of: Callable[..., StageContext], chatting: Tokenizer, shared_data: Path
-) -> None:
-    data = {"paths": [str(shared_data / "preference" / "llamafactory_kto_en_demo.json.gz")]}
-    ctx = context_of("align", align={"data": data})
-    assert ctx.recipe.align is not None
-    with pytest.raises(InputError, match="more than 100 rows are no preference pairs"):
-        align_data.prepare(ctx, ctx.recipe.align.data, OwnTemplate(chatting), 256)
