@@ -49,6 +49,7 @@ def test_adding_gives_what_all_at_once_gives(local_ray: None, extracted: Make, e
         dedup(twice)
 
 
+@pytest.mark.slow
 def test_adding_little_keeps_all_of_an_index(local_ray: None, extracted: Make, pages: Documents) -> None:
     """Many partitions, to most of which one document adds nothing; copies of all documents leave afterwards."""
     some, one = pages[:30], pages[30:31]

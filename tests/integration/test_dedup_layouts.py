@@ -64,6 +64,7 @@ def other(run: Run, **settings: object) -> Run:
     return Run(run.recipe.model_copy(update={"dedup": changed}))
 
 
+@pytest.mark.slow
 def test_other_partitions_and_passes_mix_nothing(
     local_ray: None, extracted: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -79,6 +79,7 @@ def test_adding_by_the_command_line(local_ray: None, recipes: Path, capsys: pyte
     assert read_manifest(Path("runs/january/dedup")).counters["dropped.known_document"] == 40
 
 
+@pytest.mark.slow
 def test_adding_refuses_what_does_not_fit(local_ray: None, recipes: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "january.yaml", "--set", "dedup.write_index=true", "--set", "dedup.threshold=0.7"]) == 0
     assert main(["data", "february.yaml"]) == 0

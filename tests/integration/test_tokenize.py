@@ -55,6 +55,7 @@ def texts_in(run: Run, split: str) -> dict[str, str]:
     return found
 
 
+@pytest.mark.slow
 def test_every_kept_document_is_in_one_split_word_for_word(local_ray: None, extracted: Make, pages: Documents) -> None:
     run = extracted("whole", pages, units=3, tokenizer={"vocab_size": 1000}, shards={"validation_share": 0.2})
     made = run_stages(run)
@@ -117,6 +118,7 @@ def test_each_source_has_its_part_of_the_sample(local_ray: None, extracted: Make
     assert counters["bytes.web"] / counters["bytes.wiki"] == pytest.approx(2, rel=0.06)
 
 
+@pytest.mark.slow
 def test_gpt2s_vocabulary_by_its_files(
     local_ray: None, extracted: Make, pages: Documents, shared_data: Path, tmp_path: Path
 ) -> None:

@@ -184,6 +184,7 @@ def test_readers_survive_a_thousand_damaged_files_and_name_every_loss(samples: l
         assert [reason for reason in reached if not reasons[kind, reason]] == [], f"no damage of {kind} shows these"
 
 
+@pytest.mark.slow
 def test_units_account_for_every_record_of_a_damaged_file(samples: list[Sample], tmp_path: Path) -> None:
     totals: Counter[str] = Counter()
     for number in range(CASES):

@@ -78,6 +78,7 @@ def train(world: World, job: Job) -> None:
     run_training(job, world)
 
 
+@pytest.mark.slow
 def test_ranks_that_share_a_model_write_it_once(writing: Job, tmp_path: Path) -> None:
     jobs = [
         replace(

@@ -53,6 +53,7 @@ def one_rank(world: World, job: Job) -> None:
     run_training(job, world)
 
 
+@pytest.mark.slow
 def test_it_resumes_in_mid_warm_up_to_the_bit_and_on_two_ranks(job: Job, tmp_path: Path) -> None:
     job = replace(job, plan=replace(job.plan, batch_warmup=WARMUP, micro_batch=2, log_every=1, checkpoint_every=5))
     job = replace(job, keep=4)

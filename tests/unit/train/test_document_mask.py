@@ -57,6 +57,7 @@ def one_rank(world: World, job: Job) -> None:
     run_training(job, world)
 
 
+@pytest.mark.slow
 def test_a_run_keeps_to_documents_on_any_number_of_ranks(job: Job, tmp_path: Path) -> None:
     masked = replace(job, folder=tmp_path / "one", document_begin=0, plan=replace(job.plan, log_every=1))
     run_training(masked, World())

@@ -197,6 +197,7 @@ def one_rank(world: World, job: Job) -> None:
     run_training(job, world)
 
 
+@pytest.mark.slow
 def test_two_ranks_draw_and_learn_the_same(grpo_job: Callable[..., Job]) -> None:
     """A batch of three: one rank has a spare place."""
     alone = grpo_job("alone", batch=3, steps=4)

@@ -203,6 +203,7 @@ def unlike_processors(world: World, config: ModelConfig) -> None:
     assert first == second
 
 
+@pytest.mark.slow
 def test_two_workers_get_over_poison_and_not_a_number_as_one_does(
     clean: Job, shards: list[Path], tmp_path: Path
 ) -> None:

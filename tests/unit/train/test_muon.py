@@ -113,6 +113,7 @@ def train_rank(world: World, job: Job) -> None:
     run_training(job, world)
 
 
+@pytest.mark.slow
 def test_sharded_over_four_and_two_ranks_it_is_the_same_also_resumed_on_other_numbers(
     muon_job: Job, tmp_path: Path
 ) -> None:

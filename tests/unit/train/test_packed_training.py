@@ -101,6 +101,7 @@ def one_rank(world: World, job: Job) -> None:
     run_training(job, world)
 
 
+@pytest.mark.slow
 def test_two_workers_see_the_same_documents(packed_job: Job, tmp_path: Path) -> None:
     run_training(packed_job, World())
     others = [replace(packed_job, folder=tmp_path / name, parallel=Parallel(strategy=name)) for name in ("fsdp", "ddp")]

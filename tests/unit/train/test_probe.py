@@ -125,6 +125,7 @@ def test_the_figures_are_those_of_the_checkpoint(plain: Job, section: Evaluate, 
     assert [one.step for one in shown.Scalars("eval/piqa/acc")] == [7, 14, 20]
 
 
+@pytest.mark.slow
 def test_ranks_share_the_items_or_score_them_all(plain: Job, section: Evaluate, tokenizer: Path) -> None:
     """DDP and FSDP on two ranks: bits as without, figures as of one process."""
     alone = probed(plain, "alone", section, tokenizer)

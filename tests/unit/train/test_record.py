@@ -44,6 +44,7 @@ def full_on_rank_0(world: World, job: Job) -> None:
         run_training(job, world)
 
 
+@pytest.mark.slow
 def test_they_end_it_on_every_rank(job: Job) -> None:
     on_ranks((2, full_on_rank_0, (talkative(job),)))
 

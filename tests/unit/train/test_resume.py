@@ -50,6 +50,7 @@ def end(job: Job) -> tuple[list[dict[str, Any]], dict[str, torch.Tensor]]:
     return rows, checkpoints.load_for_inference(path)[0].state_dict()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [2, 4])
 def test_resuming_is_bit_identical_under_every_strategy(job: Job, size: int) -> None:
     """Two micro-batches a rank. Four ranks add up in an order that depends on where a number lies in its message."""

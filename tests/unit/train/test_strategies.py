@@ -65,6 +65,7 @@ def assert_same_course(job: Job, others: Iterable[Job], tolerance: float = 1e-5)
         assert measured[-1] == pytest.approx(bits[-1], rel=tolerance)
 
 
+@pytest.mark.slow
 def test_ddp_fsdp_and_hybrid_sharding_on_two_and_four_workers_equal_one_process(fifty: Job) -> None:
     run_training(fifty, World())
     two = [under(fifty, "ddp-2", strategy="ddp"), under(fifty, "fsdp-2")]
@@ -73,6 +74,7 @@ def test_ddp_fsdp_and_hybrid_sharding_on_two_and_four_workers_equal_one_process(
     assert_same_course(fifty, [*two, *four])
 
 
+@pytest.mark.slow
 @needs_deepspeed
 def test_zero_equals_one_process_and_its_checkpoints_are_those_of_the_others(fifty: Job) -> None:
     run_training(fifty, World())
@@ -124,6 +126,7 @@ def left_out(world: World, job: Job, stage: Literal[2, 3], expected: dict[str, t
         torch.testing.assert_close(tensor, expected[name], rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 @needs_deepspeed
 def test_zero_forgets_an_update_that_is_left_out(job: Job) -> None:
     expected = updates(World(), job, None)
@@ -136,6 +139,7 @@ def weights(job: Job) -> dict[str, torch.Tensor]:
     return checkpoints.load_for_inference(path)[0].state_dict()
 
 
+@pytest.mark.slow
 def test_bfloat16_follows_float32_and_keeps_float32_weights(fifty: Job) -> None:
     run_training(fifty, World())
     kinds = [under(fifty, "fsdp", "bf16"), under(fifty, "hybrid", "bf16", shard_over=1)]
@@ -184,6 +188,7 @@ def whole_gradient(parameter: Any) -> torch.Tensor:
     return parameter.grad.full_tensor() if isinstance(parameter.grad, DTensor) else parameter.grad
 
 
+@pytest.mark.slow
 def test_in_bfloat16_gradients_of_ranks_and_micro_batches_are_added_up_in_float32(job: Job) -> None:
     kinds = [Parallel(), Parallel(shard_over=1), Parallel(strategy="ddp")]
     if importlib.util.find_spec("deepspeed") is not None:

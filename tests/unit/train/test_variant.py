@@ -93,6 +93,7 @@ def one_rank(world: World, job: Job) -> None:
     run_training(job, world)
 
 
+@pytest.mark.slow
 def test_two_workers_learn_the_same(tuned: Job, tmp_path: Path) -> None:
     run_training(tuned, World())
     others = [

@@ -74,6 +74,7 @@ def test_a_finished_run_does_nothing(job: Job) -> None:
     assert run_training(job, World()) == 20 and rows(job) == before
 
 
+@pytest.mark.slow
 def test_two_workers_equal_one_also_when_their_number_changes_in_between(job: Job, tmp_path: Path) -> None:
     run_training(job, World())
     two = replace(job, folder=tmp_path / "two")

@@ -87,6 +87,7 @@ def we_say(verdict: Verdict) -> tuple[str, str]:
     return (verdict.objection.reason, "") if verdict.objection else ("kept", verdict.text)
 
 
+@pytest.mark.slow
 def test_decisions_reasons_and_texts_are_datatroves(documents: Documents) -> None:
     theirs = [datatrove_says(*one) for one in zip(*documents, strict=True)]
     ours = [we_say(verdict) for verdict in QualityFilters(Filters()).judge(*documents)]
