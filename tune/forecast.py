@@ -63,8 +63,9 @@ class Forecast(BaseModel):
 
     band: FLOPs, the law's loss, and the ends of its interval, from the smallest run straight to the target in log N and
     log D. learning_rate: the ladder's for the target (without one: for the largest run), at which it is trained.
-    law_learning_rate: what the law of the best rate says instead, None without that law. marks: for people, what they
-    have to know before they believe it.
+    misses: by what share (root mean square) the additive and the coupled law, fitted to the ladder's smaller runs,
+    missed the larger ones; `law` is the one that this speaks for. law_learning_rate: what the law of the best rate says
+    instead, None without that law. marks: for people, what they have to know before they believe it.
     """
 
     written: datetime
@@ -77,6 +78,7 @@ class Forecast(BaseModel):
     law_learning_rate: float | None = None
     batch_tokens: int
     law: LossLaw
+    misses: dict[str, float] = {}
     intervals: dict[str, Span]
     draws: int
     band: list[tuple[float, float, float, float]]
@@ -120,8 +122,12 @@ def read_verification(folder: Path) -> Verification:
 def print_forecast(forecast: Forecast) -> None:
     """The forecast in some lines, its marks as warnings."""
     law, said = forecast.law, f"{forecast.written:%Y-%m-%d %H:%M:%S} UTC, by version {forecast.code_version}"
-    constants = f"{law.E:.4g} + {law.A:.4g} / N^{law.alpha:.3g} + {law.B:.4g} / D^{law.beta:.3g}"
+    both = f"{law.A:.4g} / N^{law.alpha:.3g} + {law.B:.4g} / D^{law.beta:.3g}"
+    constants = f"{law.E:.4g} + {both if law.gamma == 1 else f'({both})^{law.gamma:.3g}'}"
     _line(f"law of the loss: {constants}, of {len(forecast.points)} runs")
+    if forecast.misses:
+        how = " and ".join(f"the {name} law by {share:.2%}" for name, share in forecast.misses.items())
+        _line(f"  fitted to the smaller of them, {how} missed the larger")
     if forecast.target is not None and forecast.interval is not None:
         target, (low, high) = forecast.target, forecast.interval
         size = f"{short(target.parameters)} parameters, {short(target.tokens)} tokens"

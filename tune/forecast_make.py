@@ -51,7 +51,7 @@ def make_forecast(
     cross, without = _isoflop(runs)
     marks = [*fit.fit.marks, *_unfinished(ladder), *marks, *filter(None, [without])]
     if seeds is None:
-        marks.append(_assumed(len({one.row for one in runs})))
+        marks.append(_assumed(len({one.row for one in runs}), 3 + fit.fit.coupled))
     said = {}
     if target is not None:
         loss, low, high = (float(value) for value in fit.predict(target.parameters, target.tokens, LEVEL))
@@ -67,6 +67,7 @@ def make_forecast(
         law_learning_rate=said_by_law and said_by_law[0],
         batch_tokens=settings.batch * row_model(end.row, settings).context,
         law=fit.law,
+        misses=fit.misses,
         intervals=fit.fit.intervals(LEVEL),
         draws=len(fit.errors),
         band=_band(fit, min(points, key=lambda one: one.flops), end),
@@ -156,9 +157,9 @@ def _unfinished(ladder: Sequence[Result]) -> list[str]:
     return [f"{len(lost)} of {len(ladder)} runs of the ladder are not in the fit: {names}"] if lost else []
 
 
-def _assumed(rows: int) -> str:
-    """What the interval rests on without seeds: the fit's rows leave rows - 3 degrees of freedom for errors of runs."""
-    freedom = PRIOR_FREEDOM + max(0, rows - 3)
+def _assumed(rows: int, spent: int) -> str:
+    """What the interval rests on without seeds: the rows that the law's constants of size do not use up."""
+    freedom = PRIOR_FREEDOM + max(0, rows - spent)
     largely = "largely " if freedom <= 2 * PRIOR_FREEDOM else ""
     return (
         f"no runs that differ in their seed alone: the interval rests {largely}on an assumed scatter of runs, "

@@ -50,5 +50,5 @@ FORECAST = Stage(
     _work,
     check=lambda ctx: check_sweep(ctx.recipe),
     needs_ray=False,
-    version=2,
+    version=3,
 )

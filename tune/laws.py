@@ -1,6 +1,6 @@
 """Scaling laws as formulas: the loss, the best learning rate and batch; published ones, and files of fitted ones.
 
-    FILE.json    {"loss": {E, A, B, alpha, beta, ranges, source},
+    FILE.json    {"loss": {E, A, B, alpha, beta, gamma, ranges, source},
                   "learning_rate": {factor, exponents, ranges, source}, "batch_tokens": …}
 
 N counts all parameters, D the tokens of a training; a loss is in nats a token.
@@ -41,17 +41,30 @@ class Law(BaseModel):
 
 
 class LossLaw(Law):
-    """L(N, D) = E + A / N^alpha + B / D^beta (Hoffmann et al. 2022, equation 2)."""
+    """L(N, D) = E + (A / N^alpha + B / D^beta)^gamma.
+
+    With gamma = 1 it is additive (Hoffmann et al. 2022, equation 2): more tokens lower the loss of every size alike.
+    Below 1 the two are coupled, and they lower a larger model's loss by more; E = 0 and beta = 1 is equation 1.5 of
+    Kaplan et al. 2020. The best size of a compute is the same function of the other constants.
+    """
 
     E: float = Field(ge=0)
     A: float = Field(gt=0)
     B: float = Field(gt=0)
     alpha: float = Field(gt=0)
     beta: float = Field(gt=0)
+    gamma: float = Field(default=1.0, gt=0, le=1)
 
     def loss(self, parameters: Any, tokens: Any) -> Any:
         """Nats a token; takes numbers or arrays."""
-        return self.E + self.A / np.power(parameters, self.alpha) + self.B / np.power(tokens, self.beta)
+        both = self.A / np.power(parameters, self.alpha) + self.B / np.power(tokens, self.beta)
+        return self.E + np.power(both, self.gamma)
+
+    @property
+    def formula(self) -> str:
+        """As people write it, with names for constants."""
+        both = "A/N^alpha + B/D^beta"
+        return f"E + {both}" if self.gamma == 1 else f"E + ({both})^gamma"
 
     @property
     def exponent(self) -> float:

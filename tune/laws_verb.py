@@ -85,7 +85,7 @@ def _print_loss(law: LossLaw, fit: LossFit | None = None) -> None:
     for name in (*NAMES, "exponent"):
         between = (f"{spans[name][0]:.4g} … {spans[name][1]:.4g}",) if fit else ()
         cells.append(("a of N ∝ C^a" if name == "exponent" else name, f"{getattr(law, name):.4g}", *between))
-    title = f"L(N, D) = E + A/N^alpha + B/D^beta: {law.source}"
+    title = f"L(N, D) = {law.formula}: {law.source}"
     print_table(title, ("constant", "value", *(("95 %",) if fit else ())), cells)
 
 

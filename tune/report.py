@@ -113,7 +113,7 @@ def numbers(report: Report) -> Record:
     law: Mapping[str, Any] = forecast.get("law") or {}
     asha = sweep.asha
     return {
-        "constants": {name: law.get(name) for name in ("E", "A", "B", "alpha", "beta")} if law else None,
+        "constants": {name: law.get(name) for name in ("E", "A", "B", "alpha", "beta", "gamma")} if law else None,
         "intervals": forecast.get("intervals"),
         "forecast": {key: forecast.get(key) for key in _FORECAST_KEYS} if "loss" in forecast else None,
         "held_out_loss": verification.get("loss"),

@@ -26,6 +26,7 @@ _CONSTANTS = {
     "B": "B",
     "alpha": "alpha, of parameters",
     "beta": "beta, of tokens",
+    "gamma": "gamma, of both",
     "exponent": "a of N ∝ C^a",
 }
 
@@ -85,18 +86,21 @@ def _result(one: Result) -> list[str]:
 
 
 def constants_table(report: Report) -> Table:
-    """E, A, B, alpha, beta and the exponent of the best size; then the laws of the best settings."""
+    """The constants of the loss and the exponent of the best size, how the form of the law was chosen; then the laws of
+    the best settings."""
     forecast = report.forecast or {}
     law, spans = forecast.get("law"), forecast.get("intervals") or {}
     level = f"{forecast.get('level', 0.95):.0%} interval"
     columns: list[tuple[str, Mark]] = [("constant", ""), ("value", "derived"), (level, "derived")]
     if not law:
         return Table("Fitted constants", columns, [], "no law was fitted (it needs tune.ladder)")
-    values = {**law, "exponent": law["beta"] / (law["alpha"] + law["beta"])}
+    values = {"gamma": 1.0, **law, "exponent": law["beta"] / (law["alpha"] + law["beta"])}
     rows = [
         [words, number(values[name]), f"{spans[name][0]:.4g} … {spans[name][1]:.4g}" if name in spans else ""]
         for name, words in _CONSTANTS.items()
     ]
+    for name, share in (forecast.get("misses") or {}).items():
+        rows.append([f"{name} law of the smaller runs, miss of the larger", f"{share:.2%}", ""])
     for name, raw in (forecast.get("best") or {}).items():
         words = f"best {name.replace('_', ' ')}"
         rows.append([words, power_words(PowerLaw.model_validate(raw)) if raw else "not told by the points", ""])

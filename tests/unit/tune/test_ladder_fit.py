@@ -73,6 +73,32 @@ def test_the_interval_grows_on_the_way_and_takes_arrays() -> None:
     assert (again.fit.draws == fit.fit.draws).all(), "the same points give the same interval"
 
 
+@pytest.mark.parametrize(("gamma", "chosen"), [(1.0, "additive"), (0.25, "coupled")])
+def test_the_ladder_chooses_the_form_of_its_law(gamma: float, chosen: str) -> None:
+    """By what either law, fitted to the smaller runs, says of the larger; the target tells that it was right."""
+    truth = LossLaw(E=1.0, A=8e3, B=9e4, alpha=0.45, beta=0.6, gamma=gamma, source="planted") if gamma < 1 else LAW
+    n, d = np.repeat(SIZES, 6), np.tile(np.geomspace(2e5, 2e7, 6), len(SIZES))
+    rows = [f"row-{number}" for number in np.repeat(np.arange(len(SIZES)), 6)]
+    losses = truth.loss(n, d) * np.exp(np.random.default_rng(3).normal(0, 2e-4, n.shape))
+    fit = fit_ladder(rows, n, d, losses, draws=20)
+    assert set(fit.misses) == {"additive", "coupled"}
+    assert fit.fit.coupled == (chosen == "coupled")
+    assert (fit.law.gamma < 1) == (chosen == "coupled")
+    loss, low, high = fit.predict(SIZES[-1] * 2, 2e8)
+    assert loss == pytest.approx(float(truth.loss(SIZES[-1] * 2, 2e8)), rel=0.01)
+    assert low < float(truth.loss(SIZES[-1] * 2, 2e8)) < high
+
+
+def test_so_few_runs_are_given_the_additive_law() -> None:
+    rows, n, d, losses, _ = ladder(np.random.default_rng(4))
+    keep = np.arange(len(n)) < 11
+    fit = fit_ladder(
+        [row for row, kept in zip(rows, keep, strict=True) if kept], n[keep], d[keep], losses[keep], draws=5
+    )
+    assert fit.misses == {}
+    assert not fit.fit.coupled
+
+
 def test_too_few_points() -> None:
     with pytest.raises(InputError, match="4 points for the 5 constants"):
         fit_ladder(["a", "a", "b", "b"], [1e5, 1e5, 2e5, 2e5], [1e6, 2e6, 1e6, 2e6], [5, 4.9, 4.8, 4.7])

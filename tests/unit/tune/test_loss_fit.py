@@ -42,6 +42,23 @@ def test_with_noise_the_intervals_hold_the_constants(law: LossLaw) -> None:
     assert spans["E"][1] - spans["E"][0] < 0.2
 
 
+COUPLED = LossLaw(E=1.0, A=8e3, B=9e4, alpha=0.45, beta=0.6, gamma=0.3, source="planted")
+
+
+def test_a_coupled_law_comes_back_by_its_losses() -> None:
+    """Its constants are no numbers to compare, because many of them give nearly the same losses."""
+    n, d, _ = drawn(SMALL, 0, seed=3)
+    fit = fit_loss(n, d, COUPLED.loss(n, d), draws=3, coupled=True)
+    assert fit.law.gamma < 0.6
+    assert np.abs(fit.residuals).max() < 1e-3
+    assert float(fit.law.loss(5e7, 1e9)) == pytest.approx(float(COUPLED.loss(5e7, 1e9)), rel=5e-3)
+    assert "gamma" in fit.intervals()
+    additive = fit_loss(n, d, COUPLED.loss(n, d), draws=1)
+    assert additive.law.gamma == 1
+    assert "gamma" not in additive.intervals()
+    assert np.abs(additive.residuals).max() > 5 * np.abs(fit.residuals).max()
+
+
 def test_one_wild_run_moves_little() -> None:
     n, d, loss = drawn(CHINCHILLA, 1e-4, seed=5)
     loss[7] *= 1.5

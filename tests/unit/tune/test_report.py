@@ -69,7 +69,7 @@ def test_the_numbers_are_those_of_the_files(sweep_files: Callable[..., Any], rep
     found = report(run, "--json")
     forecast = json.loads((run / "forecast" / "forecast.json").read_text())
     held_out = json.loads((run / "verify" / "verification.json").read_text())
-    assert found["constants"] == {name: forecast["law"][name] for name in ("E", "A", "B", "alpha", "beta")}
+    assert found["constants"] == {name: forecast["law"][name] for name in ("E", "A", "B", "alpha", "beta", "gamma")}
     assert found["intervals"] == forecast["intervals"]
     low, high = found["intervals"]["alpha"]
     assert low < 0.35 < high, "the exponent that the points were drawn with"
