@@ -15,10 +15,9 @@ from typing import Any
 from .errors import RecipeError
 from .log import log
 from .progress import console
-from .settings_training import SHARE, Resources
+from .settings_training import SHARE, STANDARD, Resources
 
 KINDS = ("data_resource", "train_resource")
-STANDARD = ("CPU", "GPU", "memory", "object_store_memory")
 GROUP = "ray.io/node-group"  # label of the nodes that a cluster launcher started
 LOOK_S = 5.0
 SURE = 3  # looks in a row at which the autoscaler says that it has no such node
@@ -31,11 +30,11 @@ def placed(resources: Resources) -> Iterator[None]:
     """A session's placement. Raises RecipeError where the recipe names a resource that no node has or will have."""
     global _data
     _check(resources)
-    _data = resources.data_resource
+    before, _data = _data, resources.data_resource
     try:
         yield
     finally:
-        _data = None
+        _data = before
 
 
 def data_task() -> dict[str, Any]:

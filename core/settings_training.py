@@ -13,7 +13,8 @@ from .settings_guard import SpikeGuard
 from .settings_optimizer import Optimizer
 from .settings_parallel import Parallel
 
-MARK = r"^(?!(CPU|GPU|memory|object_store_memory)$)[A-Za-z][A-Za-z0-9_-]*$"  # name of a custom resource
+MARK = r"^[A-Za-z][A-Za-z0-9_-]*$"  # name of a custom resource
+STANDARD = ("CPU", "GPU", "memory", "object_store_memory")  # Ray's own
 SHARE = 0.001  # of a custom resource that marks where work belongs: it must never be what limits the work
 
 
@@ -176,6 +177,15 @@ class Resources(Section):
     price_per_cpu_hour: float | None = Field(default=None, ge=0, description="for the costs in the run's report")
     price_per_gpu_hour: float | None = Field(default=None, ge=0, description="the same, of a GPU")
     currency: str = Field(default="USD", min_length=1, max_length=8, description="of the prices")
+
+    @model_validator(mode="after")
+    def _marks(self) -> Resources:
+        for key, name in (("data_resource", self.data_resource), ("train_resource", self.train_resource)):
+            if name in STANDARD:
+                raise ValueError(
+                    f"resources.{key} is {name}, which every node has; name a custom resource that marks some, or null"
+                )
+        return self
 
     @property
     def training(self) -> dict[str, float]:

@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(cluster: Cluster, folder: Path, command: str, **more: str) -> subprocess.CompletedProcess[str]:
+def run(cluster: Cluster, folder: Path, command: str, **more: Any) -> subprocess.CompletedProcess[str]:
     return cluster.crawl2chat(*shlex.split(command), "--address", cluster.address, cwd=folder, **more)
 
 
