@@ -1,4 +1,4 @@
-"""ray_job.yaml against the part of KubeRay's schema that it uses, and its groups by Ray's own autoscaler for KubeRay."""
+"""ray_job.yaml against what it uses of KubeRay's schema, and its groups by Ray's own autoscaler for KubeRay."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ POD = fields(
     ),
 )
 GROUP: dict[str, Any] = {"rayStartParams": TEXTS, "template": POD}
-COUNTS = {name: NUMBER for name in ("replicas", "minReplicas", "maxReplicas")}
+COUNTS = dict.fromkeys(("replicas", "minReplicas", "maxReplicas"), NUMBER)
 CLUSTER = fields(
     "headGroupSpec workerGroupSpecs rayVersion",
     rayVersion=TEXT,
