@@ -13,6 +13,7 @@ from pathlib import Path
 
 from .errors import InputError
 from .log import log
+from .placement import placed
 from .settings_training import Resources
 
 LOCAL_OBJECT_STORE = 512 << 20
@@ -34,7 +35,8 @@ def ray_session(resources: Resources, logs: Path) -> Iterator[None]:
     from ray.data import DataContext
 
     if ray.is_initialized():  # tests share one session
-        yield
+        with placed(resources):
+            yield
         return
     address = resources.address or os.environ.get("RAY_ADDRESS")
     if address:
@@ -48,6 +50,7 @@ def ray_session(resources: Resources, logs: Path) -> Iterator[None]:
         context = ray.init(
             address="local",  # also where another Ray runs on this machine: that one is joined only by its address
             num_cpus=resources.cpus,
+            resources=resources.marks,
             object_store_memory=resources.object_store_bytes or LOCAL_OBJECT_STORE,
             logging_level=logging.ERROR,
             log_to_driver=False,
@@ -63,7 +66,8 @@ def ray_session(resources: Resources, logs: Path) -> Iterator[None]:
     session = None if address else Path(vars(context)["address_info"]["session_dir"])
     log.info("Ray %s at %s", ray.__version__, address or session)
     try:
-        yield
+        with placed(resources):
+            yield
     finally:
         _shut_down()
         if session is not None:

@@ -14,6 +14,7 @@ from typing import Any
 from . import errors
 from .errors import Crawl2ChatError, StageError
 from .log import log
+from .placement import data_task
 from .progress import Progress
 from .units import Unit, UnitReport, commit, finished, forget
 
@@ -34,7 +35,8 @@ def map_units(
 
     work(unit, folder, config) writes the unit's files below `folder`; it must be a function of an importable module.
     `counting` names the counter that the progress line shows as a rate, of what came in if that is counted too.
-    `records` is the folder of what is done; `needs` what a task takes, num_cpus and num_gpus, by default one CPU.
+    `records` is the folder of what is done; `needs` what a task takes, as Ray's options; by default one CPU
+    where data have their place.
     Raises StageError with the worker's message.
     """
     names = [unit.name for unit in units]
@@ -43,7 +45,7 @@ def map_units(
     progress.start(len(units), done=len(reports), counting=counting)
     todo = [unit for unit in units if unit.name not in reports]
     forget(folder, todo, records)
-    for report in _run(work, todo, folder, config, records, needs or {}):
+    for report in _run(work, todo, folder, config, records, needs):
         reports[report.name] = report
         progress.advance(1, report.counters.get(f"{counting}_in", report.counters.get(counting, 0)))
     missing = [name for name in names if name not in reports]
@@ -56,7 +58,7 @@ def map_units(
 
 
 def _run(
-    work: UnitWork, todo: list[Unit], folder: Path, config: dict[str, Any], records: str, needs: dict[str, Any]
+    work: UnitWork, todo: list[Unit], folder: Path, config: dict[str, Any], records: str, needs: dict[str, Any] | None
 ) -> Iterable[UnitReport]:
     if not todo:
         return
@@ -64,6 +66,7 @@ def _run(
     from ray.exceptions import RayError
 
     folder = folder.absolute()
+    needs = data_task() if needs is None else needs
 
     def one(row: dict[str, Any]) -> dict[str, Any]:
         unit = Unit.model_validate_json(row["unit"])

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..core.files import write_json
+from ..core.placement import data_task
 from ..core.progress import Progress
 from ..core.unit_map import gave_up
 from ..core.units import Unit
@@ -71,10 +72,11 @@ def _reports(units: Sequence[Unit], partitions: int, rows: Rows, meet: Meet) -> 
 
     with _one_block_a_partition(partitions):
         dataset = ray.data.from_items([{"unit": unit.name} for unit in units], override_num_blocks=len(units))
-        sent = dataset.map_batches(unit_rows, batch_size=1, batch_format="pyarrow")
+        place = data_task()  # of the tasks before and after: the shuffle's own actors take no resources of ours
+        sent = dataset.map_batches(unit_rows, batch_size=1, batch_format="pyarrow", **place)
         met = sent.repartition(partitions, keys=["partition"])
         try:
-            for row in met.map_batches(partition_reports, batch_size=None, batch_format="pyarrow").iter_rows():
+            for row in met.map_batches(partition_reports, batch_size=None, batch_format="pyarrow", **place).iter_rows():
                 yield json.loads(row["report"])
         except RayError as error:
             raise gave_up(error) from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ..core.placement import data_task
 from ..core.unit_map import gave_up, pack_error, unpack_error
 from ..core.units import source_of
 
@@ -42,7 +43,7 @@ class Sample:
         sources = sorted({source_of(unit) for unit in self._units})
         self.counters = {"documents": 0, "bytes": 0, **{f"bytes.{source}": 0 for source in sources}}
         rows = [{"unit": unit} for unit in self._units]
-        dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).flat_map(drawn)
+        dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).flat_map(drawn, **data_task())
         try:
             batch: Any
             for batch in dataset.iter_batches(batch_size=STEP, batch_format="pyarrow"):

@@ -26,6 +26,7 @@ from ray.util import placement_group_table
 from ray.util.placement_group import PlacementGroup, remove_placement_group
 
 from ..core.errors import Crawl2ChatError, RecipeError, StageError
+from ..core.placement import await_node
 from ..core.progress import Progress
 from ..core.settings_training import Resources
 from .fault import take_fault, tell_fault, told_by_all, told_fault
@@ -59,6 +60,7 @@ def launch(job: Job, resources: Resources, progress: Progress) -> None:
         return
     check_trackers(job.watching)
     _check_size(resources)
+    await_node(resources.train_resource)
     (job.folder / SNAPSHOT).unlink(missing_ok=True)
     take_fault(job.folder)  # of a driver that was killed
     local = resources.address is None and "RAY_ADDRESS" not in os.environ
@@ -123,8 +125,7 @@ def _fit(job: Job, resources: Resources) -> None:
             ),
             elastic_resize_monitor_interval_s=resources.elastic_seconds,
             use_gpu=resources.gpus_per_worker > 0,
-            resources_per_worker={"CPU": resources.cpus_per_worker}
-            | ({"GPU": resources.gpus_per_worker} if resources.gpus_per_worker else {}),
+            resources_per_worker=resources.of_worker,
         ),
         run_config=RunConfig(
             name=job.folder.name,

@@ -30,7 +30,7 @@ DRIVER_MEMORY = 64 << 20  # a driver has to hold something
 def trainable_of(trial: Trial) -> Any:
     """The trainable with its resources."""
     if trial.workers == 1:
-        resources = {"cpu": trial.cpus} | ({"gpu": trial.gpus} if trial.gpus else {})
+        resources = {"cpu": trial.cpus} | ({"gpu": trial.gpus} if trial.gpus else {}) | trial.place
         return tune.with_resources(run_trial, resources)
     return tune.with_resources(drive_trial, {"cpu": 0, "memory": DRIVER_MEMORY})
 
@@ -60,7 +60,7 @@ def drive_trial(config: dict[str, Any]) -> None:
         scaling_config=ScalingConfig(
             num_workers=trial.workers,
             use_gpu=trial.gpus > 0,
-            resources_per_worker={"CPU": trial.cpus} | ({"GPU": trial.gpus} if trial.gpus else {}),
+            resources_per_worker={"CPU": trial.cpus} | ({"GPU": trial.gpus} if trial.gpus else {}) | trial.place,
         ),
         run_config=RunConfig(
             name=folder.name,

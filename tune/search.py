@@ -56,7 +56,8 @@ def run_search(search: Search, settings: Tune, folder: Path, vocab_size: int, se
     dumped = [trial.model_dump(mode="json") for trial in search.trials]
     drawn = settings.model_dump(mode="json", include={"space", "searcher", "samples"}) if search.samples else {}
     how = [search.scheduler, search.reduction_factor, search.samples]
-    name = f"{search.phase}{search.part}-{digest([dumped, drawn, how])[:16]}"
+    same = [trial.model_dump(mode="json", exclude={"place"}) for trial in search.trials]  # wherever they run
+    name = f"{search.phase}{search.part}-{digest([same, drawn, how])[:16]}"
     done = folder / "phases" / f"{name}.json"
     if done.is_file():
         return Found.model_validate_json(done.read_text(encoding="utf-8"))

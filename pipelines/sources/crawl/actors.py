@@ -14,6 +14,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ....core.errors import StageError
 from ....core.log import log
+from ....core.placement import data_task
 from ....core.progress import Progress
 from ....core.settings_data import CrawlSource
 from .fetch import Fetcher
@@ -54,7 +55,8 @@ def run_actors(
         .remote(source, seeds, folder / "frontier.sqlite")
     )
     # Fetchers of a site that this process serves must run on its machine. Waiting takes no CPU, so they claim none.
-    make = ray.remote(FetchActor).options(num_cpus=0, scheduling_strategy=here if connect_to else "SPREAD")
+    there: Any = {"scheduling_strategy": here} if connect_to else {"scheduling_strategy": "SPREAD"} | data_task()
+    make = ray.remote(FetchActor).options(num_cpus=0, **there)
     options = {
         "source": source,
         "seeds": seeds,
