@@ -12,9 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-NOTICED_S = (
-    30.0  # until Ray takes a node that does not answer for dead
-)
+NOTICED_S = 30.0  # until Ray takes a node that does not answer for dead
 
 
 @dataclass(frozen=True)
