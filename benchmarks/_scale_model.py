@@ -116,12 +116,13 @@ def _row(
     seconds, core_seconds, lost = _queued(one, timed, busy, tasks, corpus, cluster, costs, dice)
     floors["cores"] = seconds
     bound = max(floors, key=lambda name: floors[name])
-    if bound == "cores" and floors["driver"] > 0.8 * seconds:
+    hours = floors[bound] / 3600
+    if bound == "cores" and floors["driver"] > core_seconds / max(slots, 1):  # the cores wait for the driver
         bound = "driver"
     return Row(
         one.stage, one.name, tasks, one.counts or "-", amount, read, written, shuffled,
         _worker_mb(one, totals, layout_of, disk, profile), costs.base_mb + costs.unit_mb * tasks,
-        _files(one, tasks, timed, profile), objects, core_seconds / 3600, floors[bound] / 3600, bound, lost,
+        _files(one, tasks, timed, profile), objects, core_seconds / 3600, hours, bound, lost,
     )  # fmt: skip
 
 
