@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from _scale_model import Corpus, simulate
+from _scale_load import Corpus
+from _scale_model import simulate
 from _scale_passes import GROWS, PASSES, grown
 from _scale_profile import Profile
 from _scale_shape import Costs, here

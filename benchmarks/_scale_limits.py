@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from _scale_model import Corpus, Row, simulate
+from _scale_load import Corpus
+from _scale_model import Row, simulate
 from _scale_passes import SHUFFLE, layout
 from _scale_profile import Profile
 from _scale_shape import MAPS, TB, Cluster, Costs

@@ -21,6 +21,7 @@ class Costs:
     unit_s: float = 0.012  # seconds of the driver for a unit of map_units: its task, its report
     unit_mb: float = 0.01  # MB of the driver for a unit, while its pass runs
     object_s: float = 0.0005  # seconds of a core for a pair of a unit and a partition in Ray's shuffle
+    row_s: float = 1 / 961_832  # seconds of a core for a row of the shuffle (docs/dedup.md)
     entry_s: float = 10e-6  # seconds to read a file's entry in a manifest and to take the manifest's digest
     entry_mb: float = 0.001  # MB of the driver for a file's entry
     base_mb: float = 310.0  # of the driver, whatever the corpus (docs/dedup.md)

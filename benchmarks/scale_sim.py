@@ -26,7 +26,8 @@ from typing import Any
 from _bench import print_table
 from _scale_check import compare, rows_of
 from _scale_limits import Size, table
-from _scale_model import Corpus, Row, simulate
+from _scale_load import Corpus
+from _scale_model import Row, simulate
 from _scale_passes import grown
 from _scale_profile import Profile, read_profile
 from _scale_shape import GB, TB, Cluster, Costs, here

@@ -25,11 +25,11 @@ def module(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
 
 def profile_of(module: Callable[[str], Any], **changed: Any) -> Any:
     """A made-up run of 10 units: 1 MB of WARC and 100 pages each, of which 50 are kept and 10 have a candidate."""
-    scale, passes = module("_scale_profile"), module("_scale_passes")
+    scale, passes, timed_as = module("_scale_profile"), module("_scale_passes"), module("_scale_timing").Timed
     totals = {"warc bytes": 1e7, "pages": 1e3, "documents": 500.0, "text bytes": 1e6, "rows": 8e3, "candidates": 100.0,
-              "edges": 500.0, "kept": 450.0}  # fmt: skip
-    timed = {"extract/extract": scale.Timed(10.0, 10, 1e6, 2.0), "dedup/edges": scale.Timed(1.0, 2, 1e4, 0.0),
-             "dedup/fates": scale.Timed(1.0, 1, 100.0, 0.0)}  # fmt: skip
+              "edges": 500.0, "kept": 450.0, "units": 10.0}  # fmt: skip
+    timed = {"extract/extract": timed_as(10.0, 10, 1e6, 2.0), "dedup/edges": timed_as(1.0, 2, 1e4, 0.0),
+             "dedup/fates": timed_as(1.0, 1, 100.0, 0.0)}  # fmt: skip
     known = {"cores": 2, "bands": 16, "totals": totals, "amounts": {}, "passes": timed, "rest": {}, "seconds": {},
              "disk": dict.fromkeys(passes.GROWS, 1e5) | {"warc": 1e7}, "files": dict.fromkeys(passes.GROWS, 10),
              "facts": {"largest component": 5.0}}  # fmt: skip
@@ -77,14 +77,14 @@ def test_spread_tasks_have_the_same_sum(module: Callable[[str], Any]) -> None:
 
 def test_seconds_of_tasks_from_the_times_of_their_files(module: Callable[[str], Any]) -> None:
     """Two cores: tasks of 3, 5, 4 and 1 seconds end at 3, 5, 7 and 6."""
-    assert module("_scale_profile").seconds_of_tasks([3, 5, 7, 6], 2).tolist() == [3, 5, 4, 1]
-    assert module("_scale_profile").seconds_of_tasks([2], 8).tolist() == [2]
+    assert module("_scale_timing").seconds_of_tasks([3, 5, 7, 6], 2).tolist() == [3, 5, 4, 1]
+    assert module("_scale_timing").seconds_of_tasks([2], 8).tolist() == [2]
 
 
 def test_a_corpus_grows_in_its_ratios_or_those_that_are_given(module: Callable[[str], Any]) -> None:
     grown, known = module("_scale_passes").grown, profile_of(module).totals
     tenfold = grown(known, 1e8)
-    assert tenfold == pytest.approx({name: 10 * value for name, value in known.items()})
+    assert tenfold == pytest.approx({name: 10 * value for name, value in known.items() if name != "units"})
     pages = grown(known, 1e8, {"pages": 1e-3, "candidates": 0.5})
     assert pages["pages"] == 1e5 and pages["documents"] == 5e4 and pages["candidates"] == 2.5e4
     assert pages["edges"] == 5 * pages["candidates"]
@@ -111,7 +111,7 @@ def test_a_thousand_nodes_by_hand(module: Callable[[str], Any]) -> None:
     """1 TB in 1,000 files at 1 MB/s a core: 1,002 seconds on as many cores, as long as nothing else binds."""
     model, shape, passes = module("_scale_model"), module("_scale_shape"), module("_scale_passes")
     profile, costs = profile_of(module), shape.Costs(unit_s=0.0, object_s=0.0)
-    corpus = model.Corpus(passes.grown(profile.totals, 1e12), 1000)
+    corpus = module("_scale_load").Corpus(passes.grown(profile.totals, 1e12), 1000)
     ideal = shape.here(1000)
     [extract, edges, fates] = model.simulate(profile, corpus, ideal, costs)
     assert extract.hours * 3600 == pytest.approx(1002, rel=1e-3) and extract.bound == "cores"
@@ -131,10 +131,11 @@ def test_a_thousand_nodes_by_hand(module: Callable[[str], Any]) -> None:
 def test_a_limit_is_reached_where_its_figure_says(module: Callable[[str], Any]) -> None:
     """5 of 500 documents are one component; 20 million are allowed: reached with 2 billion documents, 40 TB."""
     model, shape, passes, limits = (module(f"_scale_{name}") for name in ("model", "shape", "passes", "limits"))
+    load = module("_scale_load")
     profile, cluster, costs = profile_of(module), shape.Cluster(), shape.Costs()
 
     def made(warc_bytes: float) -> Any:
-        return model.Corpus(passes.grown(profile.totals, warc_bytes), max(1, round(warc_bytes / 1e9)))
+        return load.Corpus(passes.grown(profile.totals, warc_bytes), max(1, round(warc_bytes / 1e9)))
 
     corpus = made(1e14)
     size = limits.Size(profile, corpus, cluster, costs, model.simulate(profile, corpus, cluster, costs, queue=False))
