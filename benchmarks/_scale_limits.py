@@ -16,7 +16,7 @@ from _scale_profile import Profile
 from _scale_shape import MAPS, TB, Cluster, Costs
 
 GATE = 20_000_000  # documents of a component: dedup.gates.max_component, as the recipe's default
-RUNNING, NODES = 10_000, 250  # tasks at a time and nodes, on which Ray is tested
+RUNNING, NODES = 15_000, 3_000  # tasks at a time, and nodes, that Ray is tested with
 LEDGER_ROWS_S = 5e6  # rows of a ledger that the report's thread counts in a second
 HEAD_MB = 32_000.0  # of the machine of the driver, assumed
 SMALLEST, LARGEST = 1e9, 1e18  # bytes, between which a limit is looked for

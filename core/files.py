@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 AT_ONCE = 32
-One, Answer = TypeVar("One"), TypeVar("Answer")
+One = TypeVar("One")
+Answer = TypeVar("Answer")
 
 
 @contextmanager

@@ -143,7 +143,7 @@ def test_a_limit_is_reached_where_its_figure_says(module: Callable[[str], Any]) 
     [component] = [row for name, row in rows.items() if name.startswith("largest component")]
     assert component[1] == "5e+07 documents" and component[3] in ("40 TB", "41 TB", "42 TB")
     assert rows["shard files that a training worker maps"][3] in ("66 TB", "67 TB", "68 TB", "69 TB")
-    assert rows["nodes of a Ray cluster"][3] == "any"
+    assert rows["nodes of a Ray cluster"][3] == "-", "as many as Ray is tested with, at any size"
 
 
 def test_a_prediction_that_is_off_is_wrong(module: Callable[[str], Any]) -> None:
