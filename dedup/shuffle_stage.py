@@ -23,6 +23,7 @@ from ..core.unit_map import gave_up
 from ..core.units import Unit
 from .tables import numbers
 
+AGGREGATORS = 4096  # Ray is tested with some 10,000 actors
 Rows = Callable[[str], pa.Table]
 Meet = Callable[[int, dict[str, np.ndarray]], dict[str, Any]]
 
@@ -84,13 +85,24 @@ def _reports(units: Sequence[Unit], partitions: int, rows: Rows, meet: Meet) -> 
 
 @contextmanager
 def _one_block_a_partition(partitions: int) -> Iterator[None]:
-    """Ray Data's settings for the shuffle; a partition above its usual block size would come in pieces."""
+    """Ray Data's settings for the shuffle; a partition above its usual block size would come in pieces.
+
+    The rows are gathered by actors, by default by 128 at most however large the cluster is: as many as there are
+    partitions, up to AGGREGATORS. Ray never starts more of them than there are CPUs.
+    """
     from ray.data import DataContext
 
     context = DataContext.get_current()
-    before = context.default_hash_shuffle_parallelism, context.target_max_block_size
-    context.default_hash_shuffle_parallelism, context.target_max_block_size = partitions, None
+    ours = {
+        "default_hash_shuffle_parallelism": partitions,
+        "target_max_block_size": None,
+        "max_hash_shuffle_aggregators": min(partitions, AGGREGATORS),
+    }
+    before = {name: getattr(context, name) for name in ours}
     try:
+        for name, value in ours.items():
+            setattr(context, name, value)
         yield
     finally:
-        context.default_hash_shuffle_parallelism, context.target_max_block_size = before
+        for name, value in before.items():
+            setattr(context, name, value)
