@@ -109,7 +109,7 @@ def baselines(ctx: StageContext, tokenizer: Tokenizer) -> dict[str, float]:
     shards, folder, size = ctx.inputs["shards"], ctx.input_folder("shards"), tokenizer.vocab_size
     train, validation = (shards.paths(folder, f"{split}/") for split in ("train", "validation"))
     parts = min(len(train), COUNTERS)
-    count = ray.remote(token_counts)
+    count = ray.remote(token_counts).options(name=f"{ctx.progress.stage}.token_counts")
     counted = ray.get([count.remote(train[part::parts], size) for part in range(parts)])
     held_out = token_counts(validation, size)
     return {
