@@ -3,7 +3,7 @@
 RUN/recipe.yaml      the recipe with all defaults written out
 RUN/STAGE/           one folder a stage: manifest.json when finished, started.json before
 RUN/STAGE.next/      a stage that runs again, until it takes the place of what was there (attempt.py)
-RUN/logs/            our log, and Ray's
+RUN/logs/            our log, and Ray's; events.jsonl (run_events.py)
 RUN/lock             held by the process that works on the run (lock.py)
 """
 
@@ -17,6 +17,7 @@ from .files import write_text
 from .lock import hold
 from .manifest import Manifest, read_manifest
 from .recipe import Recipe, load_recipe
+from .run_events import RunEvents
 
 
 class Run:
@@ -25,6 +26,7 @@ class Run:
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
         self.folder = recipe.folder.absolute()
+        self.events = RunEvents(self.folder / "logs", recipe.name)
 
     @classmethod
     def open(cls, folder: str | Path, overrides: tuple[str, ...] = ()) -> Run:

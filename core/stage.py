@@ -23,6 +23,7 @@ from .manifest import FileEntry, Manifest, missing, write_manifest
 from .progress import Progress
 from .recipe import Recipe
 from .run import Run
+from .run_events import of_counters
 from .session import processors
 
 
@@ -157,6 +158,7 @@ def bring_up_to_date(
             settle(run.stage(stage.name))
             planned = _judge(stage, run)
             if not planned.todo:
+                run.events.add("stage_up_to_date", stage=stage.name)
                 yield planned, run.need(stage.name)
                 continue
             context = _context(stage, run)
@@ -175,9 +177,8 @@ def check_planned(planned: Sequence[Planned], run: Run) -> None:
 
 
 def _context(stage: Stage, run: Run) -> StageContext:
-    return StageContext(
-        run, run.stage(stage.name), {name: run.need(name) for name in stage.inputs}, Progress(stage.name)
-    )
+    progress = Progress(stage.name, run.events)
+    return StageContext(run, run.stage(stage.name), {name: run.need(name) for name in stage.inputs}, progress)
 
 
 def _execute(planned: Planned, context: StageContext) -> Manifest:
@@ -187,22 +188,24 @@ def _execute(planned: Planned, context: StageContext) -> Manifest:
     context = replace(context, folder=begin(folder, mark))
     log.info("%s: %s", stage.name, planned.why)
     began = time.monotonic()
-    with context.progress:
-        result = stage.work(context)
-    manifest = Manifest(
-        stage=stage.name,
-        version=stage.version,
-        config=stage.config(context.recipe),
-        fingerprint=mark,
-        inputs={name: value.digest for name, value in context.inputs.items()},
-        files=sorted(result.files, key=lambda entry: entry.path),
-        counters=result.counters,
-        facts=result.facts,
-        notes=result.notes,
-        made_with=made_with(stage.holds(context.recipe) if stage.needs_ray else {"CPU": 1}),
-        code_version=__version__,
-        seconds=round(time.monotonic() - began, 2),
-    )
-    write_manifest(context.folder, manifest)
-    settle(folder)
+    with context.run.events.of_stage(stage.name, planned.why) as told:
+        with context.progress:
+            result = stage.work(context)
+        manifest = Manifest(
+            stage=stage.name,
+            version=stage.version,
+            config=stage.config(context.recipe),
+            fingerprint=mark,
+            inputs={name: value.digest for name, value in context.inputs.items()},
+            files=sorted(result.files, key=lambda entry: entry.path),
+            counters=result.counters,
+            facts=result.facts,
+            notes=result.notes,
+            made_with=made_with(stage.holds(context.recipe) if stage.needs_ray else {"CPU": 1}),
+            code_version=__version__,
+            seconds=round(time.monotonic() - began, 2),
+        )
+        write_manifest(context.folder, manifest)
+        settle(folder)
+        told |= {"seconds": manifest.seconds} | of_counters(manifest.counters)
     return manifest

@@ -1,6 +1,7 @@
 """Run a function over units on Ray Data: the one place where file-by-file stages meet Ray.
 
 Rows that travel are unit specs and reports, a few hundred bytes each; the worker reads and writes files itself.
+Datasets and tasks have names by which Ray's dashboard and job pages show the stage: STAGE.WORK.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 import traceback
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +47,9 @@ def map_units(
     progress.start(len(units), done=len(reports), counting=counting)
     todo = [unit for unit in units if unit.name not in reports]
     forget(folder, todo, records)
-    for report in _run(work, todo, folder, config, records, needs):
+    for report in _run(work, todo, folder, config, records, needs, progress.stage):
         reports[report.name] = report
+        progress.count_unit(report.counters)
         progress.advance(1, report.counters.get(f"{counting}_in", report.counters.get(counting, 0)))
     missing = [name for name in names if name not in reports]
     if missing:
@@ -58,7 +61,13 @@ def map_units(
 
 
 def _run(
-    work: UnitWork, todo: list[Unit], folder: Path, config: dict[str, Any], records: str, needs: dict[str, Any] | None
+    work: UnitWork,
+    todo: list[Unit],
+    folder: Path,
+    config: dict[str, Any],
+    records: str,
+    needs: dict[str, Any] | None,
+    stage: str,
 ) -> Iterable[UnitReport]:
     if not todo:
         return
@@ -77,15 +86,25 @@ def _run(
         commit(folder, unit, config, report, records)
         return {"report": report.model_dump_json(), "error": "", "trace": ""}
 
-    dataset = ray.data.from_items([{"unit": unit.model_dump_json()} for unit in todo], override_num_blocks=len(todo))
+    specs = ray.data.from_items([{"unit": unit.model_dump_json()} for unit in todo], override_num_blocks=len(todo))
+    dataset = specs.map(named(one, stage, work), **needs)
+    dataset.set_name(one.__name__)
     try:
-        for row in dataset.map(one, **needs).iter_rows():
+        for row in dataset.iter_rows():
             if row["error"]:
                 log.info("%s", row["trace"])
                 raise unpack_error(row["error"])
             yield UnitReport.model_validate_json(row["report"])
     except RayError as error:
         raise gave_up(error) from error
+
+
+def named(function: Any, stage: str, work: Callable[..., Any]) -> Any:
+    """The function under the name STAGE.WORK, after what it does: Ray Data names its tasks by it."""
+    while isinstance(work, partial):
+        work = work.func
+    function.__name__ = f"{stage}.{work.__name__}"
+    return function
 
 
 def gave_up(error: Exception) -> StageError:

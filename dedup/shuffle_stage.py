@@ -19,7 +19,7 @@ import pyarrow as pa
 from ..core.files import write_json
 from ..core.placement import data_task
 from ..core.progress import Progress
-from ..core.unit_map import gave_up
+from ..core.unit_map import gave_up, named
 from ..core.units import Unit
 from .tables import numbers
 
@@ -45,7 +45,7 @@ def shuffle(
     shutil.rmtree(folder, ignore_errors=True)
     progress.start(partitions, counting="rows")
     reports = []
-    for report in _reports(units, partitions, rows, meet) if units else ():
+    for report in _reports(units, partitions, rows, meet, progress.stage) if units else ():
         reports.append(report)
         progress.advance(1, report["rows"])
     reports.sort(key=lambda report: report["partition"])
@@ -55,7 +55,7 @@ def shuffle(
     return reports
 
 
-def _reports(units: Sequence[Unit], partitions: int, rows: Rows, meet: Meet) -> Iterator[dict[str, Any]]:
+def _reports(units: Sequence[Unit], partitions: int, rows: Rows, meet: Meet, stage: str) -> Iterator[dict[str, Any]]:
     import ray.data
     from ray.exceptions import RayError
 
@@ -74,10 +74,14 @@ def _reports(units: Sequence[Unit], partitions: int, rows: Rows, meet: Meet) -> 
     with _one_block_a_partition(partitions):
         dataset = ray.data.from_items([{"unit": unit.name} for unit in units], override_num_blocks=len(units))
         place = data_task()  # of the tasks before and after: the shuffle's own actors take no resources of ours
-        sent = dataset.map_batches(unit_rows, batch_size=1, batch_format="pyarrow", **place)
-        met = sent.repartition(partitions, keys=["partition"])
+        sent = dataset.map_batches(named(unit_rows, stage, rows), batch_size=1, batch_format="pyarrow", **place)
+        parts = sent.repartition(partitions, keys=["partition"])
+        met = parts.map_batches(
+            named(partition_reports, stage, meet), batch_size=None, batch_format="pyarrow", **place
+        )
+        met.set_name(partition_reports.__name__)
         try:
-            for row in met.map_batches(partition_reports, batch_size=None, batch_format="pyarrow", **place).iter_rows():
+            for row in met.iter_rows():
                 yield json.loads(row["report"])
         except RayError as error:
             raise gave_up(error) from error

@@ -95,5 +95,6 @@ def divergence(ctx: StageContext, made: Made, checkpoint: Path) -> dict[str, flo
 
     resources = ctx.recipe.resources
     task = ray.remote(**resources.of_task)(held_out_divergence)
+    task = task.options(name="align.held_out_divergence")
     found = task.remote(checkpoint, made.job.initial, made.compared, DIVERGENCE_PAIRS)
     return {"divergence": ray.get(found)}

@@ -26,6 +26,7 @@ from .variant import PLAIN, Variant
 from .world import World
 
 Report = Callable[[Path, dict[str, Any]], None]  # a checkpoint that is in place, the newest row of metrics
+Show = Callable[[dict[str, Any]], None]  # a row of metrics
 Probe = Callable[[nn.Module, World], dict[str, float]]  # looks at the model on all ranks, and leaves it as it was
 
 

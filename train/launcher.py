@@ -25,6 +25,7 @@ from ray.train.torch import get_device
 from ray.util import placement_group_table
 from ray.util.placement_group import PlacementGroup, remove_placement_group
 
+from ..core import meters
 from ..core.errors import Crawl2ChatError, RecipeError, StageError
 from ..core.placement import await_node
 from ..core.progress import Progress
@@ -43,6 +44,8 @@ ENVIRONMENT = {  # the controller and the workers inherit these from the driver
     "RAY_TRAIN_METRICS_ENABLED": "0",
 }
 ELASTIC = {"RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "20"}  # then it is tried with as many as there are
+SHOWN = {"RAY_TRAIN_ENABLE_STATE_TRACKING": "1"}  # the dashboard's page on trainings; one process more
+RANKS = {"data_wait": "crawl2chat_data_wait", "memory_bytes": "crawl2chat_memory_bytes"}  # figures of a rank: gauges
 LOCAL = {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}  # one process less to start: nobody drains a local Ray
 FULL = "free some space; the same command continues from the newest checkpoint"
 FIX = "see the Ray logs of the run; the same command continues from the newest checkpoint"
@@ -65,10 +68,11 @@ def launch(job: Job, resources: Resources, progress: Progress) -> None:
     take_fault(job.folder)  # of a driver that was killed
     local = resources.address is None and "RAY_ADDRESS" not in os.environ
     elastic = ELASTIC if resources.min_train_workers else {}
-    for name, value in (ENVIRONMENT | elastic | (LOCAL if local else {})).items():
+    shown = SHOWN if resources.dashboard or not local else {}
+    for name, value in (ENVIRONMENT | elastic | shown | (LOCAL if local else {})).items():
         os.environ.setdefault(name, value)
     with follow(job.folder, start.step, start.tokens_seen, progress), _placement_groups(), _own_interrupt():
-        _fit(job, resources)
+        _fit(job, resources, progress.labels)
 
 
 def _check_size(resources: Resources) -> None:
@@ -85,9 +89,9 @@ def _check_size(resources: Resources) -> None:
             )
 
 
-def train_in_ray(config: dict[str, Job]) -> Crawl2ChatError | None:
-    """What each of Ray's workers runs. An error of ours that all of them met is handed back, not raised: for Ray the
-    run is over, as repeating would not mend it.
+def train_in_ray(config: dict[str, Any]) -> Crawl2ChatError | None:
+    """What each of Ray's workers runs: `job`, with `labels` for its numbers. An error of ours that all of them met is
+    handed back, not raised: for Ray the run is over, as repeating would not mend it.
 
     One that met a worker alone leaves the others in the middle of a collective, out of which only their end brings
     them: it is raised, Ray ends all workers and starts them again, and these hand it back before they train.
@@ -101,11 +105,17 @@ def train_in_ray(config: dict[str, Job]) -> Crawl2ChatError | None:
             checkpoint_upload_mode=CheckpointUploadMode.NO_UPLOAD,
         )
 
-    job, world = config["job"], Distributed(get_device())
+    def show(row: dict[str, Any]) -> None:
+        for figure in RANKS.keys() & row:
+            meters.show(RANKS[figure], row[figure], **labels)
+
+    job: Job = config["job"]
+    world = Distributed(get_device())
+    labels = config["labels"] | {"rank": str(world.rank)}
     if (before := told_fault(job.folder)) is not None:
         return before
     try:
-        run_training(job, world, report)
+        run_training(job, world, report, show)
     except Crawl2ChatError as error:
         if tell_fault(job.folder, error, world.rank) and not told_by_all(job.folder, world.size):
             raise
@@ -113,10 +123,10 @@ def train_in_ray(config: dict[str, Job]) -> Crawl2ChatError | None:
     return None
 
 
-def _fit(job: Job, resources: Resources) -> None:
+def _fit(job: Job, resources: Resources, labels: dict[str, str]) -> None:
     trainer = LeanTrainer(
         train_in_ray,
-        train_loop_config={"job": job},
+        train_loop_config={"job": job, "labels": labels},
         scaling_config=ScalingConfig(
             num_workers=(
                 (resources.min_train_workers, resources.train_workers)

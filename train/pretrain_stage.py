@@ -110,6 +110,7 @@ def baselines(ctx: StageContext, tokenizer: Tokenizer) -> dict[str, float]:
     train, validation = (shards.paths(folder, f"{split}/") for split in ("train", "validation"))
     parts = min(len(train), COUNTERS)
     count = ray.remote(num_cpus=1, resources=ctx.recipe.resources.train_place)(token_counts)  # a node is up there
+    count = count.options(name=f"{ctx.progress.stage}.token_counts")
     counted = ray.get([count.remote(train[part::parts], size) for part in range(parts)])
     held_out = token_counts(validation, size)
     return {

@@ -17,7 +17,7 @@ from . import checkpoints
 from .allocator import keep_freed_memory
 from .batch_trace import batch_doc_ids
 from .guard import History, Rewind, after_rewind
-from .job import Job, Report
+from .job import Job, Report, Show
 from .loop import Hooks, train
 from .objective import NextToken
 from .optimizer import make_optimizer
@@ -31,10 +31,11 @@ from .watch import Watch
 from .world import World
 
 
-def run_training(job: Job, world: World, report: Report | None = None) -> int:
+def run_training(job: Job, world: World, report: Report | None = None, show: Show | None = None) -> int:
     """Train from the newest complete checkpoint, or from the start, to the last step. Returns the step begun from.
 
-    `report(checkpoint, row)` is called on every rank when a checkpoint is in place, with the newest metrics.
+    `report(checkpoint, row)` is called on every rank when a checkpoint is in place, with the newest metrics;
+    `show(row)` with each row of metrics, which has this rank's figures.
     """
     torch.set_num_threads(job.threads)
     keep_freed_memory()
@@ -48,7 +49,7 @@ def run_training(job: Job, world: World, report: Report | None = None) -> int:
         history.events = 0  # the other run's stand in its folder
     while True:
         try:
-            _go_on(job, world, report, attempt, peak, verifier, path, start, history)
+            _go_on(job, world, report, show, attempt, peak, verifier, path, start, history)
             return first
         except IndexError as error:  # a token outside the vocabulary: most likely of a shard that is corrupt
             raise verifier.search() or error from error
@@ -66,6 +67,7 @@ def _go_on(
     job: Job,
     world: World,
     report: Report | None,
+    show: Show | None,
     attempt: str,
     peak: float,
     verifier: Verifier,
@@ -109,6 +111,8 @@ def _go_on(
         tell(saver.poll())
         newest.update(row)
         record.write(row)
+        if show is not None:
+            show(row)
 
     def check(step: int) -> None:
         if validation is not None:

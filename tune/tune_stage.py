@@ -65,6 +65,9 @@ def _work(ctx: StageContext) -> StageResult:
     def listen(name: str, report: dict[str, Any], ended: bool) -> None:
         fresh = max(0, report.get("tokens", 0) - seen.get(name, 0))
         seen[name] = seen.get(name, 0) + fresh
+        ctx.progress.count("crawl2chat_tokens_total", fresh)
+        if ended:
+            ctx.progress.tell("trial_ended", trial=name)
         ctx.progress.advance(int(ended), fresh, note="" if ended else f"{name}: loss {report['validation_loss']:.3f}")
 
     run = SweepRun(ctx.recipe, trials, ctx.folder, ctx.inputs["tokenizer"].facts["vocab_size"], listen)

@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "": {"core", *DATA, "train", "evaluate", "tune", "chat", "serve", "report", "pipelines"},  # cli.py, __main__.py
 }
 RAY_OUTSIDE_STAGES = {  # beside *_stage.py: where plain functions meet Ray
+    "core/meters.py",
     "core/placement.py",
     "core/session.py",
     "core/unit_map.py",

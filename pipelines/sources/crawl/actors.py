@@ -72,7 +72,7 @@ def run_actors(
         if name is None:
             raise StageError(f"{MAX_DEATHS} fetchers of source {source.name} died", "see the Ray logs of the run")
         actor = make.remote(name, options)
-        running[actor.run.remote(schedule)] = (name, actor)
+        running[actor.run.options(name=f"{progress.stage}.{source.name}.{name}").remote(schedule)] = (name, actor)
 
     try:
         shown: Status = ray.get(schedule.status.remote())
@@ -89,6 +89,7 @@ def run_actors(
             now: Status = ray.get(schedule.status.remote())
             note = f"{now.bytes / 1e6:.1f} MB, {now.waiting} waiting"
             progress.advance(now.pages - shown.pages, now.pages - shown.pages, note)
+            progress.count("crawl2chat_documents_total", now.pages - shown.pages)
             shown = now
         ray.get(schedule.close.remote())
     except RayError as error:
