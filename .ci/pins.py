@@ -34,9 +34,8 @@ def compiled(uv: str, wanted: list[str], *options: str) -> Blocks:
     """What uv resolves, by name."""
     command = [uv, "pip", "compile", *wanted, "--generate-hashes", "--universal", "--python-version", "3.11"]
     command += ["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links", "--quiet", *options]
-    done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, input="\n".join(ALONE["requirements-dev.txt"])
-    )
+    alone = "\n".join(ALONE["requirements-dev.txt"])
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, input=alone)
     if done.returncode:
         sys.exit(done.stderr)
     return blocks(done.stdout)
@@ -56,10 +55,9 @@ def local_torch(version: str) -> list[str]:
     hashes = set(re.findall(r"sha256:\w+", known["torch"])) if f"torch=={version} " in known.get("torch", "") else set()
     for folder in map(Path, os.environ.get("PIP_FIND_LINKS", "").split()):
         for wheel in folder.glob(f"torch-{version}+cpu-*.whl"):
-            hashes.add(
-                subprocess.run(["sha256sum", wheel], capture_output=True, text=True, check=True).stdout.split()[0]
-            )
-    return [f"sha256:{one.removeprefix('sha256:')}" for one in hashes]
+            with wheel.open("rb") as file:
+                hashes.add(f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}")
+    return sorted(hashes)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import InputError
-from .log import log
+from .log import copy_masked, log
 from .settings_training import Resources
 
 LOCAL_OBJECT_STORE = 512 << 20
@@ -68,7 +68,8 @@ def ray_session(resources: Resources, logs: Path) -> Iterator[None]:
         _shut_down()
         if session is not None:
             with suppress(OSError):  # the logs are a courtesy: not having them must not fail a finished run
-                shutil.copytree(session / "logs", logs / "ray" / session.name, dirs_exist_ok=True)
+                kept = logs / "ray" / session.name
+                shutil.copytree(session / "logs", kept, copy_function=copy_masked, dirs_exist_ok=True)
 
 
 def processors() -> dict[str, float]:

@@ -19,6 +19,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from .credentials import values_without_credentials
 from .files import digest, write_json
 from .manifest import FileEntry, missing
 
@@ -74,7 +75,7 @@ def forget(folder: Path, units: Iterable[Unit], records: str = "units") -> None:
 
 
 def _made_from(unit: Unit, config: dict[str, Any]) -> str:
-    return digest({"unit": unit.model_dump(mode="json"), "config": config})
+    return digest(values_without_credentials({"unit": unit.model_dump(mode="json"), "config": config}))
 
 
 def total(reports: Iterable[UnitReport]) -> dict[str, int]:

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, cast
 from fsspec.core import url_to_fs
 
 from ... import __version__
+from ...core.credentials import is_masked
 from ...core.errors import InputError, StageError
 from ...core.settings_sources import Access
 from .pace import Paced, Unpaced
@@ -31,6 +32,15 @@ CLIENTS = {"aiohttp", "botocore"}  # whose errors are no OSErrors
 
 def is_remote(address: str) -> bool:
     return "://" in address and not address.startswith("file://")
+
+
+def check_credentials(address: str) -> None:
+    """Raise InputError for an address whose credentials were taken out when it was written into a run's folder."""
+    if is_masked(address):
+        raise InputError(
+            f"{address}: a run's own recipe.yaml holds no credentials",
+            "give the recipe that holds them instead of --run, or the address with --set",
+        )
 
 
 @dataclass(frozen=True, slots=True)
