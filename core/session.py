@@ -1,4 +1,7 @@
-"""One Ray session for a command: a local Ray, or the cluster that runs already; quiet, its logs in the run's folder."""
+"""One Ray session for a command: a local Ray, or the cluster that runs already; quiet, its logs in the run's folder.
+
+A local Ray listens on loopback alone, and so do the workers that train together in it.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,10 @@ import gc
 import logging
 import os
 import shutil
+import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from .errors import InputError
@@ -16,6 +20,7 @@ from .log import copy_masked, log
 from .settings_training import Resources
 
 LOCAL_OBJECT_STORE = 512 << 20
+INTERFACES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
 IDLE_WORKER_MS = 600_000  # a restarted worker costs seconds on a small machine
 
 
@@ -37,6 +42,7 @@ def ray_session(resources: Resources, logs: Path) -> Iterator[None]:
         yield
         return
     address = resources.address or os.environ.get("RAY_ADDRESS")
+    stack = ExitStack()
     if address:
         try:
             context = ray.init(address=address, logging_level=logging.WARNING, log_to_driver=False)
@@ -45,6 +51,7 @@ def ray_session(resources: Resources, logs: Path) -> Iterator[None]:
                 f"no Ray at {address}: {error}", "start it (ray start --head), or unset the address"
             ) from error
     else:
+        stack.enter_context(_loopback())
         context = ray.init(
             address="local",  # also where another Ray runs on this machine: that one is joined only by its address
             num_cpus=resources.cpus,
@@ -66,10 +73,34 @@ def ray_session(resources: Resources, logs: Path) -> Iterator[None]:
         yield
     finally:
         _shut_down()
+        stack.close()
         if session is not None:
             with suppress(OSError):  # the logs are a courtesy: not having them must not fail a finished run
                 kept = logs / "ray" / session.name
                 shutil.copytree(session / "logs", kept, copy_function=copy_masked, dirs_exist_ok=True)
+
+
+@contextmanager
+def _loopback() -> Iterator[None]:
+    """Within, a Ray that starts takes loopback's address for its machine's, and listens nowhere else.
+
+    Ray has this switch for systems whose firewall would ask the user; without it, all but the dashboard listens on every
+    interface. torch's collectives, which look for an interface by themselves, are told one.
+    """
+    from ray._private import ray_constants
+
+    lo = next((name for _, name in socket.if_nameindex() if name in ("lo", "lo0")), None)
+    told = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"} | {name: lo for name in INTERFACES if lo}
+    before = {name: os.environ.get(name) for name in told}
+    known = ray_constants.ENABLE_RAY_CLUSTER  # read from the environment when Ray was imported
+    os.environ.update(told)
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = known
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 def processors() -> dict[str, float]:
