@@ -12,7 +12,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from .errors import InputError
@@ -36,13 +36,20 @@ def ray_session(resources: Resources, logs: Path) -> Iterator[None]:
     # Serve kills a proxy that has not started within 5 s, as on a busy machine, while `serve.start` waits for it.
     os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")
     import ray
-    from ray.data import DataContext
 
     if ray.is_initialized():  # tests share one session
         yield
         return
     address = resources.address or os.environ.get("RAY_ADDRESS")
-    stack = ExitStack()
+    with nullcontext() if address else _loopback():
+        yield from _started(resources, logs, address)
+
+
+def _started(resources: Resources, logs: Path, address: str | None) -> Iterator[None]:
+    """One step, while Ray runs."""
+    import ray
+    from ray.data import DataContext
+
     if address:
         try:
             context = ray.init(address=address, logging_level=logging.WARNING, log_to_driver=False)
@@ -51,7 +58,6 @@ def ray_session(resources: Resources, logs: Path) -> Iterator[None]:
                 f"no Ray at {address}: {error}", "start it (ray start --head), or unset the address"
             ) from error
     else:
-        stack.enter_context(_loopback())
         context = ray.init(
             address="local",  # also where another Ray runs on this machine: that one is joined only by its address
             num_cpus=resources.cpus,
@@ -73,7 +79,6 @@ def ray_session(resources: Resources, logs: Path) -> Iterator[None]:
         yield
     finally:
         _shut_down()
-        stack.close()
         if session is not None:
             with suppress(OSError):  # the logs are a courtesy: not having them must not fail a finished run
                 kept = logs / "ray" / session.name
@@ -84,8 +89,8 @@ def ray_session(resources: Resources, logs: Path) -> Iterator[None]:
 def _loopback() -> Iterator[None]:
     """Within, a Ray that starts takes loopback's address for its machine's, and listens nowhere else.
 
-    Ray has this switch for systems whose firewall would ask the user; without it, all but the dashboard listens on every
-    interface. torch's collectives, which look for an interface by themselves, are told one.
+    Ray has this switch for systems whose firewall would ask the user; without it, all but the dashboard listens on
+    every interface. torch's collectives, which look for an interface by themselves, are told one.
     """
     from ray._private import ray_constants
 

@@ -1,7 +1,7 @@
 """Where the workers of a training meet: as Ray Train arranges it, but on a machine of its own on loopback alone.
 
-Ray has torch open a store for it, which listens on every interface and asks nobody who he is. In a Ray whose nodes go by
-loopback's address (core/session.py) the store listens there: the socket is bound first, and handed to torch.
+Ray has torch open a store for it, which listens on every interface and asks nobody who he is. In a Ray whose nodes go
+by loopback's address (core/session.py) the store listens there: the socket is bound first, and handed to torch.
 """
 
 from __future__ import annotations
