@@ -39,10 +39,9 @@ class MeetingBackend(_TorchBackend):
         if not ipaddress.ip_address(address).is_loopback:
             super().on_start(worker_group, backend_config)
             return
-        backend = backend_config.backend or ("nccl" if worker_group.get_resources_per_worker().get("GPU") else "gloo")
         worker_group.execute(_set_torch_distributed_env_vars)
         port, size = worker_group.execute_single(0, open_store), len(worker_group)
-        asked = {"backend": backend, "size": size, "port": port, "seconds": backend_config.timeout_s}
+        asked = {"backend": backend_config.backend, "size": size, "port": port, "seconds": backend_config.timeout_s}
         ray.get([worker_group.execute_single_async(rank, join, rank=rank, **asked) for rank in range(size)])
 
 
