@@ -147,7 +147,7 @@ def _restored(folder: Path, trainable: Any) -> tune.Tuner | None:
         return None
     if not begun_here(folder):
         raise InputError(
-            f"the search in {folder} was begun by another user, or in another place; Ray's record of it can run any code",
+            f"the search in {folder} was begun by another user or elsewhere, and Ray's record of it can run any code",
             "remove that folder, to begin this phase of the search again",
         )
     try:

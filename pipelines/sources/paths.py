@@ -1,6 +1,6 @@
 """From a source's `paths` to files, checked before anything starts.
 
-A path is a local file, a glob, any URL that fsspec knows (`s3://…`, with globs), or `package:NAME/…` for a file inside
+A path is a local file, a glob, a URL that fsspec knows (`s3://…`, with globs), or `package:NAME/…` for a file inside
 an installed Python package, which is found without importing the package.
 """
 
@@ -23,7 +23,7 @@ from ...core.recipe import Recipe
 from ...core.settings_sources import Access, CommonCrawlSource, CrawlSource, FileSource, TableSource
 from .common_crawl import check_common_crawl
 from .crawl.check import check_crawl
-from .remote import Remote, check_credentials, is_remote
+from .remote import Remote, check_address, is_remote
 from .table import check_columns
 
 PACKAGE = "package:"
@@ -130,7 +130,7 @@ def _absolute(file: str) -> str:
 
 def resolve(file: str) -> str:
     """The address that fsspec opens. Raises InputError when a package is not installed, or credentials are missing."""
-    check_credentials(file)
+    check_address(file)
     if not file.startswith(PACKAGE):
         return file
     name, _, inside = file.removeprefix(PACKAGE).partition("/")
