@@ -42,7 +42,7 @@ class MeetingBackend(_TorchBackend):
         worker_group.execute(_set_torch_distributed_env_vars)
         port, size = worker_group.execute_single(0, open_store), len(worker_group)
         asked = {"backend": backend_config.backend, "size": size, "port": port, "seconds": backend_config.timeout_s}
-        ray.get([worker_group.execute_single_async(rank, join, rank=rank, **asked) for rank in range(size)])
+        ray.get([worker_group.execute_single_async(rank, join, world_rank=rank, **asked) for rank in range(size)])
 
 
 def open_store() -> int:
@@ -56,8 +56,8 @@ def open_store() -> int:
     return port
 
 
-def join(backend: str, rank: int, size: int, port: int, seconds: float) -> None:
+def join(backend: str, world_rank: int, size: int, port: int, seconds: float) -> None:
     """Make this process the rank of the default group."""
     wait = timedelta(seconds=seconds)
     store = dist.TCPStore(LOOPBACK, port, wait_for_workers=False, timeout=wait)
-    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=wait)
+    dist.init_process_group(backend, store=store, rank=world_rank, world_size=size, timeout=wait)
