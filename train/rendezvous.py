@@ -17,9 +17,10 @@ import torch.distributed as dist
 from ray.train._internal.utils import get_address_and_port
 from ray.train.torch import TorchConfig
 from ray.train.torch.config import _set_torch_distributed_env_vars, _TorchBackend
+from torch._C._distributed_c10d import TCPStore
 
 LOOPBACK = "127.0.0.1"
-_stores: list[dist.TCPStore] = []  # of this process: what rank 0 keeps open for all
+_stores: list[TCPStore] = []  # of this process: what rank 0 keeps open for all
 
 
 @dataclass
@@ -50,14 +51,12 @@ def open_store() -> int:
     with socket.socket() as bound:
         bound.bind((LOOPBACK, 0))
         port = int(bound.getsockname()[1])
-        _stores[:] = [
-            dist.TCPStore(LOOPBACK, port, is_master=True, wait_for_workers=False, master_listen_fd=bound.detach())
-        ]
+        _stores[:] = [TCPStore(LOOPBACK, port, is_master=True, wait_for_workers=False, master_listen_fd=bound.detach())]
     return port
 
 
 def join(backend: str, world_rank: int, size: int, port: int, seconds: float) -> None:
     """Make this process the rank of the default group."""
     wait = timedelta(seconds=seconds)
-    store = dist.TCPStore(LOOPBACK, port, wait_for_workers=False, timeout=wait)
+    store = TCPStore(LOOPBACK, port, wait_for_workers=False, timeout=wait)
     dist.init_process_group(backend, store=store, rank=world_rank, world_size=size, timeout=wait)

@@ -38,7 +38,7 @@ def test_a_local_ray_and_its_training_listen_on_loopback_alone(tmp_path: Path) -
     with (tmp_path / "output.txt").open("w") as output:
         process = subprocess.Popen([sys.executable, RUN, tmp_path], env=environment, stdout=output, stderr=output)
     try:
-        deadline = time.monotonic() + 240
+        deadline = time.monotonic() + 540
         while len(list(tmp_path.glob("ready-*"))) < 2:
             assert process.poll() is None and time.monotonic() < deadline, (tmp_path / "output.txt").read_text()
             time.sleep(0.5)
