@@ -16,6 +16,7 @@ from typing import Any
 
 from .. import __version__
 from .attempt import STARTED, begin, settle, unfinished
+from .credentials import masked, values_without_credentials, without_credentials
 from .files import digest
 from .log import log
 from .made_with import made_with
@@ -93,14 +94,18 @@ def sections(*names: str) -> Callable[[Recipe], dict[str, Any]]:
 
 
 def fingerprint(stage: Stage, recipe: Recipe, inputs: dict[str, str]) -> str:
-    """Identity of a stage's work: name, version, settings, inputs' digests, external files."""
+    """Identity of a stage's work: name, version, settings, inputs' digests, external files.
+
+    With which credentials an address was read does not belong to it.
+    """
+    external = {without_credentials(name): one for name, one in stage.external(recipe).items()}
     return digest(
         {
             "stage": stage.name,
             "version": stage.version,
-            "config": stage.config(recipe),
+            "config": values_without_credentials(stage.config(recipe)),
             "inputs": inputs,
-            "external": stage.external(recipe),
+            "external": external,
         }
     )
 
@@ -126,7 +131,7 @@ def _judge(stage: Stage, run: Run) -> Planned:
         started = (run.stage(stage.name) / STARTED).exists()
         return Planned(stage, mark, True, "unfinished" if started else "never ran")
     if manifest.fingerprint != mark:
-        changed = _changed_keys(manifest.config, stage.config(run.recipe))
+        changed = _changed_keys(manifest.config, values_without_credentials(stage.config(run.recipe)))
         if manifest.version != stage.version:
             changed.append(f"the stage's version, {manifest.version} to {stage.version}")
         changed += [f"output of {name}" for name, value in inputs.items() if manifest.inputs.get(name) != value]
@@ -194,13 +199,13 @@ def _execute(planned: Planned, context: StageContext) -> Manifest:
         manifest = Manifest(
             stage=stage.name,
             version=stage.version,
-            config=stage.config(context.recipe),
+            config=values_without_credentials(stage.config(context.recipe)),
             fingerprint=mark,
             inputs={name: value.digest for name, value in context.inputs.items()},
             files=sorted(result.files, key=lambda entry: entry.path),
             counters=result.counters,
             facts=result.facts,
-            notes=result.notes,
+            notes=values_without_credentials(result.notes, masked),
             made_with=made_with(stage.holds(context.recipe) if stage.needs_ray else {"CPU": 1}),
             code_version=__version__,
             seconds=round(time.monotonic() - began, 2),

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from . import errors
+from .credentials import masked
 from .errors import Crawl2ChatError, StageError
 from .log import log
 from .placement import data_task
@@ -118,10 +119,10 @@ def gave_up(error: Exception) -> StageError:
 
 
 def pack_error(error: Exception) -> str:
-    """An error as text that travels. Errors of ours keep their class; others become StageError."""
+    """An error as text that travels, without credentials. Errors of ours keep their class; others become StageError."""
     if isinstance(error, Crawl2ChatError):
-        return json.dumps([type(error).__name__, error.message, error.fix])
-    return json.dumps(["StageError", f"a worker failed: {type(error).__name__}: {error}", "logs/ tells where"])
+        return json.dumps([type(error).__name__, masked(error.message), masked(error.fix)])
+    return json.dumps(["StageError", masked(f"a worker failed: {type(error).__name__}: {error}"), "logs/ tells where"])
 
 
 def unpack_error(text: str) -> Crawl2ChatError:

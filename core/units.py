@@ -21,6 +21,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from .credentials import values_without_credentials
 from .files import at_once, canonical, write_json
 from .manifest import FileEntry, missing
 
@@ -84,11 +85,11 @@ def _maker(config: dict[str, Any]) -> Callable[[Unit], str]:
     """What units are made from under one config, `core.files.digest` of both. The config, which may hold the names of
     all units, is written as JSON once.
     """
-    begun = hashlib.sha256(f'{{"config": {canonical(config)}, "unit": '.encode())
+    begun = hashlib.sha256(f'{{"config": {canonical(values_without_credentials(config))}, "unit": '.encode())
 
     def made_from(unit: Unit) -> str:
         whole = begun.copy()
-        whole.update(f"{canonical(unit.model_dump(mode='json'))}}}".encode())
+        whole.update(f"{canonical(values_without_credentials(unit.model_dump(mode='json')))}}}".encode())
         return whole.hexdigest()
 
     return made_from

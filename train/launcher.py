@@ -33,6 +33,7 @@ from ..core.settings_training import Resources
 from .fault import take_fault, tell_fault, told_by_all, told_fault
 from .follow import follow
 from .job import Job
+from .rendezvous import MeetingConfig
 from .trackers import check_trackers
 from .trainer import LeanTrainer
 from .worker import run_training
@@ -127,6 +128,7 @@ def _fit(job: Job, resources: Resources, labels: dict[str, str]) -> None:
     trainer = LeanTrainer(
         train_in_ray,
         train_loop_config={"job": job, "labels": labels},
+        torch_config=MeetingConfig(),
         scaling_config=ScalingConfig(
             num_workers=(
                 (resources.min_train_workers, resources.train_workers)

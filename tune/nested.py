@@ -20,6 +20,7 @@ from ray.tune.integration.ray_train import TuneReportCallback
 
 from ..core.errors import Crawl2ChatError, RecipeError
 from ..core.settings_tune import Tune
+from ..train.rendezvous import MeetingConfig
 from ..train.world import Distributed
 from .trial import Trial
 from .trial_run import Report, TrialRun, ended_before, failed, run_trial
@@ -57,6 +58,7 @@ def drive_trial(config: dict[str, Any]) -> None:
     trainer = TorchTrainer(
         work_on_trial,
         train_loop_config={"trial": trial.model_dump(mode="json"), "folder": str(folder)},
+        torch_config=MeetingConfig(),
         scaling_config=ScalingConfig(
             num_workers=trial.workers,
             use_gpu=trial.gpus > 0,

@@ -1,6 +1,6 @@
 """One phase of a sweep on Ray Tune: its trials, some at a time; continued after a killed driver.
 
-    STAGE/ray/PHASE-DIGEST/    Ray Tune's own folder: its state, and a folder a trial with its reports
+    STAGE/ray/PHASE-DIGEST/    Ray Tune's own folder: its state, and a folder a trial with its reports; provenance.py
     STAGE/phases/PHASE-DIGEST.json    what came out, when the phase has ended
 
 The digest is that of the trials, paths included: a search is continued only by the very same search.
@@ -22,11 +22,13 @@ from ray import tune
 from ray.tune.experiment import Trial as RayTrial
 from ray.tune.search.basic_variant import BasicVariantGenerator
 
+from ..core.errors import InputError
 from ..core.files import digest, write_json
 from ..core.log import log
 from ..core.settings_tune import Tune
 from .nested import trainable_of
 from .outcomes import Found, Outcome, found_of, outcome_of
+from .provenance import begin_here, begun_here
 from .results import Phase
 from .schedulers import SCORE, drawn_space, scheduler, tpe
 from .spent import has_ended
@@ -92,6 +94,7 @@ def _begun(search: Search, folder: Path, name: str) -> tuple[Search, list[Outcom
 
 
 def _tuner(search: Search, settings: Tune, folder: Path, name: str) -> tune.Tuner:
+    begin_here(folder / "ray" / name)
     drawn = search.samples is not None
     first = search.trials[0]
     dumped = [trial.model_dump(mode="json") for trial in search.trials]
@@ -137,9 +140,17 @@ def _quiet(together: bool) -> None:
 
 
 def _restored(folder: Path, trainable: Any) -> tune.Tuner | None:
-    """The search that a killed driver left; None when there is none, or when the kill came while Ray wrote it down."""
+    """The search that a killed driver left; None when there is none, or when the kill came while Ray wrote it down.
+
+    Raises InputError, before a pickle is read, for one that was not begun here.
+    """
     if not folder.is_dir():
         return None
+    if not begun_here(folder):
+        raise InputError(
+            f"the search in {folder} was begun by another user or elsewhere, and Ray's record of it can run any code",
+            "remove that folder, to begin this phase of the search again",
+        )
     try:
         states = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("experiment_state-*.json")]
         if states and tune.Tuner.can_restore(str(folder)):

@@ -32,6 +32,7 @@ RAY_OUTSIDE_STAGES = {  # beside *_stage.py: where plain functions meet Ray
     "core/session.py",
     "core/unit_map.py",
     "train/launcher.py",
+    "train/rendezvous.py",
     "train/trainer.py",
     "tune/asha.py",
     "tune/nested.py",
