@@ -76,9 +76,7 @@ def _reports(units: Sequence[Unit], partitions: int, rows: Rows, meet: Meet, sta
         place = data_task()  # of the tasks before and after: the shuffle's own actors take no resources of ours
         sent = dataset.map_batches(named(unit_rows, stage, rows), batch_size=1, batch_format="pyarrow", **place)
         parts = sent.repartition(partitions, keys=["partition"])
-        met = parts.map_batches(
-            named(partition_reports, stage, meet), batch_size=None, batch_format="pyarrow", **place
-        )
+        met = parts.map_batches(named(partition_reports, stage, meet), batch_size=None, batch_format="pyarrow", **place)
         met.set_name(partition_reports.__name__)
         try:
             for row in met.iter_rows():
