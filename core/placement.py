@@ -97,11 +97,13 @@ def _missing(name: str, key: str) -> RecipeError:
 def _infeasible() -> set[str]:
     """Resources that were asked for, and that no kind of node has, by the word of Ray's autoscaler (version 2)."""
     import ray
-    from ray._raylet import GcsClient
-    from ray.core.generated.autoscaler_pb2 import GetClusterStatusReply
+    from ray import _raylet
+    from ray.core.generated import autoscaler_pb2
     from ray.exceptions import RayError
 
-    reply: Any = GetClusterStatusReply()
+    compiled: Any = _raylet  # neither is typed
+    messages: Any = autoscaler_pb2
+    reply = messages.GetClusterStatusReply()
     with suppress(RayError):  # the head is busy: it is asked again
-        reply.ParseFromString(GcsClient(ray.get_runtime_context().gcs_address).get_cluster_status())
+        reply.ParseFromString(compiled.GcsClient(ray.get_runtime_context().gcs_address).get_cluster_status())
     return {name for one in reply.autoscaling_state.infeasible_resource_requests for name in one.resources_bundle}

@@ -27,7 +27,7 @@ PROVIDER = {
     "head_node_id": HEAD_ID,
     "gcs_address": "{gcs}",
 }
-IDLE_S = 20
+IDLE_S = 60  # on a busy machine a worker of Ray may take that long to start, and its node seems idle
 MARKS = ("resources.data_resource=data", "resources.train_resource=train", "resources.train_workers=1")
 
 
