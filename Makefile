@@ -32,13 +32,13 @@ setup: $(VENV)/installed
 
 # The files are whole (--no-deps), and pip takes no byte but what they have the hash of. Build tools: setuptools of them.
 PINNED := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps
-IS_FOR_CPU := from importlib.metadata import version; raise SystemExit("+cpu" not in version("torch"))
-$(VENV)/installed: pyproject.toml requirements.txt requirements-gpu.txt requirements-dev.txt
+$(VENV)/installed: pyproject.toml requirements.txt requirements-cpu.txt requirements-gpu.txt requirements-dev.txt
 	@test -n "$(PYTHON)" || { echo "python3.11 or newer is needed: apt-get install python3.11 python3.11-venv"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	@echo "installing the pinned dependencies into $(VENV) (some two minutes)"
+	@# torch's build for CPUs where pip is shown one, else the one for GPUs with all its libraries
+	$(PINNED) -r requirements-cpu.txt 2> /dev/null || $(PINNED) -r requirements-gpu.txt
 	$(PINNED) -r requirements.txt -r requirements-dev.txt
-	$(BIN)/python -c '$(IS_FOR_CPU)' || $(PINNED) -r requirements-gpu.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 

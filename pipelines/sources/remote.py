@@ -47,7 +47,10 @@ def check_address(address: str) -> None:
     """
     protocol, colons, _ = address.partition("://")
     if "::" in address or (colons and protocol.lower() not in PLACES):
-        raise InputError(f"{address!r} is no place that is read from", f"use one of: {', '.join(PLACES)}; or a path")
+        raise InputError(
+            f"{address!r} is no place that is read from",
+            f"correct the address, as one of: {', '.join(PLACES)}; or a path",
+        )
     if is_masked(address):
         raise InputError(
             f"{address}: a run's own recipe.yaml holds no credentials",

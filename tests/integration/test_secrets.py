@@ -58,7 +58,7 @@ def address() -> Iterator[str]:
 def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")} | ENVIRONMENT
     words = [sys.executable, "-m", "crawl2chat", *arguments]
-    return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=900)
 
 
 def write_recipe(folder: Path, path: str) -> None:
