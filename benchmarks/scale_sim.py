@@ -68,7 +68,7 @@ def show_run(profile: Profile, options: argparse.Namespace, costs: Costs) -> dic
     print_table(["what", "here", "too much", "from", "knob"], limits)
     return {
         "cluster": asdict(cluster), "costs": asdict(costs), "quantities": corpus.totals, "files": corpus.units,
-        "passes": [asdict(row) for row in rows], "measured": [asdict(row) for row in small],
+        "passes": [asdict(row) for row in rows], "measured": [asdict(row) | {"wall": profile.passes[f"{row.stage}/{row.name}"].wall} for row in small],
         "limits": [dict(zip(("what", "figure", "most", "from", "knob"), row, strict=True)) for row in limits],
     }  # fmt: skip
 
