@@ -64,11 +64,13 @@ def show_run(profile: Profile, options: argparse.Namespace, costs: Costs) -> dic
     print()
     print_passes(rows)
     print()
+    walls = {key: timed.wall for key, timed in profile.passes.items()}
     limits = table(Size(profile, corpus, cluster, costs, rows), made)
     print_table(["what", "here", "too much", "from", "knob"], limits)
+    measured = [asdict(row) | {"wall": walls[f"{row.stage}/{row.name}"]} for row in small]
     return {
         "cluster": asdict(cluster), "costs": asdict(costs), "quantities": corpus.totals, "files": corpus.units,
-        "passes": [asdict(row) for row in rows], "measured": [asdict(row) for row in small],
+        "passes": [asdict(row) for row in rows], "measured": measured,
         "limits": [dict(zip(("what", "figure", "most", "from", "knob"), row, strict=True)) for row in limits],
     }  # fmt: skip
 
