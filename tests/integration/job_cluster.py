@@ -112,7 +112,11 @@ def head_node(environment: Path, scaling: dict[str, Any] | None = None, **variab
         [environment / "python", "-m", "ray.scripts.scripts", "start", *flags],
         cwd=folder,
         env=own_environment(
-            PATH=f"{environment}:{os.defpath}", RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token_file), **variables
+            PATH=f"{environment}:{os.defpath}",
+            RAY_AUTH_MODE="token",
+            RAY_AUTH_TOKEN_PATH=str(token_file),
+            RAY_worker_niceness="0",  # Ray's 15 would let all else go first on a busy machine
+            **variables,
         ),
         stdout=(folder / "head.log").open("w"),
         stderr=subprocess.STDOUT,
