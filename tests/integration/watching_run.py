@@ -35,11 +35,15 @@ def scraped() -> Samples:
     return [(one.name, one.labels, one.value) for one in found if one.name.startswith("ray_crawl2chat_")]
 
 
-def of_dashboard(path: str) -> Any:
+def dashboard() -> str:
+    """Its address: other Rays may run on this machine."""
     import ray
 
-    url = ray._private.worker.get_dashboard_url()  # type: ignore[attr-defined]
-    with urlopen(f"http://{url}{path}", timeout=30) as answer:
+    return f"http://{ray._private.worker.get_dashboard_url()}"  # type: ignore[attr-defined]
+
+
+def of_dashboard(path: str) -> Any:
+    with urlopen(f"{dashboard()}{path}", timeout=30) as answer:
         return json.load(answer)
 
 
@@ -79,7 +83,7 @@ def main(folder: str) -> None:
         told = {
             "metrics": settled(),
             "during": {name: sorted(ranks) for name, ranks in during.items()},
-            "tasks": sorted({task.name for task in list_tasks(limit=10_000) if task.name}),
+            "tasks": sorted({task.name for task in list_tasks(address=dashboard(), limit=10_000) if task.name}),
             "datasets": of_dashboard(f"/api/data/datasets/{job}"),
             "trainings": of_dashboard("/api/train/v2/runs/v1"),
         }
