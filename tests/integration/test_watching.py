@@ -76,10 +76,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Watched:
     # numbers every second instead of every ten, and pages that ask for no token
     environment |= {"RAY_metrics_report_interval_ms": "1000", "RAY_AUTH_MODE": "disabled"}
     script = Path(__file__).with_name("watching_run.py")
-    done = subprocess.run(
-        [sys.executable, str(script), str(run.folder)],
-        **{"cwd": folder, "env": environment, "text": True, "capture_output": True, "timeout": 600},
-    )
+    command = [sys.executable, str(script), str(run.folder)]
+    done = subprocess.run(command, cwd=folder, env=environment, text=True, capture_output=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     return Watched(run, json.loads(done.stdout.splitlines()[-1]))
 
