@@ -83,7 +83,7 @@ def main(folder: str) -> None:
         told = {
             "metrics": settled(),
             "during": during,
-            "tasks": sorted({task.name for task in list_tasks(address=dashboard(), limit=10_000) if task.name}),
+            "tasks": sorted({str(vars(task)["name"]) for task in list_tasks(address=dashboard(), limit=10_000)}),
             "datasets": of_dashboard(f"/api/data/datasets/{job}"),
             "trainings": of_dashboard("/api/train/v2/runs/v1"),
         }
