@@ -49,7 +49,7 @@ def count(name: str, amount: float, **labels: str) -> None:
 
 
 def show(name: str, value: float, **labels: str) -> None:
-    """Set a gauge, which is sent until this process ends."""
+    """Set a gauge. Ray drops it when it is not set again for some twenty seconds."""
     if (meter := _meter(name)) is not None:
         meter.set(float(value), tags=labels)
 

@@ -56,6 +56,7 @@ class Follower:
         lines = read_course(folder)
         self._lines, self._began_before = len(lines), any(line.get("what") == "start" for line in lines)
         self._sizes = {name: self._size(name) for name in (events.FILE_NAME, course.FILE_NAME)}
+        self._gauges: dict[str, float] = {}  # shown with each look: Ray drops what is not set again
         self._saved: float | None = None  # when the newest checkpoint came into place, or the workers began
 
     def look(self) -> None:
@@ -68,6 +69,8 @@ class Follower:
         row = last_row(self._folder)
         if row is not None and row["step"] > self._step:
             self._tell_row(row)
+        for name, value in self._gauges.items():
+            self._progress.show(name, value)
 
     def end(self) -> None:
         """The training is over, however it ended: what shows its pace must not go on as if it were not."""
@@ -100,9 +103,7 @@ class Follower:
     def _tell_row(self, row: dict[str, Any]) -> None:
         fresh = row["tokens_seen"] - self._tokens
         self._progress.count("crawl2chat_tokens_total", fresh)
-        for name in ("loss", *RATES):
-            if name in row:
-                self._progress.show(f"crawl2chat_{name}", row[name])
+        self._gauges = {f"crawl2chat_{name}": row[name] for name in ("loss", *RATES) if name in row}
         self._progress.advance(row["step"] - self._step, fresh, f"loss {row['loss']:.3f}")
         self._step, self._tokens = row["step"], row["tokens_seen"]
 

@@ -21,7 +21,7 @@ from crawl2chat.train.course import read_course
 from crawl2chat.train.metrics import last_row
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
-STEPS = 1500
+STEPS = 900
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,7 @@ def recipe(folder: Path) -> Recipe:
     rng = random.Random(5)
     words = ["river", "mountain", "stone", "paper", "garden", "window", "music", "letter", "winter", "harbor"]
     texts = [
-        " ".join(f"The {rng.choice(words)} has {rng.randint(2, 999)} of the {rng.choice(words)}." for _ in range(40))
-        for _ in range(60)
+        " ".join("The {} has a {} of the {}.".format(*rng.choices(words, k=3)) for _ in range(40)) for _ in range(60)
     ]
     texts += [*texts[:7], *(f"Only {number} words of the text." for number in range(5))]
     path = folder / "texts.jsonl"
@@ -76,10 +75,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Watched:
     # numbers every second instead of every ten, and pages that ask for no token
     environment |= {"RAY_metrics_report_interval_ms": "1000", "RAY_AUTH_MODE": "disabled"}
     script = Path(__file__).with_name("watching_run.py")
-    done = subprocess.run(
-        [sys.executable, str(script), str(run.folder)],
-        **{"cwd": folder, "env": environment, "text": True, "capture_output": True, "timeout": 600},
-    )
+    command = [sys.executable, str(script), str(run.folder)]
+    done = subprocess.run(command, cwd=folder, env=environment, text=True, capture_output=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     return Watched(run, json.loads(done.stdout.splitlines()[-1]))
 
@@ -88,7 +85,7 @@ def test_documents_and_drops_are_those_of_the_manifests(watched: Watched) -> Non
     for stage in ("extract", "dedup"):
         counters = watched.run.need(stage).counters
         assert watched.value("crawl2chat_documents_total", stage) == counters["documents_in"]
-        dropped = of_counters(counters)["dropped"]
+        dropped = {reason: number for reason, number in of_counters(counters)["dropped"].items() if number}
         assert dropped, f"{stage} dropped nothing: the test says nothing"
         for reason, number in dropped.items():
             assert watched.value("crawl2chat_dropped_total", stage, reason=reason) == number
@@ -99,24 +96,27 @@ def test_tokens_loss_and_progress_are_those_of_the_manifests(watched: Watched) -
     shards, pretrain = (watched.run.need(stage).counters for stage in ("shards", "pretrain"))
     assert watched.value("crawl2chat_tokens_total", "shards") == shards["tokens_train"] + shards["tokens_validation"]
     assert watched.value("crawl2chat_tokens_total", "pretrain") == pretrain["tokens_seen"]
-    assert watched.value("crawl2chat_loss", "pretrain") == pytest.approx(pretrain["train_loss"], rel=1e-9)
-    for stage in ("extract", "dedup", "shards", "pretrain"):
-        assert watched.value("crawl2chat_progress", stage) == 1
-    for name in ("crawl2chat_mfu", "crawl2chat_tokens_per_second"):
-        assert watched.value(name, "pretrain") == 0, "the training is over"
-    assert math.isnan(watched.value("crawl2chat_checkpoint_age_seconds", "pretrain"))
+    newest = {name: values.get("pretrain/") for name, values in watched.told["during"].items()}
+    assert newest["ray_crawl2chat_loss"] == pytest.approx(pretrain["train_loss"], rel=1e-9)
+    assert newest["ray_crawl2chat_progress"] == 1
+    for name in ("ray_crawl2chat_mfu", "ray_crawl2chat_tokens_per_second"):
+        assert newest[name] == 0, "the training is over"
+    assert math.isnan(newest["ray_crawl2chat_checkpoint_age_seconds"])
 
 
 def test_ranks_show_their_figures_while_they_train_and_not_afterwards(watched: Watched) -> None:
     for name, meter in METERS.items():
         if "rank" in meter.labels:
-            assert watched.told["during"][f"ray_{name}"] == ["0", "1"]
+            assert sorted(watched.told["during"][f"ray_{name}"]) == ["pretrain/0", "pretrain/1"]
             assert not [one for one, *_ in watched.told["metrics"] if one == f"ray_{name}"]
 
 
 def test_every_number_is_exported_but_those_of_what_did_not_happen(watched: Watched) -> None:
-    happened = {f"ray_{name}" for name in METERS} - {"ray_crawl2chat_spikes_total", "ray_crawl2chat_resumes_total"}
-    assert set(watched.told["during"]) == happened
+    spikes = watched.run.need("pretrain").counters["spikes"]
+    did_not = {"crawl2chat_resumes_total", *(() if spikes else ("crawl2chat_spikes_total",))}
+    assert set(watched.told["during"]) == {f"ray_{name}" for name in METERS if name not in did_not}
+    if spikes:
+        assert watched.value("crawl2chat_spikes_total", "pretrain") == spikes
 
 
 def test_tasks_datasets_and_trainings_carry_their_stage(watched: Watched) -> None:

@@ -1,6 +1,6 @@
 """A run from documents to a model on a Ray with its dashboard; prints as JSON what that Ray shows of it.
 
-    {metrics: [[name, labels, value]], during: {names of metrics while it trained}, tasks, datasets, trainings}
+    {metrics: [[name, labels, value]], during: {name: {stage/rank: newest value}}, tasks, datasets, trainings}
 
 The Ray is this process's own: metrics are of no other run.
 """
@@ -35,11 +35,15 @@ def scraped() -> Samples:
     return [(one.name, one.labels, one.value) for one in found if one.name.startswith("ray_crawl2chat_")]
 
 
-def of_dashboard(path: str) -> Any:
+def dashboard() -> str:
+    """Its address: other Rays may run on this machine."""
     import ray
 
-    url = ray._private.worker.get_dashboard_url()  # type: ignore[attr-defined]
-    with urlopen(f"http://{url}{path}", timeout=30) as answer:
+    return f"http://{ray._private.worker.get_dashboard_url()}"  # type: ignore[attr-defined]
+
+
+def of_dashboard(path: str) -> Any:
+    with urlopen(f"{dashboard()}{path}", timeout=30) as answer:
         return json.load(answer)
 
 
@@ -61,13 +65,13 @@ def main(folder: str) -> None:
     from ray.util.state import list_tasks
 
     run = Run.open(folder)
-    during: dict[str, set[str]] = {}
+    during: dict[str, dict[str, float]] = {}
     stop = threading.Event()
 
     def look() -> None:
         while not stop.wait(0.5):
-            for name, labels, _ in scraped():
-                during.setdefault(name, set()).add(labels.get("rank", ""))
+            for name, labels, value in scraped():
+                during.setdefault(name, {})[f"{labels['stage']}/{labels.get('rank', '')}"] = value
 
     with ray_session(run.recipe.resources, run.folder / "logs"):
         looking = threading.Thread(target=look, daemon=True)
@@ -78,8 +82,8 @@ def main(folder: str) -> None:
         job = ray.get_runtime_context().get_job_id()
         told = {
             "metrics": settled(),
-            "during": {name: sorted(ranks) for name, ranks in during.items()},
-            "tasks": sorted({task.name for task in list_tasks(limit=10_000) if task.name}),
+            "during": during,
+            "tasks": sorted({str(vars(task)["name"]) for task in list_tasks(address=dashboard(), limit=10_000)}),
             "datasets": of_dashboard(f"/api/data/datasets/{job}"),
             "trainings": of_dashboard("/api/train/v2/runs/v1"),
         }
