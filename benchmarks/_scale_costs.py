@@ -25,8 +25,9 @@ from crawl2chat.core.unit_map import map_units
 from crawl2chat.core.units import Unit, UnitReport
 from crawl2chat.dedup.shuffle_stage import shuffle
 
-UNITS = (100, 400, 1600)
+UNITS, FEW_UNITS = (100, 400, 1600), (20, 60)
 SHUFFLED, PARTITIONS = 64, (2, 32, 128)
+FEW_SHUFFLED = 8
 ENTRIES = 50_000
 ROWS = 4096  # of a unit in the shuffle
 
@@ -34,8 +35,8 @@ ROWS = 4096  # of a unit in the shuffle
 def measure(quick: bool) -> Costs:
     """Start a Ray on two cores, and measure. Prints what it found."""
     with tempfile.TemporaryDirectory() as name, ray_session(Resources(cpus=2), Path(name)):
-        unit_s, unit_mb = _units(Path(name), UNITS[:2] if quick else UNITS)
-        object_s = _pairs(Path(name), PARTITIONS[:2] if quick else PARTITIONS)
+        unit_s, unit_mb = _units(Path(name), FEW_UNITS if quick else UNITS)
+        object_s = _pairs(Path(name), *((FEW_SHUFFLED, PARTITIONS[:2]) if quick else (SHUFFLED, PARTITIONS)))
         entry_s, entry_mb = _entries(Path(name), ENTRIES // 10 if quick else ENTRIES)
     return Costs(unit_s=unit_s, unit_mb=unit_mb, object_s=object_s, entry_s=entry_s, entry_mb=entry_mb)
 
@@ -56,17 +57,17 @@ def _units(folder: Path, numbers: tuple[int, ...]) -> tuple[float, float]:
     return _slope(numbers, took[1:]), max(0.0, sum(held[1:])) / numbers[-1]
 
 
-def _pairs(folder: Path, numbers: tuple[int, ...]) -> float:
+def _pairs(folder: Path, shuffled: int, numbers: tuple[int, ...]) -> float:
     """Seconds of a core for a pair of a unit and a partition, of two cores that both work on it."""
-    units, took = [Unit(name=f"u-{at:05d}") for at in range(SHUFFLED)], []
+    units, took = [Unit(name=f"u-{at:05d}") for at in range(shuffled)], []
     for number in (numbers[0], *numbers):
         began = time.monotonic()
         into = folder / f"shuffle-{number}-{len(took)}"
         shuffle(units, number, partial(some_rows, partitions=number), count_rows, into, Progress("costs"))
         took.append(time.monotonic() - began)
     for number, seconds in zip(numbers, took[1:], strict=True):
-        print(f"{SHUFFLED} units of {ROWS:,} rows to {number} partitions: {seconds:.2f} s")
-    return max(0.0, _slope([SHUFFLED * number for number in numbers], took[1:])) * 2
+        print(f"{shuffled} units of {ROWS:,} rows to {number} partitions: {seconds:.2f} s")
+    return max(0.0, _slope([shuffled * number for number in numbers], took[1:])) * 2
 
 
 def _entries(folder: Path, number: int) -> tuple[float, float]:

@@ -40,7 +40,9 @@ def read_profile(folder: Path) -> Profile:
     manifests = {name: one for name in dict.fromkeys(p.stage for p in PASSES) if (one := run.manifest(name))}
     if not {"extract", "dedup"} <= set(manifests):
         sys.exit(f"{folder} has no finished extract and dedup: run crawl2chat data first")
-    cores = int(manifests["extract"].made_with.get("processors", {}).get("CPU", 1))
+    cores = int(manifests["extract"].made_with.get("processors", {}).get("CPU", 0))
+    if not cores:
+        sys.exit(f"{folder}: its manifests, of an earlier version, do not say on how many cores it ran")
     amounts = _amounts(run, manifests)
     totals = {name: sum(mine.values()) for name, mine in amounts.items()}
     totals |= {"units": float(len(amounts["pages"])), "rows": _rows(run), "edges": _edges(run)}

@@ -1,7 +1,7 @@
 """What a cluster is, for the simulation: figures of machines, and what one driver of ours does in a second.
 
-Machines' figures are assumed, and can be given. COSTS are measured by `scale_sim.py --costs` on one machine of two
-cores: what Ray and our own bookkeeping take in the driver's process for each unit, object and file.
+Machines' figures are assumed, and can be given. Costs are what `scale_sim.py --costs` measured on one machine of two
+cores, but for those that are said to be assumed: what Ray and our own bookkeeping take in the driver's process.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ MB, GB, TB = 1e6, 1e9, 1e12
 class Costs:
     """Of the driver, measured: see _scale_costs.py."""
 
-    unit_s: float = 0.012  # seconds of the driver for a unit of map_units: its task, its report
-    unit_mb: float = 0.01  # MB of the driver for a unit, while its pass runs
-    object_s: float = 0.0005  # seconds of a core for a pair of a unit and a partition in Ray's shuffle
+    unit_s: float = 0.011  # seconds of the driver for a unit of map_units: its task, its report
+    unit_mb: float = 0.02  # MB of the driver for a unit, while its pass runs
+    object_s: float = 0.0005  # seconds of a core for a pair of a unit and a partition in Ray's shuffle; assumed
     row_s: float = 1 / 961_832  # seconds of a core for a row of the shuffle (docs/dedup.md)
-    entry_s: float = 10e-6  # seconds to read a file's entry in a manifest and to take the manifest's digest
-    entry_mb: float = 0.001  # MB of the driver for a file's entry
+    entry_s: float = 3.6e-6  # seconds to read a file's entry in a manifest and to take the manifest's digest
+    entry_mb: float = 0.00074  # MB of the driver for a file's entry
     base_mb: float = 310.0  # of the driver, whatever the corpus (docs/dedup.md)
 
 

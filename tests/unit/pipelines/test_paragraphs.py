@@ -144,10 +144,10 @@ def test_a_part_does_not_keep_the_counts_of_all_units_mapped(tmp_path: Path, mon
         return add_counts(*columns)
 
     monkeypatch.setattr(paragraphs_units, "add_counts", counted)
-    units = {f"web-0000{n}": [f"{MENU}\nshared by all"] for n in range(6)}
+    units = {f"web-0000{n}": [f"{MENU}\nshared by all"] for n in "abcdefghijkl"}
     total, _ = run_passes(tmp_path, units, 1, max_documents=2, min_paragraph_chars=10, min_chars=1)
-    assert total["documents_in"] == 6
-    assert max(mapped) <= 1 < len(mapped), mapped
+    assert total["documents_in"] == 12
+    assert len(mapped) > 0 and max(mapped) <= 4, f"{max(mapped)} of twelve files are mapped at a time"
 
 
 def test_workers_map_the_hashes_of_all_partitions(tmp_path: Path) -> None:
