@@ -103,6 +103,8 @@ def test_each_work_starts_its_own_nodes_and_they_go(cluster: Cluster, tmp_path: 
     code, told = submit(cluster, tmp_path, "--verb", "data")
     assert code == 0, told
     assert "waiting for a node with the resource data" in told
+    code, told = submit(cluster, tmp_path, "--verb", "tokenizer")
+    assert code == 0, told
     assert set(kinds(cluster)) == {"data"}, "and no machine with a GPU"
 
     # No more than this: nodes of one machine share Ray's folder of the session, in which a new one unpacks the job's
