@@ -29,7 +29,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..core.errors import InputError
 from .laws import LossLaw
-from .loss_fit import NAMES, LossFit, fit_loss, losses_of, refit
+from .loss_fit import COUPLED, LossFit, fit_loss, losses_of, refit
 
 Array = NDArray[np.float64]
 PRIOR = {"run": 4e-3, "length": 1e-3, "point": 5e-4}  # standard deviations of log loss
@@ -102,7 +102,7 @@ def fit_ladder(
 
 def _held_out(n: Array, d: Array, losses: Array) -> dict[str, float]:
     """By how much each law, fitted to the runs of little compute, misses the others."""
-    if not n.shape == d.shape == losses.shape or n.size < SURE * (len(NAMES) + 1):
+    if not n.shape == d.shape == losses.shape or n.size < SURE * len(COUPLED):
         return {}
     small = n * d < (n * d).max() / HELD_OUT
     misses = {}

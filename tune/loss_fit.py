@@ -23,7 +23,8 @@ from .laws import LossLaw
 
 Array = NDArray[np.float64]
 DELTA = 1e-3
-NAMES = ("E", "A", "B", "alpha", "beta")  # and gamma, where the law is coupled
+NAMES = ("E", "A", "B", "alpha", "beta")
+COUPLED = (*NAMES, "gamma")  # of a law whose gamma is fitted, and not 1
 LEAST_EXPONENT, MOST_EXPONENT, LEAST_E = 1e-2, 3.0, -7.0  # where the search ends: what lies there is marked
 LEAST_GAMMA = 0.05
 _EXPONENTS = (LEAST_EXPONENT, MOST_EXPONENT)
@@ -49,7 +50,7 @@ class LossFit:
     @property
     def names(self) -> tuple[str, ...]:
         """Of the constants that were fitted."""
-        return (*NAMES, "gamma") if self.coupled else NAMES
+        return COUPLED if self.coupled else NAMES
 
     def intervals(self, level: float = 0.95) -> dict[str, tuple[float, float]]:
         """Bootstrap percentiles of each constant, and of `exponent`, the a of N ∝ C^a."""
@@ -93,7 +94,7 @@ def fit_loss(
     Raises InputError for values that are not positive and finite, for fewer points than constants, and for fewer than
     three different N or D, which leave an exponent open.
     """
-    points = _checked(parameters, tokens, losses, names=(*NAMES, "gamma") if coupled else NAMES)
+    points = _checked(parameters, tokens, losses, names=COUPLED if coupled else NAMES)
     with threadpool_limits(1, user_api="blas"):  # of its few numbers L-BFGS would make work for two cores
         return _fit(points, draws, seed, source, coupled)
 
@@ -200,9 +201,8 @@ def _starts(centre: Array, x: Array, y: Array, loss: Array, coupled: bool) -> Se
     grid[:, 1:3] -= grid[:, 3:5] * centre
     grid = np.clip(grid, *np.array(_BOUNDS[coupled], dtype=np.float64).T)
     log, slopes = _log_loss(grid, x, y)
-    alive = (slopes[:, :, :3].mean(axis=1) > LEAST_SHARE).all(
-        axis=1
-    )  # where a term has vanished there is no way back to it
+    # where a term has vanished there is no way back to it
+    alive = (slopes[:, :, :3].mean(axis=1) > LEAST_SHARE).all(axis=1)
     order = np.argsort(_huber(log[alive] - loss))
     return list(grid[alive][order[:_STARTS]])
 
@@ -214,7 +214,7 @@ def _constants(theta: Array, centre: Array) -> Array:
 
 
 def _law(constants: Array, source: str) -> LossLaw:
-    return LossLaw(**dict(zip((*NAMES, "gamma"), map(float, constants), strict=True)), source=source)
+    return LossLaw(**dict(zip(COUPLED, map(float, constants), strict=True)), source=source)
 
 
 def _marks(best: Array, points: int, coupled: bool) -> tuple[str, ...]:
@@ -225,7 +225,7 @@ def _marks(best: Array, points: int, coupled: bool) -> tuple[str, ...]:
     ]
     if best[0] < LEAST_E + 0.01:
         found.append("E is 0: the points do not tell a loss that remains")
-    constants = len(NAMES) + coupled
+    constants = len(COUPLED if coupled else NAMES)
     if points < 2 * constants:
         found.append(f"{points} points for {constants} constants: the intervals are too narrow")
     return tuple(found)

@@ -26,7 +26,7 @@ class Trials:
     def __init__(
         self, recipe: Recipe, tokenizer: Path, train: Sequence[Path], validation: Sequence[Path], folder: Path
     ) -> None:
-        """`folder`: the stage's."""
+        """`folder`: where Ray Tune's files go."""
         self.recipe, self.settings = recipe, recipe.tune
         self._paths = {
             "folder": str(folder),

@@ -1,9 +1,10 @@
 """One phase of a sweep on Ray Tune: its trials, some at a time; continued after a killed driver.
 
-    STAGE/ray/PHASE-DIGEST/    Ray Tune's own folder: its state, and a folder a trial with its reports; provenance.py
+    STAGE/ray/PHASE-DIGEST-N/    Ray Tune's own folder: its state, and a folder a trial with its reports; provenance.py
     STAGE/phases/PHASE-DIGEST.json    what came out, when the phase has ended
 
-The digest is that of the trials, paths included: a search is continued only by the very same search.
+The digest is that of the trials, paths included: a search is continued only by the very same search. N counts from 0:
+a search whose state cannot be read begins a new folder, with the trials that had not ended.
 """
 
 from __future__ import annotations
@@ -12,11 +13,9 @@ import json
 import logging
 import os
 import pickle
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from ray import tune
 from ray.tune.experiment import Trial as RayTrial
@@ -63,34 +62,33 @@ def run_search(search: Search, settings: Tune, folder: Path, vocab_size: int, se
     done = folder / "phases" / f"{name}.json"
     if done.is_file():
         return Found.model_validate_json(done.read_text(encoding="utf-8"))
-    outcomes = []
-    if search.scheduler == "hyperband":
-        search, outcomes, name = _begun(search, folder, name)
-    if search.trials:
+    begun = len(list((folder / "ray").glob(f"{name}-*")))
+    outcomes = _whole(search, [folder / "ray" / f"{name}-{number}" for number in range(begun)])
+    left = replace(search, trials=[trial for trial in search.trials if trial.name not in outcomes])
+    if left.trials:
         _quiet(search.scheduler in TOGETHER)
-        trainable = trainable_of(search.trials[0])
-        tuner = _restored(folder / "ray" / name, trainable) or _tuner(search, settings, folder, name)
+        restored = _restored(search, folder / "ray" / f"{name}-{begun - 1}") if begun else None
+        tuner = restored or _tuner(left, settings, folder, f"{name}-{begun}")
         with heard_by(session):
             fitted = tuner.fit()
-        outcomes += [outcome_of(fitted[place]) for place in range(len(fitted))]
-    found = found_of(outcomes, dumped if search.samples is None else None, vocab_size)
+        outcomes |= {Path(fitted[place].path).name: outcome_of(fitted[place]) for place in range(len(fitted))}
+    found = found_of(list(outcomes.values()), dumped if search.samples is None else None, vocab_size)
     write_json(done, found.model_dump(mode="json"))
     return found
 
 
-def _begun(search: Search, folder: Path, name: str) -> tuple[Search, list[Outcome], str]:
-    """HyperBand's brackets live in the driver alone, so that a search that was killed cannot go on in them.
-
-    Trials that had gone to their end stay; the others begin new brackets, in a new folder of Ray Tune's.
+def _whole(search: Search, earlier: Sequence[Path]) -> dict[str, Outcome]:
+    """By name, trials that had gone to their end in earlier folders. Where values are drawn there are none: those of a
+    search that begins anew are drawn anew.
     """
-    earlier = sorted((folder / "ray").glob(f"{name}*"))
-    whole: dict[str, Outcome] = {}
-    for path in (path for one in earlier for path in one.iterdir() if path.is_dir()):
-        for trial in search.trials:
-            if path.name == trial.name and has_ended(path, len(trial.lengths)):
-                whole[trial.name] = Outcome(path, {"trial": trial.model_dump(mode="json")})
-    left = [trial for trial in search.trials if trial.name not in whole]
-    return replace(search, trials=left), list(whole.values()), f"{name}-{len(earlier)}"
+    if search.samples is not None:
+        return {}
+    return {
+        trial.name: Outcome(folder / trial.name, {"trial": trial.model_dump(mode="json")})
+        for folder in earlier
+        for trial in search.trials
+        if has_ended(folder / trial.name, len(trial.lengths))
+    }
 
 
 def _tuner(search: Search, settings: Tune, folder: Path, name: str) -> tune.Tuner:
@@ -139,12 +137,13 @@ def _quiet(together: bool) -> None:
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a failed trial is a result, and has its error.txt
 
 
-def _restored(folder: Path, trainable: Any) -> tune.Tuner | None:
+def _restored(search: Search, folder: Path) -> tune.Tuner | None:
     """The search that a killed driver left; None when there is none, or when the kill came while Ray wrote it down.
 
-    Raises InputError, before a pickle is read, for one that was not begun here.
+    HyperBand's brackets live in the driver alone, so that a search that was killed cannot go on in them. Raises
+    InputError, before a pickle is read, for one that was not begun here.
     """
-    if not folder.is_dir():
+    if search.scheduler == "hyperband":
         return None
     if not begun_here(folder):
         raise InputError(
@@ -154,11 +153,11 @@ def _restored(folder: Path, trainable: Any) -> tune.Tuner | None:
     try:
         states = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("experiment_state-*.json")]
         if states and tune.Tuner.can_restore(str(folder)):
+            trainable = trainable_of(search.trials[0])
             return tune.Tuner.restore(str(folder), trainable=trainable, resume_unfinished=True)
-        log.warning("tune: there is no record of the search in %s; it starts again", folder)
+        log.warning("tune: there is no record of the search in %s; trials that had not ended start again", folder)
     except (EOFError, ValueError, pickle.UnpicklingError) as error:
-        log.warning("tune: the record of the search is cut (%s); it starts again", error)
-    shutil.rmtree(folder)
+        log.warning("tune: the record of the search is cut (%s); trials that had not ended start again", error)
     return None
 
 

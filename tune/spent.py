@@ -1,14 +1,15 @@
 """What a sweep has used up: processor seconds, tokens and wall time, from what its trials have reported.
 
-Ray Tune writes each report of a trial down as it comes, so that a killed driver loses none. A trial that was started
-several times has reports of each start, which say when it began.
+The driver writes each report of a trial down as it hears it, so that a kill loses none. (Ray Tune's own result.json is
+copied to the trial's folder now and then, and a trial that starts again without a checkpoint empties it.) A trial that
+was started several times has reports of each start, which say when it began.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from ..core.files import write_json
 from .results import Busy
 
-REPORTS = "result.json"  # Ray Tune's, a line a report
+REPORTS = "reports.jsonl"  # in a trial's folder, a line a report
 SESSIONS = "sessions"
 
 
@@ -31,6 +32,15 @@ class Start:
     cpu_seconds: float
     tokens: int
     steps: int
+
+
+def write_report(folder: Path, report: Mapping[str, Any]) -> None:
+    """Append a report to those of a trial's folder, without the trial's configuration, but with its phase."""
+    told = {key: value for key, value in report.items() if key != "config"}
+    told["phase"] = report["config"]["trial"]["phase"]
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / REPORTS).open("a", encoding="utf-8") as out:
+        out.write(json.dumps(told, default=str) + "\n")
 
 
 def reports(folder: Path) -> list[dict[str, Any]]:
@@ -55,8 +65,8 @@ def starts(folder: Path) -> Iterator[Start]:
     for path in sorted((folder / "ray").glob(f"*/*/{REPORTS}")):
         last = {report["began"]: report for report in reports(path.parent)}
         for began, report in last.items():
-            phase = report["config"]["trial"]["phase"]  # not the folder's: trials of two phases may run together
             cpu, tokens, steps = (report[f"own_{key}"] for key in ("cpu_seconds", "tokens", "steps"))
+            phase = report["phase"]  # not the folder's: trials of two phases may run together
             yield Start(phase, path.parent.name, began, report["now"], cpu, tokens, steps)
 
 

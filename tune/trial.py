@@ -55,7 +55,7 @@ class Trial(BaseModel):
     mixture: Mixture | None = None
     document_mask: bool = False
     checkpoint_seconds: float = 30.0  # at least so long between two; 0: at every report
-    folder: str = ""  # the stage's, with Ray Tune's files, and checkpoints of trials of several workers
+    folder: str = ""  # in the stage's, with Ray Tune's files, and checkpoints of trials of several workers
     workers: int = 1  # above 1 a Ray Train run
     cpus: float = 1.0  # of a worker
     gpus: float = 0.0

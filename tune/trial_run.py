@@ -216,7 +216,8 @@ def failed(error: Crawl2ChatError) -> Report:
 
 
 def ended_before(trial: Trial) -> bool:
-    """Whether this trial of Ray Tune's had ended already: a driver that was killed soon after may not have known.
+    """Whether this trial of Ray Tune's had ended already: a driver that was killed soon after may not have said so in
+    Ray Tune's state, which is written every two seconds.
 
     Where trials go on from each other's checkpoints, one that had ended may have been given another's.
     """
@@ -225,7 +226,7 @@ def ended_before(trial: Trial) -> bool:
     if not trial.checkpoint_seconds:
         return False
     context = tune.get_context()
-    reported = Path(trial.folder, "ray", context.get_experiment_name(), Path(context.get_trial_dir()).name)
+    reported = Path(trial.folder, context.get_experiment_name(), Path(context.get_trial_dir()).name)
     return has_ended(reported, len(trial.lengths))
 
 

@@ -17,7 +17,7 @@ from ray import tune
 from ray.tune.experiment import Trial as RayTrial
 from ray.tune.stopper import Stopper
 
-from .spent import SessionFile
+from .spent import SessionFile, write_report
 
 Listener = Callable[[str, dict[str, Any], bool], None]
 
@@ -60,11 +60,13 @@ _now: list[Session] = []  # of this process: one at most
 
 
 class Heard(tune.Callback):
-    """Hands the trials' reports on to this process's session."""
+    """Writes the trials' reports down, and hands them on to this process's session."""
 
     def on_trial_result(
         self, iteration: int, trials: list[RayTrial], trial: RayTrial, result: dict[str, Any], **info: Any
     ) -> None:
+        assert trial.storage is not None
+        write_report(Path(trial.storage.trial_fs_path), result)
         for session in _now:
             session.hear(trial.custom_dirname or trial.trial_id, result)
 

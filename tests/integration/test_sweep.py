@@ -175,4 +175,4 @@ def test_trials_that_do_not_fit_are_refused(local_ray: None, shared_data: Path, 
 
 
 def _reports(run: Run) -> list[Path]:
-    return list((run.stage("tune") / "ray").glob("search*/*/result.json"))
+    return list((run.stage("tune") / "ray").glob("search*/*/reports.jsonl"))

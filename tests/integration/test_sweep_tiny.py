@@ -86,7 +86,7 @@ def tensorboard_shows(run: Path, found: list[dict[str, Any]]) -> None:
 
 def ended(folder: Path) -> list[Path]:
     """Reports of the trials that have told their last step."""
-    reports = (folder / "runs").glob("sweep_tiny/tune*/ray/search-*/*/result.json")
+    reports = (folder / "runs").glob("sweep_tiny/tune*/ray/search-*/*/reports.jsonl")
     return [
         path for path in reports if (lines := path.read_bytes().splitlines()) and json.loads(lines[-1])["step"] == 100
     ]

@@ -123,14 +123,50 @@ def test_a_killed_search_goes_on_without_repeating(
     search(run)
     results = read_results(run.stage("tune"))
     found = sorted(r.learning_rate for r in results)
-    assert len(set(found)) == 5 and (found == RATES or kind != "asha")
+    assert len(found) == 5 and (found == RATES or kind != "asha")
     assert {r.state for r in results} <= {"finished", "stopped"}
     if kind == "pbt":  # a trial that had ended may go on from a better one's checkpoint
         assert all(result.steps == 250 for result in results)
         return
+    assert len(set(found)) == 5
     assert {path: path.read_bytes() for path in before} == before, "a finished trial is not run again"
     told = {json.loads(data.splitlines()[-1])["validation_loss"] for data in before.values()}
     assert told <= {r.validation_loss for r in results}
+
+
+def test_a_trial_whose_end_ray_had_not_written_down_is_not_run_again(
+    local_ray: None, shared_data: Path, tmp_path: Path
+) -> None:
+    run = make_run(shared_data, tmp_path, scheduler="none", concurrent=1, space={"learning_rate": [1e-3, 5e-3]})
+    search(run)
+    results = read_results(run.stage("tune"))
+    before = {path: path.read_bytes() for path in ended(run)}
+    assert len(before) == 2
+    forget_the_end(run, cut=False)
+    search(run)
+    assert read_results(run.stage("tune")) == results
+    assert {path: path.read_bytes() for path in ended(run)} == before
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_search_goes_on_from_a_state_that_is_old_or_cut(
+    local_ray: None, shared_data: Path, tmp_path: Path, cut: bool
+) -> None:
+    """As a kill leaves it: Ray's state says that both trials run, the first of them had told its end."""
+    run = make_run(shared_data, tmp_path, scheduler="none", concurrent=1, space={"learning_rate": [1e-3, 5e-3]})
+    search(run)
+    results = read_results(run.stage("tune"))
+    first, second = sorted(ended(run))
+    kept = first.read_bytes()
+    second.unlink()
+    forget_the_end(run, cut)
+    search(run)
+    assert [(one.name, one.validation_loss) for one in read_results(run.stage("tune"))] == [
+        (one.name, one.validation_loss) for one in results
+    ]
+    assert first.read_bytes() == kept
+    assert second.exists() != cut, "where the state is cut, a new folder is begun"
+    assert len(ended(run)) == 2
 
 
 def loss(result: Result) -> float:
@@ -139,7 +175,7 @@ def loss(result: Result) -> float:
 
 
 def started(run: Run) -> list[Path]:
-    return [path for path in (run.stage("tune") / "ray").glob("search-*/*/result.json") if path.stat().st_size]
+    return [path for path in (run.stage("tune") / "ray").glob("search-*/*/reports.jsonl") if path.stat().st_size]
 
 
 def ended(run: Run) -> list[Path]:
@@ -147,3 +183,15 @@ def ended(run: Run) -> list[Path]:
     last = run.recipe.tune.steps
     told = {path: path.read_bytes().split(b"\n")[:-1] for path in started(run)}  # a line half written is none
     return [path for path, lines in told.items() if lines and json.loads(lines[-1])["step"] == last]
+
+
+def forget_the_end(run: Run, cut: bool) -> None:
+    """Ray's state as a kill leaves it: trials that run; or cut off in the middle."""
+    folder = run.stage("tune")
+    (folder / "manifest.json").unlink()
+    for path in (folder / "phases").iterdir():
+        path.unlink()
+    [state] = (folder / "ray").glob("*/experiment_state-*.json")
+    text = state.read_text()
+    assert text.count("TERMINATED") >= 2
+    state.write_text(text[: len(text) // 2] if cut else text.replace("TERMINATED", "RUNNING"))

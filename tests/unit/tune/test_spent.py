@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from crawl2chat.tune.spent import SessionFile, busy, reports, session_seconds, starts
+from crawl2chat.tune.spent import REPORTS, SessionFile, busy, reports, session_seconds, starts, write_report
 from crawl2chat.tune.watching import Allowance, Session
 
 
@@ -24,11 +23,11 @@ def stage(tmp_path: Path) -> Path:
         "ladder-cd/beside": [report(141, 142, 1, 90)],  # of the phase grid
     }
     for name, told in trials.items():
-        path = tmp_path / "ray" / name / "result.json"
-        path.parent.mkdir(parents=True)
+        path = tmp_path / "ray" / name / REPORTS
         phase = "grid" if path.parent.name == "beside" else name.split("-")[0]
-        path.write_text("".join(json.dumps(one | {"config": {"trial": {"phase": phase}}}) + "\n" for one in told))
-    with (tmp_path / "ray" / "search-ab" / "two" / "result.json").open("a") as out:
+        for one in told:
+            write_report(path.parent, one | {"config": {"trial": {"phase": phase}}})
+    with (tmp_path / "ray" / "search-ab" / "two" / REPORTS).open("a") as out:
         out.write('{"began": 130, "now": 14')  # cut by the kill
     return tmp_path
 
