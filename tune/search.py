@@ -62,19 +62,24 @@ def run_search(search: Search, settings: Tune, folder: Path, vocab_size: int, se
     done = folder / "phases" / f"{name}.json"
     if done.is_file():
         return Found.model_validate_json(done.read_text(encoding="utf-8"))
-    begun = len(list((folder / "ray").glob(f"{name}-*")))
-    outcomes = _whole(search, [folder / "ray" / f"{name}-{number}" for number in range(begun)])
+    earlier = sorted((folder / "ray").glob(f"{name}-*"), key=_number)
+    outcomes = _whole(search, earlier)
     left = replace(search, trials=[trial for trial in search.trials if trial.name not in outcomes])
     if left.trials:
         _quiet(search.scheduler in TOGETHER)
-        restored = _restored(search, folder / "ray" / f"{name}-{begun - 1}") if begun else None
-        tuner = restored or _tuner(left, settings, folder, f"{name}-{begun}")
+        restored = _restored(search, earlier[-1]) if earlier else None
+        following = _number(earlier[-1]) + 1 if earlier else 0
+        tuner = restored or _tuner(left, settings, folder, f"{name}-{following}")
         with heard_by(session):
             fitted = tuner.fit()
         outcomes |= {Path(fitted[place].path).name: outcome_of(fitted[place]) for place in range(len(fitted))}
     found = found_of(list(outcomes.values()), dumped if search.samples is None else None, vocab_size)
     write_json(done, found.model_dump(mode="json"))
     return found
+
+
+def _number(folder: Path) -> int:
+    return int(folder.name.rpartition("-")[2])
 
 
 def _whole(search: Search, earlier: Sequence[Path]) -> dict[str, Outcome]:
