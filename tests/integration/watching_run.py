@@ -77,11 +77,12 @@ def main(folder: str) -> None:
         looking = threading.Thread(target=look, daemon=True)
         looking.start()
         execute(run, run_stages(run.recipe))
+        metrics = settled()  # what was shown last may still be on its way
         stop.set()
         looking.join()
         job = ray.get_runtime_context().get_job_id()
         told = {
-            "metrics": settled(),
+            "metrics": metrics,
             "during": during,
             "tasks": sorted({str(vars(task)["name"]) for task in list_tasks(address=dashboard(), limit=10_000)}),
             "datasets": of_dashboard(f"/api/data/datasets/{job}"),
