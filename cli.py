@@ -25,6 +25,8 @@ from .pipelines.job_verbs import add_job_verbs, address_option
 from .pipelines.run_report import EXAMPLES as REPORT_EXAMPLES
 from .pipelines.run_report import add_report_verb
 from .pipelines.tokenizer_verbs import add_tokenizer_verbs
+from .plan.verbs import EXAMPLES as PLAN_EXAMPLES
+from .plan.verbs import add_plan_verb
 from .serve.verbs import EXAMPLES as SERVE_EXAMPLES
 from .serve.verbs import add_serve_verb
 from .tune.verbs import EXAMPLES as TUNE_EXAMPLES
@@ -39,6 +41,7 @@ EXAMPLES = f"""examples:
   crawl2chat run recipes/tiny.yaml --dry-run               what would run, and why
   crawl2chat run recipes/tiny.yaml --set train.steps=1200  with another setting; only what depends on it runs again
   crawl2chat data recipes/tiny.yaml                        only crawl, extract, filter, deduplicate
+{PLAN_EXAMPLES}\
 {DATA_EXAMPLES}\
   crawl2chat tokenizer --run runs/tiny                     only the tokenizer and the shards, on what a run has
   crawl2chat tokenizer report --run runs/tiny              bytes per token and unknown characters, by language
@@ -119,7 +122,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     trace.add_argument("--row", type=int, required=True, metavar="I", help="row of the step's batch, from 0")
 
     adders = (add_data_verbs, add_dedup_verbs, add_tokenizer_verbs, add_evaluate_verbs, add_tune_verbs, add_model_verbs)
-    for add in (*adders, add_serve_verb, add_report_verb, add_job_verbs):
+    for add in (*adders, add_serve_verb, add_report_verb, add_job_verbs, add_plan_verb):
         add(lambda name, about, function: _verb(verbs, name, about, function))
     words = sys.argv[1:] if argv is None else argv
     if meant := misspelt(words):

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from _scale_load import Corpus
-from _scale_model import simulate
-from _scale_passes import GROWS, PASSES, grown
-from _scale_profile import Profile
-from _scale_shape import Costs, here
+from crawl2chat.plan.cluster import Costs, here
+from crawl2chat.plan.loads import Corpus
+from crawl2chat.plan.pass_model import simulate
+from crawl2chat.plan.passes import GROWS, PASSES, grown
+from crawl2chat.plan.run_profile import Profile
 
 # by how much a prediction may be off: seconds of a busy machine scatter, and rows depend on which pages a corpus has
 TOLERANCE = {"rows": 0.25, "bytes": 0.3, "files": 0.0, "seconds": 0.5}
@@ -43,7 +43,7 @@ class Line:
 
 def compare(profile: Profile, other: Profile, costs: Costs) -> list[Line]:
     """The figures of `other`, predicted from `profile` and the sizes of the other's input files."""
-    sizes = list(other.amounts["warc bytes"].values())
+    sizes = list(other.amounts["input bytes"].values())
     totals = grown(profile.totals, sum(sizes))
     corpus = Corpus(totals, len(sizes), sizes=sizes)
     rows = simulate(profile, corpus, here(other.cores), costs)

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from _scale_shape import MB, Costs
 from crawl2chat.core.manifest import FileEntry, Manifest, read_manifest, write_manifest
 from crawl2chat.core.progress import Progress
 from crawl2chat.core.session import ray_session
@@ -24,6 +23,7 @@ from crawl2chat.core.settings_training import Resources
 from crawl2chat.core.unit_map import map_units
 from crawl2chat.core.units import Unit, UnitReport
 from crawl2chat.dedup.shuffle_stage import shuffle
+from crawl2chat.plan.cluster import MB, Costs
 
 UNITS, FEW_UNITS = (100, 400, 1600), (20, 60)
 SHUFFLED, PARTITIONS = 64, (2, 32, 128)

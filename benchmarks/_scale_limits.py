@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from _scale_load import Corpus
-from _scale_model import Row, simulate
-from _scale_passes import SHUFFLE, layout
-from _scale_profile import Profile
-from _scale_shape import MAPS, TB, Cluster, Costs
+from crawl2chat.plan.cluster import MAPS, TB, Cluster, Costs
+from crawl2chat.plan.loads import Corpus
+from crawl2chat.plan.pass_model import Row, simulate
+from crawl2chat.plan.passes import SHUFFLE, layout
+from crawl2chat.plan.run_profile import Profile
 
 GATE = 20_000_000  # documents of a component: dedup.gates.max_component, as the recipe's default
 RUNNING, NODES = 15_000, 3_000  # tasks at a time, and nodes, that Ray is tested with

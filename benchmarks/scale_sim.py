@@ -26,11 +26,12 @@ from typing import Any
 from _bench import print_table
 from _scale_check import compare, rows_of
 from _scale_limits import Size, table
-from _scale_load import Corpus
-from _scale_model import Row, simulate
-from _scale_passes import grown
-from _scale_profile import Profile, read_profile
-from _scale_shape import GB, TB, Cluster, Costs, here
+from crawl2chat.core.errors import Crawl2ChatError
+from crawl2chat.plan.cluster import GB, TB, Cluster, Costs, here
+from crawl2chat.plan.loads import Corpus
+from crawl2chat.plan.pass_model import Row, simulate
+from crawl2chat.plan.passes import grown
+from crawl2chat.plan.run_profile import Profile, read_profile
 
 CANDIDATES = 0.5  # share of the documents of a large corpus that have one, assumed (docs/dedup.md)
 
@@ -50,9 +51,9 @@ def corpus_maker(profile: Profile, options: argparse.Namespace) -> Callable[[flo
 def show_run(profile: Profile, options: argparse.Namespace, costs: Costs) -> dict[str, Any]:
     """The run itself as the model has it, the large corpus, and what breaks."""
     cluster = Cluster().changed(vars(options))
-    sizes = list(profile.amounts["warc bytes"].values())
+    sizes = list(profile.amounts["input bytes"].values())
     small = simulate(profile, Corpus(profile.totals, len(sizes), sizes=sizes), here(profile.cores), costs)
-    print(f"\n{options.run}: {profile.totals['warc bytes'] / GB:.3g} GB, {len(sizes)} files, {profile.cores} cores\n")
+    print(f"\n{options.run}: {profile.totals['input bytes'] / GB:.3g} GB, {len(sizes)} files, {profile.cores} cores\n")
     print_passes(small, profile)
     made = corpus_maker(profile, options)
     corpus = made(options.warc_tb * TB)
@@ -125,7 +126,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def main() -> int:
-    options = parse()
+    """Exits with 1 and a message where a run does not tell its times."""
+    try:
+        return _main(parse())
+    except Crawl2ChatError as error:
+        sys.exit(str(error))
+
+
+def _main(options: argparse.Namespace) -> int:
     given = {one.name: value for one in fields(Costs) if (value := getattr(options, one.name)) is not None}
     costs = Costs(**given)
     if options.costs:

@@ -45,7 +45,7 @@ def run_model(recipe: Recipe, ranks: int | None, as_json: bool) -> int:
     return 0
 
 
-def _vocab_size(recipe: Recipe) -> int:
+def vocab_size_of(recipe: Recipe) -> int:
     from ..tokenize.gpt2_files import load_gpt2_files
 
     settings = recipe.tokenizer
@@ -58,7 +58,7 @@ def costs(recipe: Recipe, ranks: int | None = None) -> dict[str, Any]:
     """What `run_model` prints, bytes as bytes. `ranks` of null: the recipe's workers."""
     from ..train.sharding import UNIT_PARAMETERS  # imports torch
 
-    config = ModelConfig.from_settings(recipe.model, _vocab_size(recipe))
+    config = ModelConfig.from_settings(recipe.model, vocab_size_of(recipe))
     ranks = ranks or recipe.resources.train_workers
     shared = {
         "rows": recipe.train.micro_batch or max(1, recipe.train.batch // ranks),

@@ -80,7 +80,7 @@ def read_jsonl(handle: BinaryIO, source: TableSource, max_bytes: int) -> Iterato
     head = handle.read(4)
     coding = next((name for magic, name in MAGIC.items() if head.startswith(magic)), "")
     handle.seek(0)
-    lines = _inflated(handle, coding)
+    lines = inflated(handle, coding)
     while True:
         number += 1
         try:
@@ -103,7 +103,7 @@ def read_jsonl(handle: BinaryIO, source: TableSource, max_bytes: int) -> Iterato
             yield _parse(line, number, reader)
 
 
-def _inflated(handle: BinaryIO, coding: str) -> BinaryIO:
+def inflated(handle: BinaryIO, coding: str) -> BinaryIO:
     if coding == "gzip":
         return cast(BinaryIO, gzip.GzipFile(fileobj=handle))
     if coding == "bz2":

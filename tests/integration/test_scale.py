@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from crawl2chat.core.errors import InputError
 from crawl2chat.core.recipe import Recipe
 from crawl2chat.core.run import Run
 from crawl2chat.core.stage import bring_up_to_date
@@ -78,10 +79,14 @@ def test_a_small_run_predicts_a_larger_one(
 ) -> None:
     """Rows, bytes and files; seconds are predicted, and no test asserts them. A corpus of copies is told apart."""
     small, large = (made(tmp_path, name, files) for name, files in (("small", range(4)), ("large", range(4, 14))))
-    read, check, shape = module("_scale_profile").read_profile, module("_scale_check"), module("_scale_shape")
+    read, check, shape = (
+        module("crawl2chat.plan.run_profile").read_profile,
+        module("_scale_check"),
+        module("crawl2chat.plan.cluster"),
+    )
     profile, other = read(small.folder), read(large.folder)
     assert profile.totals["pages"] == 4 * PAGES and profile.totals["kept"] == 4 * (PAGES - 9)
-    assert profile.totals["warc bytes"] == sum(path.stat().st_size for path in (tmp_path / "small").iterdir())
+    assert profile.totals["input bytes"] == sum(path.stat().st_size for path in (tmp_path / "small").iterdir())
     assert set(profile.passes) == set(other.passes) and len(profile.passes) >= 23
     assert all(timed.wall > 0 and timed.rate > 0 for timed in profile.passes.values())
     lines = check.compare(profile, other, shape.Costs())
@@ -100,7 +105,7 @@ def test_a_small_run_predicts_a_larger_one(
 
     moved = tmp_path / "moved"
     shutil.copytree(small.folder, moved, copy_function=shutil.copyfile)
-    with pytest.raises(SystemExit, match="copied without the times"):
+    with pytest.raises(InputError, match="copied without the times"):
         read(moved)
 
     told = figures("--run", small.folder, "--warc-tb", 1, "--nodes", 10)

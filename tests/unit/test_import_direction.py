@@ -24,7 +24,19 @@ MAY_IMPORT = {
     "serve": {"core", *DATA, "train", "chat"},
     "report": {"core", *DATA, "train", "evaluate", "tune"},
     "pipelines": {"core", *DATA, "train", "evaluate", "tune", "chat", "serve", "report"},
-    "": {"core", *DATA, "train", "evaluate", "tune", "chat", "serve", "report", "pipelines"},  # cli.py, __main__.py
+    "plan": {"core", *DATA, "train", "tune", "chat", "pipelines"},
+    "": {
+        "core",
+        *DATA,
+        "train",
+        "evaluate",
+        "tune",
+        "chat",
+        "serve",
+        "report",
+        "pipelines",
+        "plan",
+    },  # cli.py, __main__.py
 }
 RAY_OUTSIDE_STAGES = {  # beside *_stage.py: where plain functions meet Ray
     "core/meters.py",
@@ -49,7 +61,7 @@ RAY_OUTSIDE_STAGES = {  # beside *_stage.py: where plain functions meet Ray
 }
 TORCH_FOLDERS = {"model", "train", "evaluate", "tune", "chat", "serve"}
 LIGHT = ["cli", "pipelines.stages", "pipelines.execute", "pipelines.summary", "core.stage", "core.unit_map"]
-LIGHT += ["pipelines.run_report", "pipelines.report_corpus", "report.facts", "report.page"]
+LIGHT += ["plan.plan_verb", "pipelines.run_report", "pipelines.report_corpus", "report.facts", "report.page"]
 
 
 def packages() -> list[Path]:

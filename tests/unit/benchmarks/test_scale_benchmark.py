@@ -25,13 +25,17 @@ def module(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
 
 def profile_of(module: Callable[[str], Any], **changed: Any) -> Any:
     """A made-up run of 10 units: 1 MB of WARC and 100 pages each, of which 50 are kept and 10 have a candidate."""
-    scale, passes, timed_as = module("_scale_profile"), module("_scale_passes"), module("_scale_timing").Timed
-    totals = {"warc bytes": 1e7, "pages": 1e3, "documents": 500.0, "text bytes": 1e6, "rows": 8e3, "candidates": 100.0,
+    scale, passes, timed_as = (
+        module("crawl2chat.plan.run_profile"),
+        module("crawl2chat.plan.passes"),
+        module("crawl2chat.plan.timing").Timed,
+    )
+    totals = {"input bytes": 1e7, "pages": 1e3, "documents": 500.0, "text bytes": 1e6, "rows": 8e3, "candidates": 100.0,
               "edges": 500.0, "kept": 450.0, "units": 10.0}  # fmt: skip
     timed = {"extract/extract": timed_as(10.0, 10, 1e6, 2.0), "dedup/edges": timed_as(1.0, 2, 1e4, 0.0),
              "dedup/fates": timed_as(1.0, 1, 100.0, 0.0)}  # fmt: skip
     known = {"cores": 2, "bands": 16, "totals": totals, "amounts": {}, "passes": timed, "rest": {}, "seconds": {},
-             "disk": dict.fromkeys(passes.GROWS, 1e5) | {"warc": 1e7}, "files": dict.fromkeys(passes.GROWS, 10),
+             "disk": dict.fromkeys(passes.GROWS, 1e5) | {"input": 1e7}, "files": dict.fromkeys(passes.GROWS, 10),
              "facts": {"largest component": 5.0}}  # fmt: skip
     return scale.Profile(**(known | changed))
 
@@ -44,24 +48,24 @@ def test_the_queue_by_hand(
     module: Callable[[str], Any], tasks: int, cores: int, handing_out: float, seconds: float
 ) -> None:
     """Ten tasks of a second on four cores take three; of a driver that hands out one a second, eleven."""
-    done = module("_scale_queue").run_tasks(np.ones(tasks), cores, 0.0, handing_out, math.inf, DICE(1))
+    done = module("crawl2chat.plan.task_queue").run_tasks(np.ones(tasks), cores, 0.0, handing_out, math.inf, DICE(1))
     assert (done.seconds, done.busy, done.lost) == (seconds, tasks, 0)
 
 
 def test_only_the_first_task_of_each_core_pays_for_starting(module: Callable[[str], Any]) -> None:
-    done = module("_scale_queue").run_tasks(np.ones(8), 2, 5.0, 0.0, math.inf, DICE(1))
+    done = module("crawl2chat.plan.task_queue").run_tasks(np.ones(8), 2, 5.0, 0.0, math.inf, DICE(1))
     assert done.seconds == 4 + 5 and done.busy == 8 + 2 * 5
 
 
 def test_a_slow_task_at_the_end_keeps_the_others_waiting(module: Callable[[str], Any]) -> None:
-    run = module("_scale_queue").run_tasks
+    run = module("crawl2chat.plan.task_queue").run_tasks
     assert run(np.array([1.0, 1, 1, 9]), 2, 0.0, 0.0, math.inf, DICE(1)).seconds == 10
     assert run(np.array([9.0, 1, 1, 1]), 2, 0.0, 0.0, math.inf, DICE(1)).seconds == 9
 
 
 def test_failing_nodes_cost_what_is_done_again(module: Callable[[str], Any]) -> None:
     """Of tasks of an hour on nodes that fail each ten hours some one in ten is lost; every task is done in the end."""
-    run, work = module("_scale_queue").run_tasks, np.full(2000, 3600.0)
+    run, work = module("crawl2chat.plan.task_queue").run_tasks, np.full(2000, 3600.0)
     done = run(work, 100, 0.0, 0.0, 10.0, DICE(1))
     again = run(work, 100, 0.0, 0.0, 10.0, DICE(1))
     assert done == again and 130 < done.lost < 300
@@ -69,7 +73,7 @@ def test_failing_nodes_cost_what_is_done_again(module: Callable[[str], Any]) -> 
 
 
 def test_spread_tasks_have_the_same_sum(module: Callable[[str], Any]) -> None:
-    spread = module("_scale_queue").spread_work
+    spread = module("crawl2chat.plan.task_queue").spread_work
     assert spread(100.0, 4, 0.0, DICE(1)).tolist() == [25.0] * 4
     work = spread(100.0, 5000, 0.5, DICE(1))
     assert work.sum() == pytest.approx(100) and np.log(work).std() == pytest.approx(0.5, abs=0.03)
@@ -77,12 +81,12 @@ def test_spread_tasks_have_the_same_sum(module: Callable[[str], Any]) -> None:
 
 def test_seconds_of_tasks_from_the_times_of_their_files(module: Callable[[str], Any]) -> None:
     """Two cores: tasks of 3, 5, 4 and 1 seconds end at 3, 5, 7 and 6."""
-    assert module("_scale_timing").seconds_of_tasks([3, 5, 7, 6], 2).tolist() == [3, 5, 4, 1]
-    assert module("_scale_timing").seconds_of_tasks([2], 8).tolist() == [2]
+    assert module("crawl2chat.plan.timing").seconds_of_tasks([3, 5, 7, 6], 2).tolist() == [3, 5, 4, 1]
+    assert module("crawl2chat.plan.timing").seconds_of_tasks([2], 8).tolist() == [2]
 
 
 def test_a_corpus_grows_in_its_ratios_or_those_that_are_given(module: Callable[[str], Any]) -> None:
-    grown, known = module("_scale_passes").grown, profile_of(module).totals
+    grown, known = module("crawl2chat.plan.passes").grown, profile_of(module).totals
     tenfold = grown(known, 1e8)
     assert tenfold == pytest.approx({name: 10 * value for name, value in known.items() if name != "units"})
     pages = grown(known, 1e8, {"pages": 1e-3, "candidates": 0.5})
@@ -94,7 +98,7 @@ def test_tasks_are_those_of_the_stages(module: Callable[[str], Any]) -> None:
     """The rules of dedup_stage and hash_parts, and the defaults of the recipe."""
     from crawl2chat.dedup.dedup_stage import ROWS_A_PARTITION
 
-    passes, limits = module("_scale_passes"), module("_scale_limits")
+    passes, limits = module("crawl2chat.plan.passes"), module("_scale_limits")
     totals = {"documents": 1e8, "candidates": 5e7 + 2, "edges": 2.5e8, "windows": 1e12}
     tasks = passes.layout(totals, 10_000, 16)
     assert tasks["partitions"] == math.ceil(1e8 * 18 / ROWS_A_PARTITION)
@@ -109,9 +113,13 @@ def test_tasks_are_those_of_the_stages(module: Callable[[str], Any]) -> None:
 
 def test_a_thousand_nodes_by_hand(module: Callable[[str], Any]) -> None:
     """1 TB in 1,000 files at 1 MB/s a core: 1,002 seconds on as many cores, as long as nothing else binds."""
-    model, shape, passes = module("_scale_model"), module("_scale_shape"), module("_scale_passes")
+    model, shape, passes = (
+        module("crawl2chat.plan.pass_model"),
+        module("crawl2chat.plan.cluster"),
+        module("crawl2chat.plan.passes"),
+    )
     profile, costs = profile_of(module), shape.Costs(unit_s=0.0, object_s=0.0)
-    corpus = module("_scale_load").Corpus(passes.grown(profile.totals, 1e12), 1000)
+    corpus = module("crawl2chat.plan.loads").Corpus(passes.grown(profile.totals, 1e12), 1000)
     ideal = shape.here(1000)
     [extract, edges, fates] = model.simulate(profile, corpus, ideal, costs)
     assert extract.hours * 3600 == pytest.approx(1002, rel=1e-3) and extract.bound == "cores"
@@ -130,8 +138,9 @@ def test_a_thousand_nodes_by_hand(module: Callable[[str], Any]) -> None:
 
 def test_a_limit_is_reached_where_its_figure_says(module: Callable[[str], Any]) -> None:
     """5 of 500 documents are one component; 20 million are allowed: reached with 2 billion documents, 40 TB."""
-    model, shape, passes, limits = (module(f"_scale_{name}") for name in ("model", "shape", "passes", "limits"))
-    load = module("_scale_load")
+    names = ("pass_model", "cluster", "passes", "loads")
+    model, shape, passes, load = (module(f"crawl2chat.plan.{name}") for name in names)
+    limits = module("_scale_limits")
     profile, cluster, costs = profile_of(module), shape.Cluster(), shape.Costs()
 
     def made(warc_bytes: float) -> Any:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from _scale_passes import (
+from .cluster import MB
+from .passes import (
     DRIVER,
     GROWS,
     INDEX,
@@ -17,8 +18,7 @@ from _scale_passes import (
     in_files,
     layout,
 )
-from _scale_profile import Profile
-from _scale_shape import MB
+from .run_profile import Profile
 
 ROW, COPIES = 20, 3  # bytes of a row that is shuffled; times an array is in memory while it is sorted
 WORKER_MB = 240  # of a worker that does nothing yet
@@ -32,12 +32,14 @@ NEW_FILE = 3  # times the storage is asked for a file that is written: create, f
 
 @dataclass(frozen=True)
 class Corpus:
-    """What is to be run: its quantities, and of its units the bytes of each, where these are known."""
+    """What is to be run: its quantities, and of its units the bytes of each, where these are known; `work`: the same as
+    bytes of the profile's mixture of sources that take as long to extract."""
 
     totals: Quantities
     units: int
     partitions: int | None = None
     sizes: Sequence[float] = ()
+    work: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class Loads:
             opens=float(tasks * (others + len(one.reads) + NEW_FILE * (len(one.writes) + 1))),
             files=self._files(one, tasks),
             objects=self.tasks["units"] * tasks if shuffles else tasks,
-            worker_mb=WORKER_MB + self._held(one) / MB,
+            worker_mb=WORKER_MB + self.held(one) / MB,
         )
 
     def component_bytes(self) -> float:
@@ -113,7 +115,7 @@ class Loads:
             return tasks + 1
         return round(each * tasks) + (0 if one.tasks == DRIVER else tasks)
 
-    def _held(self, one: Pass) -> float:
+    def held(self, one: Pass) -> float:
         """Bytes of the arrays that a task holds, calculated; of extract and the shuffle, measured."""
         count, disk = self.totals, self.disk
         mine = max(self.tasks[one.tasks], 1)

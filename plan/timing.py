@@ -8,14 +8,16 @@ first took longer is what starting costs (imports, compiled loops, Ray's workers
 from __future__ import annotations
 
 import heapq
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from _scale_passes import DRIVER, PASSES, SHUFFLE, Pass
-from crawl2chat.core.manifest import Manifest
+
+from ..core.errors import InputError
+from ..core.manifest import Manifest
+from ..core.units import source_of
+from .passes import DRIVER, PASSES, SHUFFLE, Pass
 
 MOST_START = 0.9  # of a pass of one task
 _ON_RAY = {one.key for one in PASSES if one.tasks not in (DRIVER, SHUFFLE)}
@@ -26,13 +28,15 @@ Amounts = dict[str, dict[str, float]]  # of a quantity, by unit
 @dataclass(frozen=True)
 class Timed:
     """A pass as it was measured: `rate` in what it counts a second and core, `start` the seconds that the first task of
-    each core takes longer, `spread` how far tasks lie from the rate: the standard deviation of the logarithm."""
+    each core takes longer, `spread` how far tasks lie from the rate: the standard deviation of the logarithm;
+    `by_source`: the rates of units of each source, where sources differ."""
 
     wall: float
     tasks: int
     rate: float
     start: float
     spread: float = 0.0
+    by_source: dict[str, float] = field(default_factory=dict)
 
 
 def timed_passes(
@@ -42,9 +46,10 @@ def timed_passes(
     begin = first = (folder / "started.json").stat().st_mtime
     took = (folder / "manifest.json").stat().st_mtime - first
     if abs(took - manifest.seconds) > max(AGREE_S, AGREE_SHARE * manifest.seconds):
-        sys.exit(
+        raise InputError(
             f"{folder}: its files are {took:.0f} s apart, its manifest says {manifest.seconds:.0f} s: it was continued "
-            "after a kill, or copied without the times of its files (cp -p keeps them)"
+            "after a kill, or copied without the times of its files (cp -p keeps them)",
+            "take a run that went through without a break",
         )
     found = {}
     for one in (one for one in PASSES if one.stage == manifest.stage):
@@ -70,7 +75,24 @@ def _rated(
     rate = max(each[later].sum(), 1.0) / max(took[later].sum(), 1e-3)
     start = max(0.0, float((took - each / rate)[~later].mean())) if (~later).any() else 0.0
     off = np.log(np.maximum(took[later], 1e-3) / np.maximum(each[later] / rate, 1e-3))
-    return Timed(wall, len(names), float(rate), start, float(off.std()) if later.sum() > 2 else 0.0)
+    spread = float(off.std()) if later.sum() > 2 else 0.0
+    return Timed(wall, len(names), float(rate), start, spread, _by_source(names, each, took, later, start))
+
+
+def _by_source(
+    names: list[str], each: np.ndarray, took: np.ndarray, later: np.ndarray, start: float
+) -> dict[str, float]:
+    """The rate of each source's units, from those that started late where it has some, else less what starting took."""
+    sources = np.array([source_of(name) for name in names])
+    if "" in sources or len(set(sources)) < 2:
+        return {}
+    alone = np.where(later, took, np.maximum(took - start, 1e-3))
+    found = {}
+    for source in dict.fromkeys(sources.tolist()):
+        mine = sources == source
+        chosen = mine & later if (mine & later).any() else mine
+        found[source] = float(max(each[chosen].sum(), 1.0) / max(alone[chosen].sum(), 1e-3))
+    return found
 
 
 def without_ray(passes: dict[str, Timed]) -> dict[str, Timed]:

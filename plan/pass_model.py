@@ -1,7 +1,7 @@
 """From a profile, a corpus and a cluster: how long each pass takes, and what it is made of.
 
 A task's seconds are those of its rate, and what it waits for the storage. A pass takes as long as the queue of its
-tasks (_scale_queue.py), or as the driver, the storage or the network need for all of them, whichever is longest.
+tasks (task_queue.py), or as the driver, the storage or the network need for all of them, whichever is longest.
 """
 
 from __future__ import annotations
@@ -9,13 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from _scale_load import Corpus, Load, Loads
-from _scale_passes import DRIVER, PASSES, SHUFFLE, STARS, Pass, in_files
-from _scale_profile import Profile
-from _scale_queue import run_tasks, spread_work
-from _scale_shape import GB, Cluster, Costs
-from _scale_timing import Timed
-from crawl2chat.dedup.shuffle_stage import AGGREGATORS
+
+from .cluster import GB, Cluster, Costs
+from .loads import Corpus, Load, Loads
+from .passes import DRIVER, PASSES, SHUFFLE, STARS, Pass, in_files
+from .run_profile import Profile
+from .task_queue import run_tasks, spread_work
+from .timing import Timed
+
+INPUT = "input bytes"
+from ..dedup.shuffle_stage import AGGREGATORS
 
 
 @dataclass(frozen=True)
@@ -92,15 +95,17 @@ class Model:
         start = timed.start / cluster.speed
         if one.tasks == SHUFFLE:
             return self._shuffled(timed, load)
-        busy = load.amount / (timed.rate * cluster.speed) + self._waited(load)
+        amount = sum(corpus.work) if corpus.work and one.counts == INPUT else load.amount
+        busy = amount / (timed.rate * cluster.speed) + self._waited(load)
         if one.name == "components" and in_files(corpus.totals):
             busy *= STARS
         if one.tasks == DRIVER:
-            return busy, busy, 0
+            return start + busy, start + busy, 0
         if dice is None:
             return start + -(-load.tasks // cluster.all_cores) * busy / max(load.tasks, 1), busy, 0
         known = one.tasks == "units" and len(corpus.sizes) == load.tasks
-        given = np.array(corpus.sizes) * busy / max(sum(corpus.sizes), 1.0)
+        weights = corpus.work if corpus.work and one.counts == INPUT else corpus.sizes
+        given = np.array(weights) * busy / max(sum(weights), 1.0)
         work = given if known else spread_work(busy, load.tasks, timed.spread, dice)
         done = run_tasks(work, cluster.all_cores, start, self.costs.unit_s, cluster.node_hours, dice)
         return done.seconds, done.busy, done.lost

@@ -6,19 +6,17 @@ A pass is a map over tasks, each a Ray task of one core, or a shuffle, or a piec
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from crawl2chat.dedup.clusters import FAN_IN
-from crawl2chat.dedup.dedup_stage import EDGES_A_PARTITION, ROWS_A_PARTITION
-from crawl2chat.dedup.hash_parts import parts_for
-from crawl2chat.dedup.spans_stage import _PART_WINDOWS
+from ..dedup.clusters import FAN_IN
+from ..dedup.dedup_stage import EDGES_A_PARTITION, ROWS_A_PARTITION
+from ..dedup.hash_parts import parts_for
+from ..dedup.spans_stage import _PART_WINDOWS
 
 Quantities = dict[str, float]
-DRIVER, SHUFFLE = (
-    "driver",
-    "partitions",
-)  # of Pass.tasks: no task at all; a shuffle on Ray Data, by units and partitions
+# of Pass.tasks: no task at all; a shuffle on Ray Data, by units and partitions
+DRIVER, SHUFFLE = "driver", "partitions"
 ROUNDS, STARS = 6, 3.3  # of the components above dedup.cluster_nodes: rounds, and times a forest's cost (docs/dedup.md)
 CLUSTER_NODES = 50_000_000  # dedup.cluster_nodes, as the recipe's default
 PAGE = 4096  # bytes that a search in a mapped file reads at least
@@ -49,7 +47,7 @@ class Pass:
 DOCUMENTS = "extract/documents"
 CUTS = ("dedup/dropped", "spans/cuts", "spans/dropped", "paragraphs/cuts", "paragraphs/dropped")
 PASSES = (
-    Pass("extract", "extract", ("units/*.json",), "warc bytes", "units", ("warc",),
+    Pass("extract", "extract", ("units/*.json",), "input bytes", "units", ("input",),
          (DOCUMENTS, "extract/dropped", "extract/scores")),
     Pass("dedup", "signatures", ("signatures/units/*.json",), "text bytes", "units", (DOCUMENTS,),
          ("dedup/signatures",)),
@@ -103,7 +101,7 @@ PASSES = (
 
 # what the files of a folder grow with; those of a sample stay as they are
 GROWS = {
-    "warc": "warc bytes", DOCUMENTS: "text bytes", "extract/dropped": "pages", "extract/scores": "pages",
+    "input": "input bytes", DOCUMENTS: "text bytes", "extract/dropped": "pages", "extract/scores": "pages",
     "dedup/signatures": "documents", "dedup/edges": "edges", "dedup/forests": "candidates",
     "dedup/components": "candidates", "dedup/stars": "candidates", "dedup/routed": "edges",
     "dedup/sketches": "candidates", "dedup/fates": "candidates", "dedup/pairs": "candidates",
@@ -118,16 +116,16 @@ GROWS = {
 
 # each quantity per one of another: how a corpus of another size has them, unless something else is said
 PER = {
-    "pages": "warc bytes", "documents": "pages", "text bytes": "documents", "rows": "documents",
+    "pages": "input bytes", "documents": "pages", "text bytes": "documents", "rows": "documents",
     "candidates": "documents", "edges": "candidates", "kept": "documents", "words": "text bytes", "anchors": "words",
     "windows": "words", "lines": "text bytes", "left": "documents", "left bytes": "text bytes", "tokens": "left bytes",
 }  # fmt: skip
 
 
-def grown(known: Mapping[str, float], warc_bytes: float, ratios: Mapping[str, float] | None = None) -> Quantities:
-    """The quantities of a corpus of so many bytes of WARC files, in the ratios of `known`, or those given."""
+def grown(known: Mapping[str, float], input_bytes: float, ratios: Mapping[str, float] | None = None) -> Quantities:
+    """The quantities of a corpus of so many bytes of input files, in the ratios of `known`, or those given."""
     given = ratios or {}
-    found: Quantities = {"warc bytes": warc_bytes}
+    found: Quantities = {"input bytes": input_bytes}
     for name, parent in PER.items():
         if name in known:
             found[name] = found[parent] * given.get(name, known[name] / max(known[parent], 1.0))
@@ -135,6 +133,25 @@ def grown(known: Mapping[str, float], warc_bytes: float, ratios: Mapping[str, fl
         found["sample bytes"] = min(found["left bytes"], known["sample limit"])
         found["sample limit"] = known["sample limit"]
     return found
+
+
+def joined(sources: Iterable[tuple[Mapping[str, float], float]], rows: float, edges: float, limit: float) -> Quantities:
+    """The quantities of several sources together, each with how many times what is known of it there is.
+
+    rows, edges: of the shuffle, per document and per candidate; limit: bytes that the tokenizer is trained on at most.
+    """
+    found: Quantities = dict.fromkeys(("input bytes", *PER), 0.0)
+    names: set[str] = {"input bytes"}
+    for known, times in sources:
+        for name, value in known.items():
+            found[name] = found.get(name, 0.0) + value * times
+            names.add(name)
+    found["rows"], found["edges"] = found["documents"] * rows, found["candidates"] * edges
+    names |= {"rows", "edges"}
+    if "left bytes" in names:
+        found |= {"sample bytes": min(found["left bytes"], limit), "sample limit": limit}
+        names |= {"sample bytes", "sample limit"}
+    return {name: value for name, value in found.items() if name in names}
 
 
 def layout(totals: Mapping[str, float], units: int, bands: int, partitions: int | None = None) -> dict[str, int]:

@@ -1,0 +1,61 @@
+"""Two measurements of different size tell what each pass takes for a start, and what for its work.
+
+A pass that is one piece of work, as the training of the tokenizer, shows nothing of its start in one run. Of two runs,
+each in a fresh Ray, the straight line through both does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from .passes import DRIVER, PASSES
+from .run_profile import Profile
+from .timing import Timed
+
+LEAST_S = 1e-3
+APART = 1.3  # times more work in the larger run, from which the line says anything
+
+
+@dataclass(frozen=True)
+class Line:
+    """Seconds as a straight line: `start`, and `each` for every one of what is counted."""
+
+    start: float
+    each: float
+
+    def at(self, amount: float) -> float:
+        return self.start + self.each * amount
+
+
+def line_through(less: tuple[float, float], more: tuple[float, float]) -> Line:
+    """The line through two points (amount, seconds); neither its start nor its slope is below 0.
+
+    Where the second has hardly more work than the first, or took no longer, all is taken to be the start.
+    """
+    (few, short), (many, long) = less, more
+    if many < few * APART:
+        return Line(0.0, long / max(many, 1.0))
+    each = max(0.0, (long - short) / (many - few))
+    each = min(each, long / many)
+    return Line(long - each * many, each)
+
+
+def fitted(small: Profile, large: Profile) -> Profile:
+    """The larger run's profile, with starts for the passes of one piece, and rests, by both runs."""
+    passes = dict(large.passes)
+    for one in PASSES:
+        if one.key not in small.passes or one.key not in large.passes:
+            continue
+        here, there = large.passes[one.key], small.passes[one.key]
+        if one.tasks == DRIVER or (one.tasks == "one" and one.counts):
+            done, before = large.totals.get(one.counts, 1.0), small.totals.get(one.counts, 1.0)
+            passes[one.key] = _with_start(here, done, line_through((before, there.wall), (done, here.wall)))
+    rest = {stage: min(seconds, small.rest.get(stage, seconds)) for stage, seconds in large.rest.items()}
+    return replace(large, passes=passes, rest=rest)
+
+
+def _with_start(timed: Timed, amount: float, line: Line) -> Timed:
+    """A rate that is 1 / slope; where there is no slope, so high that its work takes nothing."""
+    start = min(line.start, timed.wall)
+    rate = 1 / line.each if line.each > 0 else max(amount, 1.0) / LEAST_S
+    return replace(timed, start=start, rate=rate)
