@@ -1,7 +1,8 @@
 """Cuts a sample out of one file: some of its records, as a file of the same kind and coding.
 
 Records are taken in runs of neighbours, spread evenly, so that copies that stand side by side stay together. What a
-record is: a gzip member or a record of WARC, a line of jsonl, a page of a dump, some rows of a table. `Cut` says how much.
+record is: a gzip member or a record of WARC, a line of jsonl, a page of a dump, some rows of a table.
+cut.py says how much.
 """
 
 from __future__ import annotations
@@ -9,14 +10,11 @@ from __future__ import annotations
 import bz2
 import gzip
 import itertools
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from fastwarc.warc import ArchiveIterator
 
 from ..core.errors import InputError
@@ -26,29 +24,11 @@ from ..pipelines.sources.dump_text import characters
 from ..pipelines.sources.record_heads import RECORD
 from ..pipelines.sources.table import MAGIC, inflated
 from ..pipelines.sources.wikipedia import OPEN, Page, pages
+from .cut import Cut, Open
+from .cutting_tables import cut_arrow, cut_parquet
 
-RUN = 8  # records that stay together
-ROWS = 64  # of a table that are one record here
 END = "</mediawiki>\n"
 WHOLE_TIMES = 8  # a file that cannot be cut is taken whole where it is no more than so many times the sample
-
-Open = Callable[[], BinaryIO]
-
-
-@dataclass(frozen=True)
-class Cut:
-    """`share` of the records of the first `read` bytes of the file, dealt out to `pieces` files."""
-
-    share: float
-    read: float
-    pieces: int
-
-    def piece(self, record: int) -> int | None:
-        """Which file a record goes to; None where it is left out."""
-        run = record // RUN
-        before, taken = int(run * self.share), int((run + 1) * self.share)
-        return before % self.pieces if taken > before else None
-
 
 def cut_file(kind: str, name: str, opened: Open, target: Path, cut: Cut, max_bytes: int) -> list[Path]:
     """Files TARGET-00.ENDING … with the sample of one file. Raises InputError for one that cannot be cut."""
@@ -63,9 +43,9 @@ def cut_file(kind: str, name: str, opened: Open, target: Path, cut: Cut, max_byt
         elif kind == "jsonl":
             _cut_lines(handle, paths, cut)
         elif kind == "parquet":
-            _cut_parquet(handle, paths, cut)
+            cut_parquet(handle, paths, cut)
         else:
-            _cut_arrow(name, handle, paths, cut)
+            cut_arrow(name, handle, paths, cut)
     return [path for path in paths if path.exists()]
 
 
@@ -157,47 +137,3 @@ def _cut_dump(handle: BinaryIO, paths: list[Path], cut: Cut, max_bytes: int) -> 
                 break
         for one in out:
             one.write(END.encode())
-
-
-def _cut_parquet(handle: BinaryIO, paths: list[Path], cut: Cut) -> None:
-    file = pq.ParquetFile(handle)
-    size = handle.seek(0, 2)
-    groups = max(1, round(file.num_row_groups * min(1.0, cut.read / max(size, 1))))
-    used = {file.metadata.row_group(0).column(0).compression} if file.num_row_groups else {"SNAPPY"}
-    coding = next(iter(used)).lower().replace("uncompressed", "none")
-    batches = file.iter_batches(batch_size=ROWS, row_groups=list(range(min(groups, file.num_row_groups))))
-    with ExitStack() as stack:
-        out: dict[int, pq.ParquetWriter] = {}
-        for number, batch in enumerate(batches):
-            if (piece := cut.piece(number)) is not None:
-                if piece not in out:
-                    writer = pq.ParquetWriter(str(paths[piece]), file.schema_arrow, compression=coding)
-                    out[piece] = stack.enter_context(writer)
-                out[piece].write_batch(batch)
-
-
-def _cut_arrow(name: str, handle: BinaryIO, paths: list[Path], cut: Cut) -> None:
-    try:
-        schema, batches = _batches(handle)
-        with ExitStack() as stack:
-            out = [stack.enter_context(pa.ipc.new_file(str(path), schema)) for path in paths]
-            number = 0
-            for batch in batches:
-                for start in range(0, batch.num_rows, ROWS):
-                    if (piece := cut.piece(number)) is not None:
-                        out[piece].write_batch(batch.slice(start, ROWS))
-                    number += 1
-                if handle.tell() > cut.read:
-                    break
-    except pa.ArrowException as error:
-        raise InputError(f"{name}: not Arrow IPC: {error}", "take it out of the source's paths") from error
-
-
-def _batches(handle: BinaryIO) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-    try:
-        file = pa.ipc.open_file(handle)
-        return file.schema, (file.get_batch(number) for number in range(file.num_record_batches))
-    except pa.ArrowInvalid:
-        handle.seek(0)
-        stream = pa.ipc.open_stream(handle)
-        return stream.schema, iter(stream)

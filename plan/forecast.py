@@ -1,7 +1,7 @@
 """The plan: every stage of a recipe on these machines, with a profile, and what does not fit.
 
-Data stages are the sums of their passes (pass_model.py), and what the profile's run took outside of them. Nothing that a
-stage writes is removed before the run ends, so what lies in the storage only grows.
+Data stages are the sums of their passes (pass_model.py), and what the profile's run took outside of them. Nothing that
+a stage writes is removed before the run ends, so what lies in the storage only grows.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ HOURS_A_MONTH = 730.0
 
 @dataclass(frozen=True)
 class StagePlan:
-    """A stage. None stands for what is not known, or means nothing there. Bytes of all its tasks together; `disk`: bytes
-    in the storage at its worst moment; `store`: of Ray's objects; `memory_mb` of `room_mb`: of a worker or a rank."""
+    """A stage. None stands for what is not known, or means nothing there. Bytes of all its tasks together; `disk`:
+    bytes in the storage at its worst moment; `store`: of Ray's objects; `memory_mb` of `room_mb`: of a worker or a rank."""
 
     stage: str
     seconds: float | None = None

@@ -20,8 +20,8 @@ STORE_SHARE = 0.3  # of a node's memory, as Ray takes it for its objects
 
 @dataclass(frozen=True)
 class Machines:
-    """`nodes` of `cpus`, `memory_gb` and, for Ray's objects, `store_gb` each; `disk_gb`: free in the shared storage, inf
-    where nobody said; `gpus` of one kind, all together; `speed`: of a core, of one of the profile."""
+    """`nodes` of `cpus`, `memory_gb` and, for Ray's objects, `store_gb` each; `disk_gb`: free in the shared storage,
+    inf where nobody said; `gpus` of one kind, all together; `speed`: of a core, of one of the profile."""
 
     nodes: int
     cpus: int

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..dedup.shuffle_stage import AGGREGATORS
 from .cluster import GB, Cluster, Costs
 from .loads import Corpus, Load, Loads
 from .passes import DRIVER, PASSES, SHUFFLE, STARS, Pass, in_files
@@ -18,7 +19,6 @@ from .task_queue import run_tasks, spread_work
 from .timing import Timed
 
 INPUT = "input bytes"
-from ..dedup.shuffle_stage import AGGREGATORS
 
 
 @dataclass(frozen=True)

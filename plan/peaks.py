@@ -13,7 +13,7 @@ ON_DRIVER = {(one.stage, one.name) for one in PASSES if one.tasks == DRIVER}
 
 
 def worker_mb(row: Row, profile: Profile, before: float) -> float:
-    """Of a pass's largest worker: as measured in its stage, and what its arrays grow by; calculated where not measured."""
+    """Of a pass's largest worker: as measured in its stage, and what its arrays grow by; else calculated."""
     measured = profile.worker_mb.get(row.stage)
     if measured is None or (row.stage, row.name) in ON_DRIVER:
         return row.worker_mb

@@ -1,4 +1,4 @@
-"""`crawl2chat plan`: a profile, the machines and the prices that the options name, and the plan of the recipe on them."""
+"""`crawl2chat plan`: a profile, the machines and prices that the options name, and the plan of the recipe on them."""
 
 from __future__ import annotations
 

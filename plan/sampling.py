@@ -31,7 +31,8 @@ from ..core.settings_sources import (
 from ..pipelines.reading import DUMP_PARTS
 from ..pipelines.sources.common_crawl import Mirror, crawl_files
 from ..pipelines.sources.paths import open_binary, size_of, source_files
-from .cutting import Cut, Open, cut_file
+from .cut import Cut, Open
+from .cutting import cut_file
 from .source_bytes import PAGE_BYTES, UNIT_BYTES
 
 SHARE = 0.05  # of the input, where that is neither too little nor too much

@@ -1,4 +1,4 @@
-"""How long a training takes, and what a rank of it holds: by FLOPs, from a training that was measured, or from GPUs' peaks.
+"""How long a training takes, and what a rank of it holds: by FLOPs, as a measured training did them or GPUs can.
 
 On CPUs a rank does as many FLOPs a second as those of the profile did, CPU by CPU, whatever the shape of the model; on
 GPUs it is `mfu` of the peak. Rows are counted as full, as they were in the profile: so conversations that are shorter
@@ -27,8 +27,8 @@ STATES = 3 * 4  # bytes of a parameter in a checkpoint: its weight, and AdamW's 
 
 @dataclass(frozen=True)
 class Trained:
-    """A training as it will go. `memory_mb` of `room_mb`: a rank's; `checkpoint_bytes` of one; `kept`: how many lie there
-    at the same time; `wrong`: why it would not start, and what is to be turned."""
+    """A training as it will go. `memory_mb` of `room_mb`: a rank's; `checkpoint_bytes` of one; `kept`: how many lie
+    there at the same time; `wrong`: why it would not start, and what is to be turned."""
 
     ranks: int
     seconds: float | None
