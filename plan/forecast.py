@@ -33,7 +33,7 @@ HOURS_A_MONTH = 730.0
 @dataclass(frozen=True)
 class StagePlan:
     """A stage. None stands for what is not known, or means nothing there. Bytes of all its tasks together; `disk`:
-    bytes in the storage at its worst moment; `store`: of Ray's objects; `memory_mb` of `room_mb`: of a worker or a rank."""
+    bytes in the storage at its worst moment; `store`: of objects; `memory_mb` of `room_mb`: of a worker or a rank."""
 
     stage: str
     seconds: float | None = None

@@ -25,8 +25,8 @@ KNOBS = {  # of the memory of a worker, by stage or pass
 
 @dataclass(frozen=True)
 class Misfit:
-    """One thing that does not fit: `needs` of `has`, in MB or GB as `unit` says, and what is to be turned. needs = has =
-    0 where it is no matter of an amount."""
+    """One thing that does not fit: `needs` of `has`, both in `unit`, and what is to be turned. Without a unit it is no
+    matter of an amount."""
 
     stage: str
     what: str

@@ -25,7 +25,7 @@ ROW_BYTES = 24  # of EDGE
 @dataclass(frozen=True)
 class Profile:
     """A run. `disk`: bytes by folder; `files`: how many; `rest`: seconds of a stage outside of its passes; `sources`:
-    the quantities of each source, and `kinds` what it is; `worker_mb`: the most that a worker had resident in a stage."""
+    quantities by source, of the `kinds` that these are; `worker_mb`: the most that a worker had resident in a stage."""
 
     cores: int
     bands: int

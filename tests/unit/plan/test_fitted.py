@@ -1,0 +1,40 @@
+"""What starts and what works, told apart by two runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from crawl2chat.plan.fitted import Line, fitted, line_through
+from crawl2chat.plan.run_profile import Profile
+from crawl2chat.plan.timing import Timed
+
+
+@pytest.mark.parametrize(
+    ("less", "more", "line"),
+    [
+        ((10, 5.0), (40, 11.0), Line(3.0, 0.2)),
+        ((10, 5.0), (12, 6.0), Line(0.0, 0.5)),  # hardly more: it says nothing
+        ((10, 5.0), (40, 4.0), Line(4.0, 0.0)),  # noise: no slope below 0
+        ((10, 1.0), (40, 10.0), Line(0.0, 0.25)),  # no start below 0
+    ],
+)
+def test_a_line_through_two_points(less: tuple[float, float], more: tuple[float, float], line: Line) -> None:
+    found = line_through(less, more)
+    assert (found.start, found.each) == pytest.approx((line.start, line.each))
+    assert found.at(more[0]) == pytest.approx(more[1]) or line.start == 0
+
+
+def test_passes_of_one_piece_get_their_start_from_both_runs(profile: Profile) -> None:
+    """0.94 MB took 3.0 s, 0.235 MB took 2.295 s: 1 MB a second after 2.06 seconds."""
+    small = replace(
+        profile,
+        totals=profile.totals | {"sample bytes": 2.35e5},
+        passes={"tokenizer/train": Timed(2.295, 1, 1e5, 0.0), "extract/extract": Timed(9.0, 4, 9.0, 9.0)},
+        rest={"extract": 0.5},
+    )
+    found = fitted(small, replace(profile, passes=profile.passes | {"tokenizer/train": Timed(3.0, 1, 3e5, 0.0)}))
+    assert found.passes["tokenizer/train"].rate == pytest.approx(1e6)
+    assert found.passes["tokenizer/train"].start == pytest.approx(2.06)
+    assert found.passes["extract/extract"] == profile.passes["extract/extract"], "told apart by its own tasks"
+    assert found.rest == {"extract": 0.5}, "what either run took once"
