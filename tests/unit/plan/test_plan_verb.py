@@ -76,10 +76,10 @@ def test_more_nodes_take_less_time_and_gpus_cost(written: list[str], capsys: pyt
     ],
 )
 def test_wrong_options_end_with_2(
-    options: list[str], message: str, written: list[str], caplog: pytest.LogCaptureFixture
+    options: list[str], message: str, written: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*written, *options]) == 2
-    assert message in caplog.text
+    assert message in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize("options", [["--nodes", "-3"], ["--nodes", "0"], ["--gpus", "1.5"], ["--bytes", "100g"]])
@@ -92,12 +92,13 @@ def test_numbers_that_are_none_end_with_2(
 
 
 def test_a_profile_of_another_version_ends_with_2(
-    written: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    written: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     profile = tmp_path / "profile.json"
     profile.write_text(profile.read_text().replace('"profile_version": 1', '"profile_version": 2'))
     assert main(written) == 2
-    assert "of version 2, this program reads 1" in caplog.text and "--measure" in caplog.text
+    said = " ".join(capsys.readouterr().err.split())
+    assert "of version 2, this program reads 1" in said and "--measure" in said
 
 
 def test_without_a_profile_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
