@@ -30,6 +30,7 @@ from .cutting_tables import cut_arrow, cut_parquet
 END = "</mediawiki>\n"
 WHOLE_TIMES = 8  # a file that cannot be cut is taken whole where it is no more than so many times the sample
 
+
 def cut_file(kind: str, name: str, opened: Open, target: Path, cut: Cut, max_bytes: int) -> list[Path]:
     """Files TARGET-00.ENDING … with the sample of one file. Raises InputError for one that cannot be cut."""
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -38,7 +38,7 @@ from .watch import looking
 
 PART = 0.25  # of the sample, in the first run
 STEPS = {"pretrain": 40, "finetune": 16, "align": 12}  # of the trainings
-LOGS = 4  # rows of metrics at least
+LOGS = 8  # rows of metrics
 CPUS = 4  # of a local Ray: rates are by core, and each core wants files of its own
 UNITS_A_CPU = 3
 DATA = (*GROUPS["data"], *GROUPS["tokenizer"])

@@ -27,7 +27,7 @@ def show(name: str, plan: Plan, machines: Machines, measured: Measured, profile:
     heads = ("stage", "documents", "reads", "writes", "on disk", "shuffles", "objects", "tokens")
     print_table("data; on disk: of the whole run, at the stage's worst moment", heads, map(_data, plan.stages))
     rows = [*map(_costs, plan.stages)]
-    rows.append(("together", "", "", "", time_of(plan.seconds), f"{plan.cost:,.2f}", ""))
+    rows.append(("together", "", "", "", time_of(plan.seconds), money(plan.cost), ""))
     heads = ("stage", "memory", "of", "FLOPs", "time", prices.currency, "bound by")
     print_table(
         "costs; memory: of the largest worker or rank, of what it may take; ! where it does not fit", heads, rows
@@ -53,7 +53,7 @@ def _costs(one: StagePlan) -> tuple[str, ...]:
         size(one.room_mb * 1e6) if one.room_mb is not None else "",
         f"{one.flops:.2e}" if one.flops else "",
         time_of(one.seconds) if one.seconds is not None else "?",
-        f"{one.cost:,.2f}" if one.cost is not None else "",
+        money(one.cost) if one.cost is not None else "",
         one.bound,
     )
 
@@ -70,6 +70,11 @@ def size(value: float | None) -> str:
         if value >= least * 0.9995:
             return f"{float(f'{value / least:.3g}'):g} {unit}"
     return f"{value:.0f} B"
+
+
+def money(value: float) -> str:
+    """With cents; of less than one, two digits."""
+    return f"{value:,.2f}" if value >= 1 or value == 0 else f"{value:.2g}"
 
 
 def time_of(seconds: float) -> str:

@@ -74,9 +74,10 @@ def trained(
     rate = _flops_s(like, machines, cpus)
     seconds = None
     if rate:
-        checks = validations(section.steps, section.validate_every) * judged if stage == "pretrain" else 0.0
-        around = like.start_s + like.end_s if like is not None and stage in known else START_S
-        seconds = around + (flops + checks * config.flops_per_token() * FORWARD) / rate
+        checks = validations(section.steps, section.validate_every)
+        around = like.start_s + checks * like.check_s + like.end_s if like is not None and stage in known else START_S
+        judging = checks * judged * config.flops_per_token() * FORWARD if stage == "pretrain" else 0.0
+        seconds = around + (flops + judging) / rate
     counted = counted_mb(recipe, config, ranks)
     other = like.other_mb if like is not None else RANK_MB
     marked = section.steps // section.keep_every if section.keep_every else 0

@@ -1,13 +1,14 @@
 """What a finished run says of its trainings: seconds of a step, of starting, of the rest; memory of a rank.
 
 A step's seconds are the median over the rows of metrics.jsonl: counted targets between two rows over their rate, which
-leaves out validation and checkpoints, and the first steps' compilations with the median.
+leaves out validation and checkpoints. What the first steps take longer counts as starting.
 """
 
 from __future__ import annotations
 
 import itertools
 import statistics
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..core.manifest import Manifest
@@ -27,13 +28,15 @@ ROWS = {"align": 2}  # rows of the model for one of the batch: the chosen and th
 @dataclass(frozen=True)
 class Training:
     """A training as it was measured. `row_tokens`: of a step's rows of the whole context, whatever they held; `start_s`
-    until the workers began, `end_s`: seconds outside of starting, of steps, and of what validations take by their
-    tokens; `other_mb`: of a rank beyond what model/memory.py counts. `cpus`, `gpus`: of all ranks together."""
+    until the workers are under way, `check_s`: around a validation, beside what its tokens take (samples, checkpoints),
+    `end_s` behind the last checkpoint; `other_mb`: of a rank beyond what model/memory.py counts. `cpus`, `gpus`: of all
+    ranks together."""
 
     step_s: float
     row_tokens: float
     flops_per_token: float
     start_s: float
+    check_s: float
     end_s: float
     cpus: float
     gpus: float
@@ -91,38 +94,45 @@ def read_trainings(run: Run) -> dict[str, Training]:
 
 
 def _read(run: Run, stage: str, manifest: Manifest) -> Training | None:
+    """None where the training was continued, or has logged too little."""
     from ..train.course import read_course
     from ..train.metrics import read_metrics
 
-    folder = run.stage(stage)
+    folder, section = run.stage(stage), section_of(run.recipe, stage)
     rows = [row for row in read_metrics(folder) if row.get("tokens_per_second")]
-    starts = [line["time"] for line in read_course(folder) if line["what"] == "start"]
+    course = read_course(folder)
+    starts = [line["time"] for line in course if line["what"] == "start"]
+    saved = [line["time"] for line in course if line["what"] == "checkpoint"]
     began = folder / "started.json"
-    if len(rows) < 2 or len(starts) != 1 or not began.exists():
+    if len(rows) < 2 or len(starts) != 1 or not saved or not began.exists():
         return None
-    steps = []
-    for before, row in itertools.pairwise(rows):
-        tokens, apart = row["tokens_seen"] - before["tokens_seen"], row["step"] - before["step"]
-        steps.append(tokens / row["tokens_per_second"] / apart)
     config = ModelConfig.from_dict(manifest.facts["model"])
-    section, tokens = section_of(run.recipe, stage), row_tokens(run.recipe, stage)
-    step_s, start_s = statistics.median(steps), max(0.0, starts[0] - began.stat().st_mtime)
-    judged = validations(section.steps, section.validate_every) * validation_tokens(run) if stage == "pretrain" else 0.0
-    stepping = section.steps * step_s + judged * step_s / tokens * FORWARD
-    held = manifest.made_with.get("processors", {})
-    ranks = run.recipe.resources.train_workers
+    tokens, checks = row_tokens(run.recipe, stage), validations(section.steps, section.validate_every)
+    took = [_seconds(before, row) / (row["step"] - before["step"]) for before, row in itertools.pairwise(rows)]
+    step_s = statistics.median(took)
+    warm_s = max(0.0, _seconds({"tokens_seen": 0}, rows[0]) - rows[0]["step"] * step_s)
+    judged = checks * validation_tokens(run) * step_s / tokens * FORWARD if stage == "pretrain" else 0.0
+    around = max(0.0, saved[-1] - starts[0] - section.steps * step_s - warm_s - judged)
+    held, ranks = manifest.made_with.get("processors", {}), run.recipe.resources.train_workers
     memory_mb = max(row.get("memory_bytes", 0.0) for row in rows) / MB
+    start_s = max(0.0, starts[0] - began.stat().st_mtime)
     return Training(
         step_s=step_s,
         row_tokens=tokens,
         flops_per_token=float(config.flops_per_token()),
-        start_s=start_s,
-        end_s=max(0.0, manifest.seconds - start_s - stepping),
+        start_s=start_s + warm_s,
+        check_s=around / checks,
+        end_s=max(0.0, manifest.seconds - start_s - (saved[-1] - starts[0])),
         cpus=float(held.get("CPU", ranks)),
         gpus=float(held.get("GPU", 0.0)),
         ranks=ranks,
         other_mb=max(0.0, memory_mb - counted_mb(run.recipe, config, ranks)),
     )
+
+
+def _seconds(before: Mapping[str, float], row: Mapping[str, float]) -> float:
+    """Of the steps between two logged ones, without validation and checkpoints."""
+    return (row["tokens_seen"] - before["tokens_seen"]) / row["tokens_per_second"]
 
 
 def validation_tokens(run: Run) -> float:

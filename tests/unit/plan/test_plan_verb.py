@@ -12,7 +12,7 @@ import pytest
 from crawl2chat.cli import main
 from crawl2chat.core.recipe import Recipe
 from crawl2chat.plan.profile_file import Measured, write_profile
-from crawl2chat.plan.table import size, time_of
+from crawl2chat.plan.table import money, size, time_of
 
 
 @pytest.fixture
@@ -126,4 +126,5 @@ def test_figures_for_people() -> None:
     assert [size(value) for value in (None, 0.0, 999.0, 1234.0, 1.5e9, 1e14)] == [
         "", "0 B", "999 B", "1.23 kB", "1.5 GB", "100 TB",
     ]  # fmt: skip
+    assert [money(value) for value in (0.0, 0.00123, 1234.5)] == ["0.00", "0.0012", "1,234.50"]
     assert [time_of(value) for value in (1.234, 90.0, 5400.0, 604_800.0)] == ["1.23 s", "1.5 min", "1.5 h", "168 h"]
