@@ -44,8 +44,8 @@ def profile() -> Profile:
 def training() -> Training:
     """A billion FLOPs a second on each of two CPUs; 10 s to start, 2 s around a validation, 5 s at the end."""
     return Training(
-        step_s=0.5, row_tokens=1000.0, flops_per_token=1e6, start_s=10.0, check_s=2.0, end_s=5.0, cpus=2.0, gpus=0.0, ranks=2,
-        other_mb=300.0,
+        step_s=0.5, row_tokens=1000.0, flops_per_token=1e6, start_s=10.0, check_s=2.0, end_s=5.0, cpus=2.0, gpus=0.0,
+        ranks=2, other_mb=300.0,
     )  # fmt: skip
 
 
