@@ -59,7 +59,7 @@ class Machines:
         gpus = f"; {self.gpus} × {self.gpu}, {self.mfu:.0%} of the peak" if self.gpus else ""
         disk = f", {self.disk_gb:,.0f} GB free in the storage" if np.isfinite(self.disk_gb) else ""
         nodes = f"{self.nodes:,} node{'s' * (self.nodes > 1)}"
-        return f"{nodes} of {self.cpus} CPUs and {self.memory_gb:,.0f} GB{disk}{gpus}"
+        return f"{nodes} of {self.cpus} CPUs and {self.memory_gb:,.3g} GB{disk}{gpus}"
 
 
 def this_memory_gb() -> float:

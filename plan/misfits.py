@@ -38,7 +38,7 @@ class Misfit:
     @property
     def told(self) -> str:
         amount = f": {self.needs:,.3g} {self.unit} of {self.has:,.3g}" if self.unit else ""
-        return f"{self.stage}: {self.what}{amount}. {self.knob[:1].upper()}{self.knob[1:]}."
+        return f"{self.stage}: {self.what}{amount}; turn: {self.knob}"
 
 
 def misfits(

@@ -40,7 +40,7 @@ def test_a_plan_that_fits(written: list[str], capsys: pytest.CaptureFixture[str]
     assert main(written) == 0
     text = capsys.readouterr().out
     assert "plan of r on 1 node of 2 CPUs and 8 GB" in text and "made up, today" in text
-    assert "shards: not in the profile" in text and "does not fit" not in text
+    assert "shards: not in the profile" in text and "does not fit:" not in text
 
 
 def test_what_does_not_fit_ends_with_1_and_names_the_knob(
