@@ -13,6 +13,7 @@ from .source_bytes import SourceBytes
 
 EXTRACT = "extract/extract"
 INPUT = "input bytes"
+ALIKE = {"common_crawl": "warc", "warc": "common_crawl"}  # what is read the same way
 
 
 def likeness(profile: Profile, name: str, kind: str) -> tuple[dict[str, float], list[str], bool]:
@@ -20,7 +21,8 @@ def likeness(profile: Profile, name: str, kind: str) -> tuple[dict[str, float], 
     are the source itself. Else sources of its kind stand for it, else all together."""
     if name in profile.sources and profile.kinds.get(name) == kind:
         return profile.sources[name], [name], True
-    same = [one for one in profile.sources if profile.kinds.get(one) == kind] or list(profile.sources)
+    kinds = (kind, ALIKE[kind]) if kind in ALIKE else (kind,)
+    same = next((found for one in kinds if (found := profile.of_kind(one))), list(profile.sources))
     if not same:
         raise InputError("the profile has no sources", "measure again: crawl2chat plan RECIPE --measure")
     found: dict[str, float] = {}

@@ -41,6 +41,10 @@ class Profile:
     kinds: dict[str, str] = field(default_factory=dict)
     worker_mb: dict[str, float] = field(default_factory=dict)
 
+    def of_kind(self, kind: str) -> list[str]:
+        """Names of the sources that are of this kind."""
+        return [name for name in self.sources if self.kinds.get(name) == kind]
+
 
 def read_profile(folder: Path) -> Profile:
     """Read a run whose data stages are finished. Raises InputError where its files do not tell the times."""

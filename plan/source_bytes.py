@@ -57,16 +57,12 @@ def _of(recipe: Recipe, source: Source, profile: Profile, given: float | None) -
 
 def _crawled(source: CrawlSource, profile: Profile) -> SourceBytes:
     """As many pages as it may fetch, each as large as those of the profile."""
-    crawled = [profile.sources[name] for name in (source.name, *profile.sources) if _is_crawl(profile, name)]
-    known = next((one for one in crawled if one.get("pages")), None)
-    page = known["input bytes"] / known["pages"] if known is not None else PAGE_BYTES
+    known = next((profile.sources[name] for name in profile.of_kind("crawl") if name == source.name), None)
+    known = known or next((profile.sources[name] for name in profile.of_kind("crawl")), None)
+    page = known["input bytes"] / known["pages"] if known is not None and known.get("pages") else PAGE_BYTES
     size = min(source.max_pages * page, float(source.max_bytes))
     how = f"{source.max_pages:,} pages at most, {page / 1000:.1f} kB each"
     return SourceBytes((size / source.warc_files,) * source.warc_files, how, source.max_pages)
-
-
-def _is_crawl(profile: Profile, name: str) -> bool:
-    return name in profile.sources and profile.kinds.get(name) == "crawl"
 
 
 def _common_crawl(source: CommonCrawlSource) -> SourceBytes:

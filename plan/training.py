@@ -27,11 +27,13 @@ STATES = 3 * 4  # bytes of a parameter in a checkpoint: its weight, and AdamW's 
 
 @dataclass(frozen=True)
 class Trained:
-    """A training as it will go. `memory_mb` of `room_mb`: a rank's; `checkpoint_bytes` of one; `kept`: how many lie
+    """A training as it will go. `judging_s`: of its seconds, those of
+    validation; `memory_mb` of `room_mb`: a rank's; `checkpoint_bytes` of one; `kept`: how many lie
     there at the same time; `wrong`: why it would not start, and what is to be turned."""
 
     ranks: int
     seconds: float | None
+    judging_s: float
     tokens: float
     flops: float
     memory_mb: float
@@ -72,18 +74,20 @@ def trained(
     flops = tokens * config.flops_per_token()
     like = known.get(stage) or known.get("pretrain")
     rate = _flops_s(like, machines, cpus)
-    seconds = None
+    seconds, judging_s = None, 0.0
     if rate:
         checks = validations(section.steps, section.validate_every)
         around = like.start_s + checks * like.check_s + like.end_s if like is not None and stage in known else START_S
-        judging = checks * judged * config.flops_per_token() * FORWARD if stage == "pretrain" else 0.0
-        seconds = around + (flops + judging) / rate
+        if stage == "pretrain":
+            judging_s = checks * judged * config.flops_per_token() * FORWARD / rate
+        seconds = around + flops / rate + judging_s
     counted = counted_mb(recipe, config, ranks)
     other = like.other_mb if like is not None else RANK_MB
     marked = section.steps // section.keep_every if section.keep_every else 0
     return Trained(
         ranks=ranks,
         seconds=seconds,
+        judging_s=judging_s,
         tokens=tokens,
         flops=flops,
         memory_mb=counted + (GPU_MB if machines.gpus else other),

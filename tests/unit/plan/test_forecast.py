@@ -108,6 +108,18 @@ def test_training_on_gpus_goes_by_their_peak(
     assert found.room_mb == 80_000 and found.memory_mb == pytest.approx(1000 + counted_mb(made, config, 4))
 
 
+def test_a_training_that_mostly_validates_is_told(
+    measured: Measured, recipe: Callable[..., Recipe], two_cores: Machines
+) -> None:
+    """5 % of the tokens are held out: of 10 TB many more than 50 steps have, each of the 50 times."""
+    made = recipe(model=MODEL, train={"steps": 50, "batch": 8, "validate_every": 1}, tokenizer={"vocab_size": 300})
+    plan = forecast(made, measured, two_cores, PRICES, {"web": 1e13})
+    assert any("% of its time is validation; turn: shards.validation_share" in note for note in plan.notes)
+    few = forecast(made, measured, two_cores, PRICES, {"web": 1e3, "wiki": 1e3})
+    assert not any("validation" in note for note in few.notes)
+    assert any(note.startswith("pretrain: ") and "passes over" in note for note in few.notes)
+
+
 def test_a_warm_up_of_the_batch_has_fewer_tokens(
     training: Training, recipe: Callable[..., Recipe], two_cores: Machines
 ) -> None:
