@@ -88,7 +88,7 @@ def forecast(
     lies = 0.0
     for name in names:
         if name == "crawl":
-            one = _crawl(sources, measured, machines)
+            one = _crawl(sources, measured, machines, prices)
         elif name in trainings:
             one = _training(name, trainings[name], prices, machines)
         elif mine := [row for row in rows if row.stage == name]:
@@ -108,14 +108,15 @@ def forecast(
     return Plan(stages, sources, wrong, notes, hours * 3600, cost, max((one.disk for one in stages), default=0.0))
 
 
-def _crawl(sources: Mapping[str, SourceBytes], measured: Measured, machines: Machines) -> StagePlan:
+def _crawl(sources: Mapping[str, SourceBytes], measured: Measured, machines: Machines, prices: Prices) -> StagePlan:
     """Pages are fetched at the pace that the sources' hosts allow, which more machines do not change."""
     pages = sum(one.pages for one in sources.values())
     if not pages:
         return StagePlan("crawl", 0.0, written=0.0)
     size = sum(one.total for one in sources.values() if one.pages)
     seconds = measured.crawl.at(pages) if measured.crawl is not None else None
-    return StagePlan("crawl", seconds, documents=float(pages), read=size, written=size, bound="hosts")
+    cost = seconds / 3600 * machines.all_cpus * prices.cpu_hour if seconds is not None else None
+    return StagePlan("crawl", seconds, float(pages), read=size, written=size, cost=cost, bound="hosts")
 
 
 def _data(
