@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 
 from ..core.recipe import Recipe
 from ..pipelines.stages import run_stages
-from ..tune.show import short
 from .cluster import Costs
-from .corpus import corpus_of, likeness
+from .corpus import corpus_of
 from .loads import Corpus
 from .machines import Machines
 from .misfits import Misfit, misfits
+from .notes import of_training, unlike
 from .pass_model import Row, simulate
 from .peaks import calculated_mb, room_mb, worker_mb
 from .prices import Prices
@@ -29,7 +29,6 @@ from .training_profile import TRAININGS
 COMES_IN = {"crawl": "pages", "extract": "pages", "dedup": "documents", "spans": "kept", "paragraphs": "kept",
             "decontaminate": "kept", "tokenizer": "left", "shards": "left"}  # fmt: skip
 HOURS_A_MONTH = 730.0
-MUCH = 0.25  # of a training, for validation
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ def forecast(
         corpus = corpus_of(recipe, profile, sources)
         rows = simulate(profile, corpus, machines.cluster, Costs())
         before = calculated_mb(profile)
-        notes += _unlike(recipe, profile)
+        notes += unlike(recipe, profile)
     trainings = _trainings(recipe, names, measured, machines, corpus)
     stages: list[StagePlan] = []
     lies = 0.0
@@ -100,7 +99,7 @@ def forecast(
         lies += one.written or 0.0
         spare = trainings[name].checkpoint_bytes if name in trainings else 0.0  # one is written before one is removed
         stages.append(replace(one, disk=lies + spare))
-    notes += _of_training(trainings, corpus) + _not_known(stages)
+    notes += of_training(trainings, corpus) + _not_known(stages)
     hours = sum(one.seconds or 0.0 for one in stages) / 3600
     kept = lies / 1e9 * prices.storage_gb_month * hours / HOURS_A_MONTH
     wrong = misfits(stages, rows, trainings, machines, recipe)
@@ -175,31 +174,6 @@ def _trainings(
     judged = corpus.totals.get("tokens", 0.0) * share / (1 - share) if corpus is not None else 0.0
     config = model_of(recipe)
     return {name: trained(recipe, name, config, measured.trainings, machines, judged) for name in todo}
-
-
-def _unlike(recipe: Recipe, profile: Profile) -> list[str]:
-    """Sources that the profile does not have."""
-    found = []
-    for source in recipe.sources:
-        _, like, same = likeness(profile, source.name, source.kind)
-        if not same:
-            found.append(f"source {source.name}: not in the profile, taken to be as its {', '.join(like)}")
-    return found
-
-
-def _of_training(trainings: Mapping[str, Trained], corpus: Corpus | None) -> list[str]:
-    """How often pretraining sees its tokens, and whether it mostly validates."""
-    one, there = trainings.get("pretrain"), corpus.totals.get("tokens", 0.0) if corpus is not None else 0.0
-    if one is None or not there:
-        return []
-    found = [f"pretrain: {one.tokens / there:.2g} passes over {short(round(there))} training tokens"]
-    if one.seconds is not None and one.judging_s > MUCH * one.seconds:
-        share = one.judging_s / one.seconds
-        found.append(
-            f"pretrain: {share:.0%} of its time is validation; turn: shards.validation_share lower, or "
-            "train.validate_every up"
-        )
-    return found
 
 
 def _not_known(stages: Sequence[StagePlan]) -> list[str]:
