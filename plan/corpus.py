@@ -22,7 +22,7 @@ def likeness(profile: Profile, name: str, kind: str) -> tuple[dict[str, float], 
     if name in profile.sources and profile.kinds.get(name) == kind:
         return profile.sources[name], [name], True
     kinds = (kind, ALIKE[kind]) if kind in ALIKE else (kind,)
-    same = next((found for one in kinds if (found := profile.of_kind(one))), list(profile.sources))
+    same = next((mine for one in kinds if (mine := profile.of_kind(one))), list(profile.sources))
     if not same:
         raise InputError("the profile has no sources", "measure again: crawl2chat plan RECIPE --measure")
     found: dict[str, float] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,7 +21,7 @@ def cut_parquet(handle: BinaryIO, paths: list[Path], cut: Cut) -> None:
     size = handle.seek(0, 2)
     groups = max(1, round(file.num_row_groups * min(1.0, cut.read / max(size, 1))))
     used = {file.metadata.row_group(0).column(0).compression} if file.num_row_groups else {"SNAPPY"}
-    coding = next(iter(used)).lower().replace("uncompressed", "none")
+    coding: Any = next(iter(used)).lower().replace("uncompressed", "none")
     batches = file.iter_batches(batch_size=ROWS, row_groups=list(range(min(groups, file.num_row_groups))))
     with ExitStack() as stack:
         out: dict[int, pq.ParquetWriter] = {}
@@ -50,7 +50,7 @@ def cut_arrow(name: str, handle: BinaryIO, paths: list[Path], cut: Cut) -> None:
         raise InputError(f"{name}: not Arrow IPC: {error}", "take it out of the source's paths") from error
 
 
-def _batches(handle: BinaryIO) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+def _batches(handle: Any) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     try:
         file = pa.ipc.open_file(handle)
         return file.schema, (file.get_batch(number) for number in range(file.num_record_batches))

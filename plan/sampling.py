@@ -22,7 +22,6 @@ from ..core.settings_sources import (
     BooksSource,
     CommonCrawlSource,
     CrawlSource,
-    FileSource,
     HtmlSource,
     Source,
     WarcSource,
@@ -118,7 +117,7 @@ def _fewer_pages(source: CrawlSource, share: float) -> CrawlSource:
     return source.model_copy(update={"max_pages": min(pages, source.max_pages)})
 
 
-def _fewer_files(source: BooksSource | HtmlSource, amount: Amount) -> FileSource:
+def _fewer_files(source: BooksSource | HtmlSource, amount: Amount) -> BooksSource | HtmlSource:
     """Some of the files, by hash, in packs that are as many as the units."""
     files = source_files(source)
     sizes = dict(zip(files, at_once(size_of, files), strict=True))
