@@ -1,14 +1,15 @@
 """Two measurements of different size tell what each pass takes for a start, and what for its work.
 
 A pass that is one piece of work, as the training of the tokenizer, shows nothing of its start in one run. Of two runs,
-each in a fresh Ray, the straight line through both does.
+each in a fresh Ray, the straight line through both does. In the same way two sizes of tasks tell what a task takes
+however small it is: else a sample's small tasks would make each byte look slow.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from .passes import DRIVER, PASSES
+from .passes import DRIVER, PASSES, SHUFFLE
 from .run_profile import Profile
 from .timing import Timed
 
@@ -41,21 +42,33 @@ def line_through(less: tuple[float, float], more: tuple[float, float]) -> Line:
 
 
 def fitted(small: Profile, large: Profile) -> Profile:
-    """The larger run's profile, with starts for the passes of one piece, and rests, by both runs."""
+    """The larger run's profile, with starts for the passes of one piece, seconds for each task, and rests, by both."""
     passes = dict(large.passes)
     for one in PASSES:
-        if one.key not in small.passes or one.key not in large.passes:
+        if one.key not in small.passes or one.key not in large.passes or one.tasks == SHUFFLE:
             continue
         here, there = large.passes[one.key], small.passes[one.key]
-        if one.tasks == DRIVER or (one.tasks == "one" and one.counts):
-            done, before = large.totals.get(one.counts, 1.0), small.totals.get(one.counts, 1.0)
+        done, before = large.totals.get(one.counts, 1.0), small.totals.get(one.counts, 1.0)
+        if one.tasks == DRIVER or here.tasks == there.tasks == 1:
             passes[one.key] = _with_start(here, done, line_through((before, there.wall), (done, here.wall)))
+        elif here.tasks > 1 and there.tasks > 1:
+            passes[one.key] = _with_task(here, done / here.tasks, before / there.tasks, there.rate)
     rest = {stage: min(seconds, small.rest.get(stage, seconds)) for stage, seconds in large.rest.items()}
     return replace(large, passes=passes, rest=rest)
 
 
 def _with_start(timed: Timed, amount: float, line: Line) -> Timed:
     """A rate that is 1 / slope; where there is no slope, so high that its work takes nothing."""
-    start = min(line.start, timed.wall)
-    rate = 1 / line.each if line.each > 0 else max(amount, 1.0) / LEAST_S
-    return replace(timed, start=start, rate=rate)
+    return replace(timed, start=min(line.start, timed.wall), rate=_rate(line, amount))
+
+
+def _with_task(timed: Timed, more: float, less: float, slower: float) -> Timed:
+    """`more`, `less`: the work of a task in either run; `slower`: the rate in the smaller."""
+    line = line_through((less, less / slower), (more, more / timed.rate))
+    times = _rate(line, more) / timed.rate
+    sources = {name: rate * times for name, rate in timed.by_source.items()}
+    return replace(timed, task=line.start, rate=timed.rate * times, by_source=sources)
+
+
+def _rate(line: Line, amount: float) -> float:
+    return 1 / line.each if line.each > 0 else max(amount, 1.0) / LEAST_S

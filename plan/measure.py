@@ -62,24 +62,27 @@ def measure(recipe: Recipe, limit: float) -> Measured:
     amount = amount_of(recipe, limit, UNITS_A_CPU * cpus)
     console.print(f"measuring on {amount.share:.2g} of the sources, in {folder}", markup=False, soft_wrap=True)
     has_data = any(stage.name == "extract" for stage in run_stages(recipe))
-    small = None
     if has_data:
         part = _sample(recipe, replace(amount, share=amount.share * PART), folder, "part", cpus)
         execute(part, [stage for stage in run_stages(part.recipe) if stage.name in DATA])
-        small = read_profile(part.folder)
     whole = _sample(recipe, amount, folder, "sample", cpus)
     stages = [stage for stage in run_stages(whole.recipe) if _can_run(stage, recipe)]
     with looking() as looks:
         execute(whole, stages)
-    data = None
-    if small is not None:
-        data = fitted(small, read_profile(whole.folder))
-        data = replace(data, worker_mb=looks.by_stage(whole, list(DATA)), amounts={}, kinds=_kinds(recipe))
+    seen = looks.by_stage(whole, list(DATA)) if has_data else {}
+    return _profile(recipe, folder, f"a sample of {recipe.name}, {amount.share:.2g} of its sources", seen)
+
+
+def _profile(recipe: Recipe, folder: Path, what: str, worker_mb: dict[str, float]) -> Measured:
+    """Of both runs, which are finished."""
+    whole = Run.open(folder / "sample")
+    part, data = None, None
+    if whole.manifest("extract") is not None:
+        part = Run.open(folder / "part")
+        data = fitted(read_profile(part.folder), read_profile(whole.folder))
+        data = replace(data, worker_mb=worker_mb, amounts={}, kinds={one.name: one.kind for one in recipe.sources})
         data = _as_split(data, recipe.shards.validation_share, whole.recipe.shards.validation_share)
-    others = _others(whole)
-    made = _made(recipe, f"a sample of {recipe.name}, {amount.share:.2g} of its sources", whole)
-    crawl = _crawl_line(Run.open(folder / "part") if small is not None else None, whole)
-    return Measured(made, data, crawl, read_trainings(whole), others)
+    return Measured(_made(recipe, what, whole), data, _crawl_line(part, whole), read_trainings(whole), _others(whole))
 
 
 def measured_run(folder: Path) -> Measured:
@@ -146,11 +149,6 @@ def few_steps(section: Training, steps: int) -> Training:
     if isinstance(section, Train):
         changed |= {"batch_warmup": [], "branch_from": None}
     return section.model_copy(update=changed)
-
-
-def _kinds(recipe: Recipe) -> dict[str, str]:
-    """Of the recipe's own sources: a sample of Common Crawl is WARC files."""
-    return {source.name: source.kind for source in recipe.sources}
 
 
 def _as_split(data: Profile, wanted: float, measured: float) -> Profile:

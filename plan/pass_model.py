@@ -96,7 +96,7 @@ class Model:
         if one.tasks == SHUFFLE:
             return self._shuffled(timed, load)
         amount = sum(corpus.work) if corpus.work and one.counts == INPUT else load.amount
-        busy = amount / (timed.rate * cluster.speed) + self._waited(load)
+        busy = amount / (timed.rate * cluster.speed) + self._waited(load) + load.tasks * timed.task / cluster.speed
         if one.name == "components" and in_files(corpus.totals):
             busy *= STARS
         if one.tasks == DRIVER:
@@ -105,7 +105,8 @@ class Model:
             return start + -(-load.tasks // cluster.all_cores) * busy / max(load.tasks, 1), busy, 0
         known = one.tasks == "units" and len(corpus.sizes) == load.tasks
         weights = corpus.work if corpus.work and one.counts == INPUT else corpus.sizes
-        given = np.array(weights) * busy / max(sum(weights), 1.0)
+        each = timed.task / cluster.speed
+        given = each + np.array(weights) * (busy - load.tasks * each) / max(sum(weights), 1.0)
         work = given if known else spread_work(busy, load.tasks, timed.spread, dice)
         done = run_tasks(work, cluster.all_cores, start, self.costs.unit_s, cluster.node_hours, dice)
         return done.seconds, done.busy, done.lost

@@ -29,7 +29,8 @@ Amounts = dict[str, dict[str, float]]  # of a quantity, by unit
 class Timed:
     """A pass as it was measured: `rate` in what it counts a second and core, `start` the seconds that the first task of
     each core takes longer, `spread` how far tasks lie from the rate: the standard deviation of the logarithm;
-    `by_source`: the rates of units of each source, where sources differ."""
+    `by_source`: the rates of units of each source, where sources differ; `task`: seconds of each task, however small,
+    where two runs have told it from the rate."""
 
     wall: float
     tasks: int
@@ -37,6 +38,7 @@ class Timed:
     start: float
     spread: float = 0.0
     by_source: dict[str, float] = field(default_factory=dict)
+    task: float = 0.0
 
 
 def timed_passes(

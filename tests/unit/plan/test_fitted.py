@@ -30,11 +30,20 @@ def test_passes_of_one_piece_get_their_start_from_both_runs(profile: Profile) ->
     small = replace(
         profile,
         totals=profile.totals | {"sample bytes": 2.35e5},
-        passes={"tokenizer/train": Timed(2.295, 1, 1e5, 0.0), "extract/extract": Timed(9.0, 4, 9.0, 9.0)},
+        passes={"tokenizer/train": Timed(2.295, 1, 1e5, 0.0)},
         rest={"extract": 0.5},
     )
     found = fitted(small, replace(profile, passes=profile.passes | {"tokenizer/train": Timed(3.0, 1, 3e5, 0.0)}))
     assert found.passes["tokenizer/train"].rate == pytest.approx(1e6)
     assert found.passes["tokenizer/train"].start == pytest.approx(2.06)
-    assert found.passes["extract/extract"] == profile.passes["extract/extract"], "told apart by its own tasks"
+    assert found.passes["extract/extract"] == profile.passes["extract/extract"], "the small run did not have it"
     assert found.rest == {"extract": 0.5}, "what either run took once"
+
+
+def test_what_a_task_takes_however_small_is_no_rate(profile: Profile) -> None:
+    """Tasks of 0.5 MB take 0.5 s, of 0.1 MB 0.2 s: 0.125 s each, and 4/3 MB a second; wiki 4/3 of 1.5."""
+    totals = profile.totals | {"input bytes": 4e5}
+    small = replace(profile, totals=totals, passes={"extract/extract": Timed(1.0, 4, 5e5, 0.0)})
+    found = fitted(small, profile).passes["extract/extract"]
+    assert found.task == pytest.approx(0.125) and found.rate == pytest.approx(4e6 / 3)
+    assert found.by_source == pytest.approx({"web": 1e6, "wiki": 2e6}) and found.start == 2.0

@@ -37,6 +37,17 @@ def test_seconds_of_extract_are_those_of_its_bytes(
     assert stage(faster, "extract").seconds == pytest.approx((extract.seconds or 0) / 2, rel=0.02)
 
 
+def test_each_task_takes_its_own_time(measured: Measured, recipe: Callable[..., Recipe], two_cores: Machines) -> None:
+    """11 tasks on 2 cores: six rounds of half a second more."""
+    assert measured.data is not None
+    slow = replace(measured.data.passes["extract/extract"], task=0.5)
+    known = replace(measured, data=replace(measured.data, passes=measured.data.passes | {"extract/extract": slow}))
+    before, after = (forecast(recipe(), one, two_cores, PRICES, {}) for one in (measured, known))
+    assert (stage(after, "extract").seconds or 0) - (stage(before, "extract").seconds or 0) == pytest.approx(
+        3.0, abs=0.4
+    )
+
+
 def test_a_start_is_paid_once(measured: Measured, recipe: Callable[..., Recipe], two_cores: Machines) -> None:
     """The tokenizer learns from 1.99 MB at 1 MB a second after 2.06 seconds, on one core whatever the machine has."""
     plan = forecast(recipe(), measured, two_cores, PRICES, {})
