@@ -92,4 +92,4 @@ def test_a_sample_is_measured_and_the_whole_run_is_as_planned(tmp_path: Path) ->
     assert again["profile"]["what"] == "a finished run of planned"
     took = {one["stage"]: one["seconds"] for one in again["stages"]}
     for name in ("extract", "dedup", "spans", "tokenizer", "shards"):  # the model puts together what it took apart
-        assert took[name] == pytest.approx(run.need(name).seconds, rel=0.5, abs=3), name
+        assert took[name] == pytest.approx(run.need(name).seconds, rel=0.5, abs=5), name
