@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from .passes import DRIVER, PASSES, SHUFFLE
+from .passes import DRIVER, PASSES, SHUFFLE, Pass
 from .run_profile import Profile
 from .timing import Timed
 
 LEAST_S = 1e-3
+ALONE = (DRIVER, SHUFFLE)
 APART = 1.3  # times more work in the larger run, from which the line says anything
 
 
@@ -52,7 +53,9 @@ def fitted(small: Profile, large: Profile) -> Profile:
         if one.tasks == DRIVER or here.tasks == there.tasks == 1:
             passes[one.key] = _with_start(here, done, line_through((before, there.wall), (done, here.wall)))
         elif here.tasks > 1 and there.tasks > 1:
-            passes[one.key] = _with_task(here, done / here.tasks, before / there.tasks, there.rate)
+            passes[one.key] = _with_task(
+                here, done / here.tasks, before / there.tasks, there.rate, _least_task(large, one)
+            )
     rest = {stage: min(seconds, small.rest.get(stage, seconds)) for stage, seconds in large.rest.items()}
     return replace(large, passes=passes, rest=rest)
 
@@ -62,9 +65,21 @@ def _with_start(timed: Timed, amount: float, line: Line) -> Timed:
     return replace(timed, start=min(line.start, timed.wall), rate=_rate(line, amount))
 
 
-def _with_task(timed: Timed, more: float, less: float, slower: float) -> Timed:
-    """`more`, `less`: the work of a task in either run; `slower`: the rate in the smaller."""
-    line = line_through((less, less / slower), (more, more / timed.rate))
+def _least_task(profile: Profile, but: Pass) -> float:
+    """Seconds of a task of the other pass whose tasks are the quickest: what Ray and the files take for any."""
+    others = [one for one in PASSES if one.key in profile.passes and one.tasks not in ALONE and one != but]
+    many = [(one, profile.passes[one.key]) for one in others]
+    each = [profile.totals.get(one.counts, 1.0) / timed.tasks / timed.rate for one, timed in many if timed.tasks > 1]
+    return min(each, default=0.0)
+
+
+def _with_task(timed: Timed, more: float, less: float, slower: float, floor: float) -> Timed:
+    """`more`, `less`: the work of a task in either run; `slower`: the rate in the smaller; `floor`: seconds that a task
+    takes at least."""
+    took = more / timed.rate
+    line = line_through((less, less / slower), (more, took))
+    if line.start < floor:
+        line = Line(floor, max(0.0, took - floor) / more)
     times = _rate(line, more) / timed.rate
     sources = {name: rate * times for name, rate in timed.by_source.items()}
     return replace(timed, task=line.start, rate=timed.rate * times, by_source=sources)

@@ -52,14 +52,14 @@ def place(recipe: Recipe) -> Path:
     return Path(recipe.storage) / f"{recipe.name}.plan"
 
 
-def measure(recipe: Recipe, limit: float) -> Measured:
-    """Run both samples, and read the profile. Raises what the stages raise."""
+def measure(recipe: Recipe, wanted: float | None = None) -> Measured:
+    """Run both samples, and read the profile. `wanted`: bytes of the larger. Raises what the stages raise."""
     check_inputs(recipe)
     folder = place(recipe)
     for name in ("files", "part", "sample"):
         shutil.rmtree(folder / name, ignore_errors=True)
     cpus = _cpus(recipe)
-    amount = amount_of(recipe, limit, UNITS_A_CPU * cpus)
+    amount = amount_of(recipe, wanted, UNITS_A_CPU * cpus)
     console.print(f"measuring on {amount.share:.2g} of the sources, in {folder}", markup=False, soft_wrap=True)
     has_data = any(stage.name == "extract" for stage in run_stages(recipe))
     if has_data:

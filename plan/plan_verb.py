@@ -14,7 +14,6 @@ from .machines import Machines, machines_of
 from .prices import read_prices
 from .profile_file import DEFAULT, Measured, read_measured, write_profile
 from .table import as_json, show
-from .verbs import SAMPLE
 
 
 def run_plan(options: argparse.Namespace) -> int:
@@ -49,7 +48,7 @@ def _measured(recipe: Recipe, options: argparse.Namespace) -> tuple[Measured, st
         from .measure import measure, place  # imports what runs the stages
 
         out = options.out or place(recipe) / "profile.json"
-        return _written(measure(recipe, options.sample_bytes or SAMPLE), out), str(out)
+        return _written(measure(recipe, options.sample_bytes), out), str(out)
     if options.profile is None:
         if options.out is not None:
             raise InputError(f"--out {options.out} without a profile to write", "add --measure, or --profile RUN")

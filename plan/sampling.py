@@ -35,7 +35,7 @@ from .cutting import cut_file
 from .source_bytes import PAGE_BYTES, UNIT_BYTES
 
 SHARE = 0.05  # of the input, where that is neither too little nor too much
-LEAST_BYTES = 4e6
+LEAST_BYTES, MOST_BYTES = 4e6, 16e6
 FILES = 8  # of a source, at most
 LEAST_READ = 0.05  # of what is read of a file, that is taken: so a large file is read in part
 LEAST_PAGES, CRAWL_S = 40, 120.0  # of a crawl: pages, and seconds that its politeness may cost
@@ -49,10 +49,10 @@ class Amount:
     units: int
 
 
-def amount_of(recipe: Recipe, limit: float, units: int) -> Amount:
-    """SHARE of all input bytes, at least LEAST_BYTES, at most `limit`. Of remote crawls the sizes are assumed."""
+def amount_of(recipe: Recipe, wanted: float | None, units: int) -> Amount:
+    """So many bytes; by default SHARE of all, from LEAST_BYTES to MOST_BYTES. Of crawls the sizes are assumed."""
     total = sum(_bytes(source) for source in recipe.sources)
-    wanted = min(limit, max(SHARE * total, LEAST_BYTES))
+    wanted = wanted or min(MOST_BYTES, max(SHARE * total, LEAST_BYTES))
     return Amount(min(1.0, wanted / max(total, 1.0)), units)
 
 

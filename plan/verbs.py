@@ -14,7 +14,6 @@ EXAMPLES = """\
   crawl2chat plan recipes/tiny.yaml --profile profile.json --nodes 8 --cpus 32 --gpus 16 --gpu h100
   crawl2chat plan recipes/common_crawl.yaml --bytes cc=100t --nodes 1000 --cpus 32 --json
 """
-SAMPLE = 16e6  # bytes of a sample's input files, at most
 
 Verb = Callable[[str, str, Callable[[argparse.Namespace], int]], argparse.ArgumentParser]
 
@@ -38,7 +37,12 @@ def add_plan_verb(verb: Verb) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="where --measure, or --profile RUN, writes its profile"
     )
-    parser.add_argument("--sample-bytes", type=amount, metavar="B", help="with --measure: of input files at most (16m)")
+    parser.add_argument(
+        "--sample-bytes",
+        type=amount,
+        metavar="B",
+        help="with --measure: of the sample's input files (5 %%, from 4m to 16m)",
+    )
     parser.add_argument(
         "--bytes", type=named_bytes, action="append", default=[], metavar="SOURCE=B",
         help="of a source's input files, as they lie there, where they cannot be listed: web=100t; repeatable",

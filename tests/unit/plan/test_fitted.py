@@ -47,3 +47,12 @@ def test_what_a_task_takes_however_small_is_no_rate(profile: Profile) -> None:
     found = fitted(small, profile).passes["extract/extract"]
     assert found.task == pytest.approx(0.125) and found.rate == pytest.approx(4e6 / 3)
     assert found.by_source == pytest.approx({"web": 1e6, "wiki": 2e6}) and found.start == 2.0
+
+
+def test_no_task_takes_less_than_those_that_do_nothing(profile: Profile) -> None:
+    """By the two runs' line extract's tasks would take nothing of their own; ledgers' take 0.4 s, whatever they do."""
+    quick = {"dedup/ledgers": Timed(0.8, 4, 312.5, 0.0)}
+    totals = profile.totals | {"input bytes": 4e5}
+    small = replace(profile, totals=totals, passes={"extract/extract": Timed(1.0, 4, 2e6, 0.0)})
+    found = fitted(small, replace(profile, passes=profile.passes | quick)).passes["extract/extract"]
+    assert found.task == pytest.approx(0.4) and found.rate == pytest.approx(5e5 / 0.1)
