@@ -122,7 +122,7 @@ def read_training(stage: StageFact, default_steps: int, method: str = "") -> Tra
         _marks(stage.folder),
         _written(stage.folder),
         counters,
-        whole.seconds if whole else None,
+        stage.seconds if whole else None,
         _flops(whole),
         whole.facts.get("model", {}) if whole else _model_of(stage.folder),
         method,
