@@ -14,8 +14,8 @@ MOST_SHOTS = 64
 
 
 class WhileTraining(Section):
-    """Scores along pretraining and fine-tuning, beside the losses in metrics.jsonl and TensorBoard. They change no
-    weight."""
+    """Scores along pretraining, fine-tuning and alignment, beside the losses in metrics.jsonl and TensorBoard. They
+    change no weight."""
 
     every: int = Field(ge=1, description="steps; after the last step too")
     tasks: list[str] | None = Field(
