@@ -47,7 +47,7 @@ class Job:
     shards: Mapping[Path, str] = field(default_factory=dict)  # SHA-256 of the training files (train/verify.py)
     initial: Path | None = None  # a checkpoint whose weights to start from
     branch: Branch | None = None  # a checkpoint to go on from, to the end of its decay
-    validate_first: bool = False
+    validate_first: bool = False  # before the first step as well
     variant: Variant = PLAIN  # low-rank differences, a reward model's head
     objective: Objective | None = None  # None: the next token
     along: Along | None = None  # what it writes after each validation
@@ -59,7 +59,7 @@ class Job:
     name: str = "run"  # for people, where several runs are shown
     save_beside: bool = True  # write checkpoints on a thread (train/saving.py)
     unit_parameters: int = UNIT_PARAMETERS  # train/sharding.py
-    probe: Probe | None = None  # whose figures join the metrics every plan.probe_every steps
+    probe: Probe | None = None  # joins the metrics every plan.probe_every steps; with validate_first, before them
 
     @property
     def checkpoints(self) -> Path:

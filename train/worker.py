@@ -135,6 +135,7 @@ def _go_on(
     watch = Watch(job.plan.steps, start.step, job.model.flops_per_token(), peak)
     if job.validate_first and start.step == 0:
         check(0)
+        probe(0)
     schedule = learning_rates(job.optimizer, job.plan.steps, job.branch and job.branch.meta.step)
     hooks = Hooks(note, check, save, spike, probe)
     at = (start.step, start.tokens_seen, history)

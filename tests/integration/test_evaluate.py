@@ -236,12 +236,14 @@ def test_fine_tuning_and_alignment_look_at_tasks(local_ray: None, shared_data: P
     )  # fmt: skip
     base, tuned, aligned = (looks(run, name) for name in ("pretrain", "finetune", "align"))
     assert [step for step, _ in base] == [4]
-    assert [step for step, _ in tuned] == [5, 10] and [step for step, _ in aligned] == [5]
+    assert [step for step, _ in tuned] == [0, 5, 10] and [step for step, _ in aligned] == [0, 5]
     assert len({base[-1][1], tuned[-1][1], aligned[-1][1]}) == 3 and base[-1][1] > 0
+    for before, after in ((base, tuned), (tuned, aligned)):
+        assert after[0][1] == pytest.approx(before[-1][1], rel=1e-5), "it begins at the model that there was"
     grpo = {"group": 4, "max_tokens": 6, "held_out": 6, "updates": 2}
     other = {"method": "grpo", "grpo": grpo, "steps": 6, "batch": 2, "checkpoint_every": 6, "validate_every": 6}
     again = Run(Recipe.model_validate(run.recipe.model_dump(mode="json") | {"align": other}))
-    assert [step for step, _ in looks(again, "align")] == [5, 6]
+    assert [step for step, _ in looks(again, "align")] == [0, 5, 6]
 
 
 def looks(run: Run, name: str) -> list[tuple[int, float]]:
