@@ -127,7 +127,8 @@ def test_the_figures_are_those_of_the_checkpoint(plain: Job, section: Evaluate, 
     records = score_asked(model, Tokenizer.load(tokenizer), questions.task, questions.part(0, 11))
     wanted = figures(questions.task, questions.items, records)
     last = looks(watched)[-1]
-    assert last.keys() == {"step", *(f"eval/piqa/{name}" for name in wanted)}
+    assert last.keys() == {"step", *(f"eval/piqa/{name}" for name in (*wanted, "items", "chance"))}
+    assert (last["eval/piqa/items"], last["eval/piqa/chance"]) == (11, 0.5)
     for name, one in wanted.items():
         assert last[f"eval/piqa/{name}"] == pytest.approx(one.value, rel=1e-5)
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
