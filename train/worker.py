@@ -25,6 +25,7 @@ from .peak import peak_flops
 from .record import Record
 from .saving import Saver
 from .schedule import learning_rates
+from .shard_cache import on_this_machine
 from .strategies import build, spread
 from .verify import Verifier
 from .watch import Watch
@@ -39,6 +40,11 @@ def run_training(job: Job, world: World, report: Report | None = None, show: Sho
     """
     torch.set_num_threads(job.threads)
     keep_freed_memory()
+    with on_this_machine(job, world) as job:
+        return _run(job, world, report, show)
+
+
+def _run(job: Job, world: World, report: Report | None, show: Show | None) -> int:
     job.checkpoints.mkdir(parents=True, exist_ok=True)
     attempt = world.broadcast(uuid.uuid4().hex[:8])
     peak = sum(world.gather(peak_flops(world.device, job.plan.precision, world.size)))  # before others take the cores
