@@ -199,6 +199,8 @@ def test_a_node_gives_notice_and_training_leaves_it_in_time_without_repeating_a_
     [saved] = [line for line in read_course(at_work.folder) if (line["what"], line["step"]) == ("checkpoint", left)]
     assert told < saved["time"] < told + 30, "within the time that the node has left"
     read = [len(path.read_text().splitlines()) for path in (run.folder / "read").iterdir()]
-    assert sorted(read)[-1] == TRAIN["steps"] - left and max(sorted(read)[:-1]) <= left + 3, "but what was fetched ahead"
+    assert sorted(read)[-1] == TRAIN["steps"] - left and max(sorted(read)[:-1]) <= left + 3, (
+        "but what was fetched ahead"
+    )
     check_batches(job_of(run), run.folder / "read")
     check_undisturbed(job_of(run), tmp_path / "alone")

@@ -25,6 +25,7 @@ from crawl2chat.train.worker import run_training
 from crawl2chat.train.world import World
 
 from .ranks import on_ranks
+from .test_verify import flip
 
 PLENTY = 1 << 30
 
@@ -147,9 +148,7 @@ def test_a_copy_that_went_bad_is_to_be_removed_and_not_the_stage(
 ) -> None:
     with ShardCache(folder, PLENTY) as cache:
         place = cache.bring(digests)[shards[0]]
-    data = bytearray(place.read_bytes())
-    data[-1] ^= 1
-    place.write_bytes(data)
+    flip(place)
     with pytest.raises(ContractError, match="remove that copy") as caught:
         run_training(cached(job, shards, digests, folder), World())
     assert str(place) in str(caught.value)
