@@ -1,8 +1,8 @@
 """Training shards on this machine's own disk, where storage lies across a network: copied once, read at random there.
 
     FOLDER/lock             held while room is made and shared out
-    FOLDER/users/ID.json    digests that a training at work needs; locked while it lives, so that a killed one needs none
-    FOLDER/SHA256/NAME      a whole shard, its digest compared as it was copied; the folder's time: when it was last wanted
+    FOLDER/users/ID.json    digests that a training at work needs; locked while it lives: a killed one needs none
+    FOLDER/SHA256/NAME      a whole shard, its digest compared as it was copied; its folder's time: when it was wanted
 
 Shards are known by their digest: runs of the same tokens share them, and workers of a machine do. No more than
 `max_bytes` lie there. What nobody at work needs goes when others want its room, the longest unwanted first; shards for

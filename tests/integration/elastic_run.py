@@ -1,6 +1,7 @@
 """Trains a run, whose folder is given, on a cluster of two nodes of this machine; orders come by standard input.
 
-kill: the second node's raylet. drain: notice that the second node goes in 30 seconds. add: another node. hurry: batches come at once, not one in 0.15 seconds.
+kill: the second node's raylet. drain: notice that the second node goes in 30 seconds. add: another node. hurry: batches
+come at once, not one in 0.15 seconds.
 """
 
 from __future__ import annotations
