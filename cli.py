@@ -20,6 +20,8 @@ from .pipelines.data_verbs import add_data_verbs, misspelt, one_word
 from .pipelines.dedup_verbs import add_dedup_verbs
 from .pipelines.evaluate_verbs import EXAMPLES as EVALUATE_EXAMPLES
 from .pipelines.evaluate_verbs import add_evaluate_verbs
+from .pipelines.job_verbs import EXAMPLES as JOB_EXAMPLES
+from .pipelines.job_verbs import add_job_verbs, address_option
 from .pipelines.run_report import EXAMPLES as REPORT_EXAMPLES
 from .pipelines.run_report import add_report_verb
 from .pipelines.tokenizer_verbs import add_tokenizer_verbs
@@ -47,7 +49,7 @@ EXAMPLES = f"""examples:
   crawl2chat tune recipes/tiny.yaml                        search learning rates over the scaling table's rows
 {TUNE_EXAMPLES}\
   crawl2chat status --run runs/tiny                        what is done, what is out of date
-  crawl2chat submit recipes/tiny.yaml --address http://127.0.0.1:8265
+{JOB_EXAMPLES}\
   crawl2chat generate --run runs/tiny "The history of"     continue a text
   crawl2chat chat --run runs/tiny                          ask the aligned or fine-tuned model
 {SERVE_EXAMPLES}\
@@ -99,8 +101,9 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     _stage_verb(verbs, "tune sweep", "all of a sweep: data, search, laws, forecast, and its verification", _sweep)
 
-    status = _verb(verbs, "status", "what is done in a run", _status)
-    _recipe_options(status)
+    status = _verb(verbs, "status", "what is done in a run, or what our jobs on a Ray cluster do", _status)
+    _recipe_options(status, "; with --address the id of a job, or the name of a run")
+    address_option(status, more="; shows the jobs there")
 
     generate = _verb(verbs, "generate", "continue a text with the base model", _generate)
     generate.add_argument("prompt")
@@ -115,21 +118,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     trace.add_argument("--step", type=int, required=True, metavar="S", help="training step, from 1")
     trace.add_argument("--row", type=int, required=True, metavar="I", help="row of the step's batch, from 0")
 
-    submit = _verb(verbs, "submit", "run a recipe as a job on a Ray cluster", _submit)
-    submit.add_argument("recipe", help="a YAML file, or the name of a shipped recipe")
-    submit.add_argument("--address", required=True, metavar="URL", help="of the Ray dashboard: http://HOST:8265")
-    submit.add_argument(
-        "--verb",
-        dest="verb_of_job",
-        default="run",
-        metavar="V",
-        help="what to run of the recipe: run, tune sweep, … (run)",
-    )
-    submit.add_argument("--no-follow", dest="follow", action="store_false", help="return when the job is submitted")
-    _set_option(submit)
-
     adders = (add_data_verbs, add_dedup_verbs, add_tokenizer_verbs, add_evaluate_verbs, add_tune_verbs, add_model_verbs)
-    for add in (*adders, add_serve_verb, add_report_verb):
+    for add in (*adders, add_serve_verb, add_report_verb, add_job_verbs):
         add(lambda name, about, function: _verb(verbs, name, about, function))
     words = sys.argv[1:] if argv is None else argv
     if meant := misspelt(words):
@@ -154,8 +144,8 @@ def _stage_verb(verbs: argparse._SubParsersAction, name: str, about: str, verb: 
     parser.add_argument("--dry-run", action="store_true", help="print what would run, and why")
 
 
-def _recipe_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("recipe", nargs="?", help="a YAML file, or the name of a shipped recipe")
+def _recipe_options(parser: argparse.ArgumentParser, more: str = "") -> None:
+    parser.add_argument("recipe", nargs="?", help=f"a YAML file, or the name of a shipped recipe{more}")
     parser.add_argument("--run", metavar="R", help="instead of a recipe: the folder of a run, with the recipe in it")
     _set_option(parser)
 
@@ -268,10 +258,23 @@ def _status(options: argparse.Namespace) -> int:
     from .pipelines.stages import all_stages
     from .pipelines.summary import print_table
 
+    if options.address is not None:
+        return _job_status(options)
     run = _open(options)
     print_plan(plan(all_stages(run.recipe), run))
     print_table(run, [stage.name for stage in all_stages(run.recipe)])
     return 0
+
+
+def _job_status(options: argparse.Namespace) -> int:
+    from .pipelines.job_status import show_jobs
+
+    if options.run is not None or options.set:
+        raise RecipeError(
+            "--address shows the jobs of a cluster, --run and --set are about a run's folder here",
+            f"for example: crawl2chat status --address {options.address}, or with a job's id before it",
+        )
+    return show_jobs(options.address, options.recipe)
 
 
 def _generate(options: argparse.Namespace) -> int:
@@ -297,14 +300,6 @@ def _trace(options: argparse.Namespace) -> int:
     from .pipelines.tracing import run_trace
 
     return run_trace(Run.open(options.run), options.step, options.row)
-
-
-def _submit(options: argparse.Namespace) -> int:
-    from .pipelines.submit import VERBS, submit
-
-    if options.verb_of_job not in VERBS:
-        raise RecipeError(f"--verb {options.verb_of_job!r} is none of a recipe's", f"one of: {', '.join(VERBS)}")
-    return submit(Path(options.recipe), options.set, options.address, options.follow, options.verb_of_job)
 
 
 if __name__ == "__main__":

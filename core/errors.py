@@ -12,6 +12,8 @@ Each carries what is wrong (naming key or file, and the value) and how to fix it
 
 from __future__ import annotations
 
+from typing import Literal, NamedTuple
+
 
 class Crawl2ChatError(Exception):
     """Base of all our errors: `message` says what is wrong, `fix` what the user can do about it."""
@@ -57,3 +59,20 @@ class StageError(Crawl2ChatError):
 
 class DivergedError(StageError):
     """A loss or a gradient that is not finite."""
+
+
+class Ending(NamedTuple):
+    """How work ended that raised: for those who were not there."""
+
+    state: Literal["failed", "interrupted"]
+    error: str = ""
+    fix: str = ""
+
+
+def ending(error: BaseException) -> Ending:
+    """The end that this exception means; an interrupt needs no words."""
+    if isinstance(error, KeyboardInterrupt):
+        return Ending("interrupted")
+    if isinstance(error, Crawl2ChatError):
+        return Ending("failed", error.message, error.fix)
+    return Ending("failed", f"{type(error).__name__}: {error}")

@@ -1,12 +1,33 @@
-"""The one logger, `crawl2chat`: warnings and above on the terminal, everything in the run's logs/crawl2chat.log."""
+"""The one logger, `crawl2chat`: warnings and above on the terminal, everything in the run's logs/crawl2chat.log.
+
+Nothing leaves it with credentials in it (credentials.py), by a message or by a traceback; nor does the traceback of an
+error that ends the program.
+"""
 
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
+import traceback
 from pathlib import Path
+from types import TracebackType
+
+from .credentials import masked
+
+
+class Mask(logging.Filter):
+    """Takes the credentials out of what a record says, whoever writes it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = masked(record.getMessage()), None
+        if record.exc_info and record.exc_info[0] is not None:
+            record.exc_text = masked("".join(traceback.format_exception(*record.exc_info)).rstrip("\n"))
+        return True
+
 
 log = logging.getLogger("crawl2chat")
+log.addFilter(Mask())
 
 
 def log_to_terminal(verbose: bool = False) -> None:
@@ -19,6 +40,7 @@ def log_to_terminal(verbose: bool = False) -> None:
     log.addHandler(handler)
     log.setLevel(logging.DEBUG)
     log.propagate = False
+    sys.excepthook = _told_masked
 
 
 def log_to_folder(folder: Path) -> None:
@@ -27,3 +49,16 @@ def log_to_folder(folder: Path) -> None:
     handler = logging.FileHandler(folder / "crawl2chat.log", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(message)s"))
     log.addHandler(handler)
+
+
+def copy_masked(source: str, target: str) -> None:
+    """Copy a log of another program, as Ray's, without the credentials that it tells."""
+    with Path(source).open("rb") as lines, Path(target).open("wb") as out:
+        for line in lines:  # latin-1 gives every byte back
+            text = line.decode("latin-1")
+            out.write(line if (shown := masked(text)) == text else shown.encode("latin-1"))
+    shutil.copystat(source, target)
+
+
+def _told_masked(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    sys.stderr.write(masked("".join(traceback.format_exception(kind, error, trace))))

@@ -11,6 +11,7 @@ The digest covers files and facts: equal outputs have equal digests, whatever ma
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .errors import ContractError, InputError
-from .files import digest, sha256_file, write_json
+from .files import at_once, digest, sha256_file, write_json
 
 SCHEMA_VERSION = 1
 FILE_NAME = "manifest.json"
@@ -96,9 +97,14 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 def missing(folder: Path, files: Iterable[FileEntry]) -> list[str]:
     """Those of the files that are gone or have another size (a quick check; digests are not read)."""
-    found = []
-    for entry in files:
-        path = folder / entry.path
-        if not path.is_file() or path.stat().st_size != entry.bytes:
-            found.append(entry.path)
-    return found
+    entries = list(files)
+    there = at_once(lambda entry: _is_there(folder / entry.path, entry.bytes), entries)
+    return [entry.path for entry, found in zip(entries, there, strict=True) if not found]
+
+
+def _is_there(path: Path, size: int) -> bool:
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_size == size

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -121,9 +121,9 @@ class Recipe(Section):
     def crawl_sources(self) -> list[CrawlSource]:
         return [source for source in self.sources if isinstance(source, CrawlSource)]
 
-    def to_yaml(self) -> str:
-        """The recipe with every default written out; loads to an equal recipe."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+    def to_yaml(self, shown: Callable[[Any], Any] = lambda values: values) -> str:
+        """The recipe with every default written out; loads to an equal recipe. `shown` may take something out."""
+        return yaml.safe_dump(shown(self.model_dump(mode="json")), sort_keys=False)
 
 
 def load_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:

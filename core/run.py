@@ -1,9 +1,9 @@
 """A run's folder and its lock.
 
-RUN/recipe.yaml      the recipe with all defaults written out
+RUN/recipe.yaml      the recipe with all defaults written out, without credentials
 RUN/STAGE/           one folder a stage: manifest.json when finished, started.json before
 RUN/STAGE.next/      a stage that runs again, until it takes the place of what was there (attempt.py)
-RUN/logs/            our log, and Ray's
+RUN/logs/            our log, and Ray's; events.jsonl (run_events.py)
 RUN/lock             held by the process that works on the run (lock.py)
 """
 
@@ -12,11 +12,13 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from .credentials import values_without_credentials
 from .errors import InputError, RecipeError
 from .files import write_text
 from .lock import hold
 from .manifest import Manifest, read_manifest
 from .recipe import Recipe, load_recipe
+from .run_events import RunEvents
 
 
 class Run:
@@ -25,6 +27,7 @@ class Run:
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
         self.folder = recipe.folder.absolute()
+        self.events = RunEvents(self.folder / "logs", recipe.name)
 
     @classmethod
     def open(cls, folder: str | Path, overrides: tuple[str, ...] = ()) -> Run:
@@ -66,7 +69,10 @@ class Run:
         return hold(self.folder)
 
     def write_recipe(self) -> None:
-        """Write the recipe down in the run's folder, if it is another. The caller holds the lock."""
-        path, text = self.folder / "recipe.yaml", self.recipe.to_yaml()
+        """Write the recipe down in the run's folder, if it is another. The caller holds the lock.
+
+        `***` stands in place of credentials: what is read with them needs the recipe that holds them again.
+        """
+        path, text = self.folder / "recipe.yaml", self.recipe.to_yaml(values_without_credentials)
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             write_text(path, text)

@@ -1,4 +1,7 @@
-"""One Ray session for a command: a local Ray, or the cluster that runs already; quiet, its logs in the run's folder."""
+"""One Ray session for a command: a local Ray, or the cluster that runs already; quiet, its logs in the run's folder.
+
+A local Ray listens on loopback alone, and so do the workers that train together in it.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,19 @@ import gc
 import logging
 import os
 import shutil
+import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from .errors import InputError
-from .log import log
+from .log import copy_masked, log
+from .placement import placed
 from .settings_training import Resources
 
 LOCAL_OBJECT_STORE = 512 << 20
+INTERFACES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
 IDLE_WORKER_MS = 600_000  # a restarted worker costs seconds on a small machine
 
 
@@ -31,12 +37,21 @@ def ray_session(resources: Resources, logs: Path) -> Iterator[None]:
     # Serve kills a proxy that has not started within 5 s, as on a busy machine, while `serve.start` waits for it.
     os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")
     import ray
-    from ray.data import DataContext
 
     if ray.is_initialized():  # tests share one session
-        yield
+        with placed(resources):
+            yield
         return
     address = resources.address or os.environ.get("RAY_ADDRESS")
+    with nullcontext() if address else _loopback():
+        yield from _started(resources, logs, address)
+
+
+def _started(resources: Resources, logs: Path, address: str | None) -> Iterator[None]:
+    """One step, while Ray runs."""
+    import ray
+    from ray.data import DataContext
+
     if address:
         try:
             context = ray.init(address=address, logging_level=logging.WARNING, log_to_driver=False)
@@ -48,6 +63,7 @@ def ray_session(resources: Resources, logs: Path) -> Iterator[None]:
         context = ray.init(
             address="local",  # also where another Ray runs on this machine: that one is joined only by its address
             num_cpus=resources.cpus,
+            resources=resources.marks,
             object_store_memory=resources.object_store_bytes or LOCAL_OBJECT_STORE,
             logging_level=logging.ERROR,
             log_to_driver=False,
@@ -63,12 +79,37 @@ def ray_session(resources: Resources, logs: Path) -> Iterator[None]:
     session = None if address else Path(vars(context)["address_info"]["session_dir"])
     log.info("Ray %s at %s", ray.__version__, address or session)
     try:
-        yield
+        with placed(resources):
+            yield
     finally:
         _shut_down()
         if session is not None:
             with suppress(OSError):  # the logs are a courtesy: not having them must not fail a finished run
-                shutil.copytree(session / "logs", logs / "ray" / session.name, dirs_exist_ok=True)
+                kept = logs / "ray" / session.name
+                shutil.copytree(session / "logs", kept, copy_function=copy_masked, dirs_exist_ok=True)
+
+
+@contextmanager
+def _loopback() -> Iterator[None]:
+    """Within, a Ray that starts takes loopback's address for its machine's, and listens nowhere else.
+
+    Ray has this switch for systems whose firewall would ask the user; without it, all but the dashboard listens on
+    every interface. torch's collectives, which look for an interface by themselves, are told one.
+    """
+    from ray._private import ray_constants
+
+    lo = next((name for _, name in socket.if_nameindex() if name in ("lo", "lo0")), None)
+    told = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"} | {name: lo for name in INTERFACES if lo}
+    before = {name: os.environ.get(name) for name in told}
+    known = ray_constants.ENABLE_RAY_CLUSTER  # read from the environment when Ray was imported
+    os.environ.update(told)
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = known
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 def processors() -> dict[str, float]:

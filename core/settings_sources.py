@@ -27,7 +27,7 @@ class NamedSource(Section):
 
 
 class FileSource(NamedSource):
-    """A source that is files: local, at any address that fsspec knows, or `package:NAME/…` in a Python package."""
+    """A source that is files: local, at an address that fsspec knows, or `package:NAME/…` in a Python package."""
 
     endings: ClassVar[tuple[str, ...]] = ()  # of the files that a folder in `paths` stands for; () takes no folders
     paths: list[str] = Field(min_length=1, description="files, globs or fsspec URLs")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -12,6 +12,10 @@ from .settings_alignment import ChatData, Lora
 from .settings_guard import SpikeGuard
 from .settings_optimizer import Optimizer
 from .settings_parallel import Parallel
+
+MARK = r"^[A-Za-z][A-Za-z0-9_-]*$"  # name of a custom resource
+STANDARD = ("CPU", "GPU", "memory", "object_store_memory")  # Ray's own
+SHARE = 0.001  # of a custom resource that marks where work belongs: it must never be what limits the work
 
 
 class BatchStage(Section):
@@ -143,6 +147,13 @@ class Sampling(Section):
     top_p: float | None = Field(default=0.95, gt=0, le=1)
 
 
+class ShardCache(Section):
+    """Training shards on the disks of the machines that train, for a `storage` across a network."""
+
+    folder: str = Field(description="on each machine's own disk; its workers, and other runs there, share it")
+    max_bytes: int = Field(ge=1, description="that it holds at most; shards beyond are read from storage")
+
+
 class Resources(Section):
     """The machine. In no fingerprint (but the strategy, in bf16): data come out with the same bytes on any machine."""
 
@@ -158,11 +169,31 @@ class Resources(Section):
     threads_per_worker: int = Field(default=1, ge=1)
     cpus_per_worker: float = Field(default=1, gt=0)
     gpus_per_worker: float = Field(default=0, ge=0)
+    data_resource: str | None = Field(
+        default=None,
+        pattern=MARK,
+        description="custom resource of the nodes that work on data: `data` in ray_cluster.yaml; null: any node",
+    )
+    train_resource: str | None = Field(
+        default=None,
+        pattern=MARK,
+        description="the same of the nodes that train, fine-tune, align and evaluate: `train`",
+    )
+    shard_cache: ShardCache | None = None
     max_failures: int = Field(default=3, ge=0, description="restarts of the training workers after a failure")
     object_store_bytes: int | None = Field(default=None, ge=80 << 20, description="of a local Ray; null: 512 MiB")
     price_per_cpu_hour: float | None = Field(default=None, ge=0, description="for the costs in the run's report")
     price_per_gpu_hour: float | None = Field(default=None, ge=0, description="the same, of a GPU")
     currency: str = Field(default="USD", min_length=1, max_length=8, description="of the prices")
+
+    @model_validator(mode="after")
+    def _marks(self) -> Resources:
+        for key, name in (("data_resource", self.data_resource), ("train_resource", self.train_resource)):
+            if name in STANDARD:
+                raise ValueError(
+                    f"resources.{key} is {name}, which every node has; name a custom resource that marks some, or null"
+                )
+        return self
 
     @property
     def training(self) -> dict[str, float]:
@@ -171,6 +202,29 @@ class Resources(Section):
             kind: self.train_workers * each
             for kind, each in (("CPU", self.cpus_per_worker), ("GPU", self.gpus_per_worker))
         }
+
+    @property
+    def train_place(self) -> dict[str, float]:
+        """What marks the nodes that train, as Ray's option `resources`."""
+        return {self.train_resource: SHARE} if self.train_resource else {}
+
+    @property
+    def of_worker(self) -> dict[str, float]:
+        """What a training worker takes of its node, by Ray's names."""
+        gpus = {"GPU": self.gpus_per_worker} if self.gpus_per_worker else {}
+        return {"CPU": self.cpus_per_worker, **gpus, **self.train_place}
+
+    @property
+    def of_task(self) -> dict[str, Any]:
+        """The same as options of a task: of one that works with a model outside of training."""
+        gpus = {"num_gpus": self.gpus_per_worker} if self.gpus_per_worker else {}
+        place = {"resources": self.train_place} if self.train_place else {}
+        return {"num_cpus": self.cpus_per_worker, **gpus, **place}
+
+    @property
+    def marks(self) -> dict[str, float]:
+        """The custom resources that are named, for a machine that has them all."""
+        return {name: 1.0 for name in (self.data_resource, self.train_resource) if name is not None}
 
     @property
     def prices(self) -> dict[str, float]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from .. import __version__
 from .attempt import STARTED, begin, settle, unfinished
+from .credentials import masked, values_without_credentials, without_credentials
 from .files import digest
 from .log import log
 from .made_with import made_with
@@ -23,6 +24,7 @@ from .manifest import FileEntry, Manifest, missing, write_manifest
 from .progress import Progress
 from .recipe import Recipe
 from .run import Run
+from .run_events import of_counters
 from .session import processors
 
 
@@ -92,14 +94,18 @@ def sections(*names: str) -> Callable[[Recipe], dict[str, Any]]:
 
 
 def fingerprint(stage: Stage, recipe: Recipe, inputs: dict[str, str]) -> str:
-    """Identity of a stage's work: name, version, settings, inputs' digests, external files."""
+    """Identity of a stage's work: name, version, settings, inputs' digests, external files.
+
+    With which credentials an address was read does not belong to it.
+    """
+    external = {without_credentials(name): one for name, one in stage.external(recipe).items()}
     return digest(
         {
             "stage": stage.name,
             "version": stage.version,
-            "config": stage.config(recipe),
+            "config": values_without_credentials(stage.config(recipe)),
             "inputs": inputs,
-            "external": stage.external(recipe),
+            "external": external,
         }
     )
 
@@ -125,7 +131,7 @@ def _judge(stage: Stage, run: Run) -> Planned:
         started = (run.stage(stage.name) / STARTED).exists()
         return Planned(stage, mark, True, "unfinished" if started else "never ran")
     if manifest.fingerprint != mark:
-        changed = _changed_keys(manifest.config, stage.config(run.recipe))
+        changed = _changed_keys(manifest.config, values_without_credentials(stage.config(run.recipe)))
         if manifest.version != stage.version:
             changed.append(f"the stage's version, {manifest.version} to {stage.version}")
         changed += [f"output of {name}" for name, value in inputs.items() if manifest.inputs.get(name) != value]
@@ -157,6 +163,7 @@ def bring_up_to_date(
             settle(run.stage(stage.name))
             planned = _judge(stage, run)
             if not planned.todo:
+                run.events.add("stage_up_to_date", stage=stage.name)
                 yield planned, run.need(stage.name)
                 continue
             context = _context(stage, run)
@@ -175,9 +182,8 @@ def check_planned(planned: Sequence[Planned], run: Run) -> None:
 
 
 def _context(stage: Stage, run: Run) -> StageContext:
-    return StageContext(
-        run, run.stage(stage.name), {name: run.need(name) for name in stage.inputs}, Progress(stage.name)
-    )
+    progress = Progress(stage.name, run.events)
+    return StageContext(run, run.stage(stage.name), {name: run.need(name) for name in stage.inputs}, progress)
 
 
 def _execute(planned: Planned, context: StageContext) -> Manifest:
@@ -187,22 +193,24 @@ def _execute(planned: Planned, context: StageContext) -> Manifest:
     context = replace(context, folder=begin(folder, mark))
     log.info("%s: %s", stage.name, planned.why)
     began = time.monotonic()
-    with context.progress:
-        result = stage.work(context)
-    manifest = Manifest(
-        stage=stage.name,
-        version=stage.version,
-        config=stage.config(context.recipe),
-        fingerprint=mark,
-        inputs={name: value.digest for name, value in context.inputs.items()},
-        files=sorted(result.files, key=lambda entry: entry.path),
-        counters=result.counters,
-        facts=result.facts,
-        notes=result.notes,
-        made_with=made_with(stage.holds(context.recipe) if stage.needs_ray else {"CPU": 1}),
-        code_version=__version__,
-        seconds=round(time.monotonic() - began, 2),
-    )
-    write_manifest(context.folder, manifest)
-    settle(folder)
+    with context.run.events.of_stage(stage.name, planned.why) as told:
+        with context.progress:
+            result = stage.work(context)
+        manifest = Manifest(
+            stage=stage.name,
+            version=stage.version,
+            config=values_without_credentials(stage.config(context.recipe)),
+            fingerprint=mark,
+            inputs={name: value.digest for name, value in context.inputs.items()},
+            files=sorted(result.files, key=lambda entry: entry.path),
+            counters=result.counters,
+            facts=result.facts,
+            notes=values_without_credentials(result.notes, masked),
+            made_with=made_with(stage.holds(context.recipe) if stage.needs_ray else {"CPU": 1}),
+            code_version=__version__,
+            seconds=round(time.monotonic() - began, 2),
+        )
+        write_manifest(context.folder, manifest)
+        settle(folder)
+        told |= {"seconds": manifest.seconds} | of_counters(manifest.counters)
     return manifest

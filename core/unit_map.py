@@ -1,6 +1,7 @@
 """Run a function over units on Ray Data: the one place where file-by-file stages meet Ray.
 
 Rows that travel are unit specs and reports, a few hundred bytes each; the worker reads and writes files itself.
+Datasets and tasks have names by which Ray's dashboard and job pages show the stage: STAGE.WORK.
 """
 
 from __future__ import annotations
@@ -8,12 +9,15 @@ from __future__ import annotations
 import json
 import traceback
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from . import errors
+from .credentials import masked
 from .errors import Crawl2ChatError, StageError
 from .log import log
+from .placement import data_task
 from .progress import Progress
 from .units import Unit, UnitReport, commit, finished, forget
 
@@ -34,7 +38,8 @@ def map_units(
 
     work(unit, folder, config) writes the unit's files below `folder`; it must be a function of an importable module.
     `counting` names the counter that the progress line shows as a rate, of what came in if that is counted too.
-    `records` is the folder of what is done; `needs` what a task takes, num_cpus and num_gpus, by default one CPU.
+    `records` is the folder of what is done; `needs` what a task takes, as Ray's options; by default one CPU
+    where data have their place.
     Raises StageError with the worker's message.
     """
     names = [unit.name for unit in units]
@@ -43,8 +48,9 @@ def map_units(
     progress.start(len(units), done=len(reports), counting=counting)
     todo = [unit for unit in units if unit.name not in reports]
     forget(folder, todo, records)
-    for report in _run(work, todo, folder, config, records, needs or {}):
+    for report in _run(work, todo, folder, config, records, needs, progress.stage):
         reports[report.name] = report
+        progress.count_unit(report.counters)
         progress.advance(1, report.counters.get(f"{counting}_in", report.counters.get(counting, 0)))
     missing = [name for name in names if name not in reports]
     if missing:
@@ -56,7 +62,13 @@ def map_units(
 
 
 def _run(
-    work: UnitWork, todo: list[Unit], folder: Path, config: dict[str, Any], records: str, needs: dict[str, Any]
+    work: UnitWork,
+    todo: list[Unit],
+    folder: Path,
+    config: dict[str, Any],
+    records: str,
+    needs: dict[str, Any] | None,
+    stage: str,
 ) -> Iterable[UnitReport]:
     if not todo:
         return
@@ -64,6 +76,7 @@ def _run(
     from ray.exceptions import RayError
 
     folder = folder.absolute()
+    needs = data_task() if needs is None else needs
 
     def one(row: dict[str, Any]) -> dict[str, Any]:
         unit = Unit.model_validate_json(row["unit"])
@@ -74,15 +87,25 @@ def _run(
         commit(folder, unit, config, report, records)
         return {"report": report.model_dump_json(), "error": "", "trace": ""}
 
-    dataset = ray.data.from_items([{"unit": unit.model_dump_json()} for unit in todo], override_num_blocks=len(todo))
+    specs = ray.data.from_items([{"unit": unit.model_dump_json()} for unit in todo], override_num_blocks=len(todo))
+    dataset = specs.map(named(one, stage, work), **needs)
+    dataset.set_name(one.__name__)
     try:
-        for row in dataset.map(one, **needs).iter_rows():
+        for row in dataset.iter_rows():
             if row["error"]:
                 log.info("%s", row["trace"])
                 raise unpack_error(row["error"])
             yield UnitReport.model_validate_json(row["report"])
     except RayError as error:
         raise gave_up(error) from error
+
+
+def named(function: Any, stage: str, work: Callable[..., Any]) -> Any:
+    """The function under the name STAGE.WORK, after what it does: Ray Data names its tasks by it."""
+    while isinstance(work, partial):
+        work = work.func
+    function.__name__ = f"{stage}.{work.__name__}"
+    return function
 
 
 def gave_up(error: Exception) -> StageError:
@@ -96,10 +119,10 @@ def gave_up(error: Exception) -> StageError:
 
 
 def pack_error(error: Exception) -> str:
-    """An error as text that travels. Errors of ours keep their class; others become StageError."""
+    """An error as text that travels, without credentials. Errors of ours keep their class; others become StageError."""
     if isinstance(error, Crawl2ChatError):
-        return json.dumps([type(error).__name__, error.message, error.fix])
-    return json.dumps(["StageError", f"a worker failed: {type(error).__name__}: {error}", "logs/ tells where"])
+        return json.dumps([type(error).__name__, masked(error.message), masked(error.fix)])
+    return json.dumps(["StageError", masked(f"a worker failed: {type(error).__name__}: {error}"), "logs/ tells where"])
 
 
 def unpack_error(text: str) -> Crawl2ChatError:

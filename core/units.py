@@ -11,15 +11,18 @@ it was made from: a worker that outlives its driver for a moment may still write
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from .files import digest, write_json
+from .credentials import values_without_credentials
+from .files import at_once, canonical, write_json
 from .manifest import FileEntry, missing
 
 
@@ -47,7 +50,7 @@ def source_of(unit: str) -> str:
 
 def commit(folder: Path, unit: Unit, config: dict[str, Any], report: UnitReport, records: str = "units") -> None:
     """Declare the unit done under these settings. Its files must be in place."""
-    record = {"made_from": _made_from(unit, config), "report": report.model_dump(mode="json")}
+    record = {"made_from": _maker(config)(unit), "report": report.model_dump(mode="json")}
     write_json(folder / records / f"{unit.name}.json", record)
 
 
@@ -55,26 +58,41 @@ def finished(
     folder: Path, units: Iterable[Unit], config: dict[str, Any], records: str = "units"
 ) -> dict[str, UnitReport]:
     """Reports of the units that are done under these settings and whose files are there, by name."""
-    found = {}
-    for unit in units:
-        path = folder / records / f"{unit.name}.json"
-        if not path.exists():
-            continue
-        record = json.loads(path.read_text(encoding="utf-8"))
+    made_from = _maker(config)
+
+    def report_of(unit: Unit) -> UnitReport | None:
+        record = json.loads((folder / records / f"{unit.name}.json").read_text(encoding="utf-8"))
         report = UnitReport.model_validate(record["report"])
-        if record["made_from"] == _made_from(unit, config) and not missing(folder, report.files):
-            found[unit.name] = report
-    return found
+        return report if record["made_from"] == made_from(unit) and not missing(folder, report.files) else None
+
+    reports = at_once(report_of, _recorded(folder / records, units))
+    return {report.name: report for report in reports if report is not None}
 
 
 def forget(folder: Path, units: Iterable[Unit], records: str = "units") -> None:
     """Remove records under other settings: once such a unit's files are written anew they are not what was recorded."""
-    for unit in units:
+    for unit in _recorded(folder / records, units):
         (folder / records / f"{unit.name}.json").unlink(missing_ok=True)
 
 
-def _made_from(unit: Unit, config: dict[str, Any]) -> str:
-    return digest({"unit": unit.model_dump(mode="json"), "config": config})
+def _recorded(folder: Path, units: Iterable[Unit]) -> list[Unit]:
+    """The units that have a record. The folder is listed once, whatever the number of units that are to be done."""
+    names = {entry.name for entry in os.scandir(folder)} if folder.is_dir() else set()
+    return [unit for unit in units if f"{unit.name}.json" in names]
+
+
+def _maker(config: dict[str, Any]) -> Callable[[Unit], str]:
+    """What units are made from under one config, `core.files.digest` of both. The config, which may hold the names of
+    all units, is written as JSON once.
+    """
+    begun = hashlib.sha256(f'{{"config": {canonical(values_without_credentials(config))}, "unit": '.encode())
+
+    def made_from(unit: Unit) -> str:
+        whole = begun.copy()
+        whole.update(f"{canonical(values_without_credentials(unit.model_dump(mode='json')))}}}".encode())
+        return whole.hexdigest()
+
+    return made_from
 
 
 def total(reports: Iterable[UnitReport]) -> dict[str, int]:

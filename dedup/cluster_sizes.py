@@ -9,19 +9,24 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from ..core.documents import strings
+from .hash_parts import add_counts
 from .tables import split_ids
+
+_FOLD = 1 << 20  # members that are held before they are added up
 
 
 def cluster_sizes(paths: Iterable[Path]) -> tuple[np.ndarray, np.ndarray]:
     """clusters/*.parquet: clusters by the first half of the doc_id that stays, sorted, and their numbers of members."""
-    halves, members = np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.int64)
-    present = np.zeros(0, dtype=np.uint64)
+    halves, members, present = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)], [np.zeros(0, np.uint64)]
+    held = 0
     for table in map(pq.read_table, paths):
         ids, clusters = (split_ids(strings(table[name]))[0] for name in ("doc_id", "cluster"))
-        some, counts = np.unique(clusters, return_counts=True)
-        both, place = np.unique(np.concatenate([halves, some]), return_inverse=True)
-        total = np.zeros(len(both), dtype=np.int64)
-        np.add.at(total, place, np.concatenate([members, counts]))
-        halves, members = both, total
-        present = np.union1d(present, ids[ids == clusters])
-    return halves, members + ~np.isin(halves, present)  # one that stays and is in no file is in the index
+        halves.append(clusters)
+        members.append(np.ones(len(clusters), np.int64))
+        present.append(ids[ids == clusters])
+        held += len(clusters)
+        if held > max(_FOLD, len(halves[0])):  # what is known already is added up a few times
+            one, number, _ = add_counts(np.concatenate(halves), np.concatenate(members))
+            halves, members, present, held = [one], [number], [np.concatenate(present)], 0
+    one, number, _ = add_counts(np.concatenate(halves), np.concatenate(members))
+    return one, number + ~np.isin(one, np.concatenate(present))  # one that stays and is in no file is in the index

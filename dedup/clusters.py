@@ -22,7 +22,7 @@ import pyarrow as pa
 from ..core.manifest import file_entry
 from ..core.units import Unit, UnitReport
 from .bands import partition_of
-from .tables import COMPONENT, numbers, read_arrow, write_arrow
+from .tables import COMPONENT, numbers, part_files, read_arrow, write_arrow
 
 FAN_IN = 32  # files that a task joins
 
@@ -79,7 +79,7 @@ def largest_key(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
 
 def components_of(folder: Path, docs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The component of each document, and whether it has one: who has no candidate is in none."""
-    paths = sorted((folder / "components").glob("part-*.arrow"))
+    paths = part_files(folder / "components")
     part = partition_of(docs, len(paths))
     found, has = np.zeros(len(docs), dtype=np.uint64), np.zeros(len(docs), dtype=bool)
     for number in np.unique(part).tolist():

@@ -36,7 +36,7 @@ from .tables import (
     number,
     numbers,
     ragged,
-    read_range,
+    read_ranges,
     sketch_schema,
     write_arrow,
 )
@@ -50,7 +50,7 @@ def decide_part(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
     """Worker of pass 5. config: units, groups, index (or null), dedup, terms."""
     settings = Dedup.model_validate(config["dedup"])
     part = int(unit.name.rpartition("-")[2])
-    edges = [read_range(folder / "routed" / f"{name}.arrow", part) for name in config["groups"]]
+    edges = read_ranges([folder / "routed" / f"{name}.arrow" for name in config["groups"]], part)
     keys, docs = members(pa.concat_tables([EDGE.empty_table(), *edges]))
     found, run = _documents(part, np.unique(docs), folder, config)
     order = order_of(matrix(found["priority"]), numbers(found["doc"]), numbers(found["doc_low"]))
@@ -187,7 +187,7 @@ def _components(keys: np.ndarray, nodes: np.ndarray, count: int) -> np.ndarray:
 
 def _documents(part: int, docs: np.ndarray, folder: Path, config: dict[str, Any]) -> tuple[pa.Table, np.ndarray]:
     """SKETCH rows of these documents (sorted), and the run of each: those of the index in the order they were added."""
-    tables = [read_range(folder / "sketches" / f"{name}.arrow", part) for name in config["units"]]
+    tables = read_ranges([folder / "sketches" / f"{name}.arrow" for name in config["units"]], part)
     schema = sketch_schema(len(config["terms"]))
     here = pa.concat_tables([schema.empty_table(), *tables])
     runs = np.full(here.num_rows, THIS_RUN)

@@ -23,7 +23,7 @@ from typing import Any
 
 from ..core.documents import extracted_units
 from ..core.errors import InputError
-from ..core.files import sha256_file
+from ..core.files import at_once, sha256_file
 from ..core.log import log
 from ..core.manifest import FileEntry
 from ..core.recipe import Recipe
@@ -148,7 +148,7 @@ class _Passes:
 
     def fates(self, files: list[str]) -> dict[str, int]:
         """Passes 4 and 5: their counters."""
-        edges = sum((self.folder / name).stat().st_size for name in files) // 24
+        edges = sum(at_once(lambda name: (self.folder / name).stat().st_size, files)) // 24
         parts = max(1, -(-edges // EDGES_A_PARTITION))
         routed = groups(0, files)
         config = self.config | {"partitions": parts, "units": self.names, "groups": [unit.name for unit in routed]}

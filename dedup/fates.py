@@ -34,6 +34,7 @@ from .tables import (
     URL_DUPLICATE,
     join_ids,
     numbers,
+    part_files,
     read_arrow,
     split_ids,
     write_arrow,
@@ -69,7 +70,7 @@ def kept_of(folder: Path, docs: np.ndarray, lows: np.ndarray, gone: Sequence[str
 
 
 def _decided(folder: Path, docs: np.ndarray) -> pa.Table:
-    paths = sorted((folder / "fates").glob("part-*.arrow"))
+    paths = part_files(folder / "fates")
     component, has = components_of(folder, docs)
     docs, part = docs[has], partition_of(component[has], len(paths))
     found = [FATE.empty_table()]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import StageError
+from ..core.files import at_once
 from ..core.settings_data import Dedup
 from .shingles import SINGLE, folding_table
 from .tables import read_arrow
@@ -33,7 +34,8 @@ def wilson(hits: int, count: int) -> tuple[float, float]:
 
 def precision(pairs: list[list[int]], files: Iterable[Path], settings: Dedup) -> dict[str, Any]:
     """How many of the sampled pairs are similar, with the interval; pairs without both texts are not counted."""
-    texts = {row["doc"]: row["text"] for path in files for row in read_arrow(path).to_pylist()}
+    sampled = at_once(lambda path: read_arrow(path).to_pylist(), list(files))
+    texts = {row["doc"]: row["text"] for rows in sampled for row in rows}
     unlike = []
     count = 0
     for doc, survivor in pairs:

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from .tables import FATE, numbers, read_arrow
+from .tables import FATE, numbers, part_files, read_arrow
 
 
 def read_gone(folders: Sequence[str]) -> pa.Table:
     """FATE rows of all documents that leave by then, sorted by `doc`. Memory: some 25 bytes for each of them."""
-    paths = [path for folder in folders for path in sorted(Path(folder).glob("part-*.arrow"))]
+    paths = [path for folder in folders for path in part_files(Path(folder))]
     table = pa.concat_tables([FATE.empty_table(), *(read_arrow(path) for path in paths)])
     return table.sort_by("doc") if len(paths) > 1 else table
 

@@ -17,11 +17,13 @@ import numpy as np
 import pyarrow as pa
 
 from ..core.files import write_json
+from ..core.placement import data_task
 from ..core.progress import Progress
-from ..core.unit_map import gave_up
+from ..core.unit_map import gave_up, named
 from ..core.units import Unit
 from .tables import numbers
 
+AGGREGATORS = 4096  # Ray is tested with some 10,000 actors
 Rows = Callable[[str], pa.Table]
 Meet = Callable[[int, dict[str, np.ndarray]], dict[str, Any]]
 
@@ -43,7 +45,7 @@ def shuffle(
     shutil.rmtree(folder, ignore_errors=True)
     progress.start(partitions, counting="rows")
     reports = []
-    for report in _reports(units, partitions, rows, meet) if units else ():
+    for report in _reports(units, partitions, rows, meet, progress.stage) if units else ():
         reports.append(report)
         progress.advance(1, report["rows"])
     reports.sort(key=lambda report: report["partition"])
@@ -53,7 +55,7 @@ def shuffle(
     return reports
 
 
-def _reports(units: Sequence[Unit], partitions: int, rows: Rows, meet: Meet) -> Iterator[dict[str, Any]]:
+def _reports(units: Sequence[Unit], partitions: int, rows: Rows, meet: Meet, stage: str) -> Iterator[dict[str, Any]]:
     import ray.data
     from ray.exceptions import RayError
 
@@ -71,10 +73,13 @@ def _reports(units: Sequence[Unit], partitions: int, rows: Rows, meet: Meet) -> 
 
     with _one_block_a_partition(partitions):
         dataset = ray.data.from_items([{"unit": unit.name} for unit in units], override_num_blocks=len(units))
-        sent = dataset.map_batches(unit_rows, batch_size=1, batch_format="pyarrow")
-        met = sent.repartition(partitions, keys=["partition"])
+        place = data_task()  # of the tasks before and after: the shuffle's own actors take no resources of ours
+        sent = dataset.map_batches(named(unit_rows, stage, rows), batch_size=1, batch_format="pyarrow", **place)
+        parts = sent.repartition(partitions, keys=["partition"])
+        met = parts.map_batches(named(partition_reports, stage, meet), batch_size=None, batch_format="pyarrow", **place)
+        met.set_name(partition_reports.__name__)
         try:
-            for row in met.map_batches(partition_reports, batch_size=None, batch_format="pyarrow").iter_rows():
+            for row in met.iter_rows():
                 yield json.loads(row["report"])
         except RayError as error:
             raise gave_up(error) from error
@@ -82,13 +87,24 @@ def _reports(units: Sequence[Unit], partitions: int, rows: Rows, meet: Meet) -> 
 
 @contextmanager
 def _one_block_a_partition(partitions: int) -> Iterator[None]:
-    """Ray Data's settings for the shuffle; a partition above its usual block size would come in pieces."""
+    """Ray Data's settings for the shuffle; a partition above its usual block size would come in pieces.
+
+    The rows are gathered by actors, by default by 128 at most however large the cluster is: as many as there are
+    partitions, up to AGGREGATORS. Ray never starts more of them than there are CPUs.
+    """
     from ray.data import DataContext
 
     context = DataContext.get_current()
-    before = context.default_hash_shuffle_parallelism, context.target_max_block_size
-    context.default_hash_shuffle_parallelism, context.target_max_block_size = partitions, None
+    ours = {
+        "default_hash_shuffle_parallelism": partitions,
+        "target_max_block_size": None,
+        "max_hash_shuffle_aggregators": min(partitions, AGGREGATORS),
+    }
+    before = {name: getattr(context, name) for name in ours}
     try:
+        for name, value in ours.items():
+            setattr(context, name, value)
         yield
     finally:
-        context.default_hash_shuffle_parallelism, context.target_max_block_size = before
+        for name, value in before.items():
+            setattr(context, name, value)

@@ -69,7 +69,7 @@ def repeat_anchors(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitRepo
         table = read_arrow(Path(config["anchors"]) / f"{name}.arrow")
         column = numbers(table["hash"])
         mine = part_slice(column, unit.spec["part"], config["parts"])
-        hashes.append(column[mine])
+        hashes.append(column[mine].copy())  # else every unit's file stays mapped, and a process cannot map so many
         counts.append(numbers(table["places"])[mine].astype(np.int64))
     one, number, _ = add_counts(np.concatenate(hashes), np.concatenate(counts))
     table = pa.Table.from_pydict({"hash": one[number > 1]}, schema=REPEATED)

@@ -23,7 +23,7 @@ import pyarrow as pa
 from ..core.manifest import file_entry
 from ..core.units import Unit, UnitReport
 from .bands import partition_of
-from .tables import COMPONENT, numbers, read_arrow, read_range, write_arrow, write_ranges
+from .tables import COMPONENT, numbers, read_arrow, read_ranges, write_arrow, write_ranges
 
 MapUnits = Callable[[Callable[..., UnitReport], Sequence[Unit], dict[str, Any], str], list[UnitReport]]
 
@@ -104,7 +104,7 @@ def _smallest(node: np.ndarray, other: np.ndarray) -> np.ndarray:
 def _grouped(unit: Unit, folder: Path, config: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     """The rows of this partition's nodes, sorted, each once."""
     number = int(unit.name.rpartition("-")[2])
-    tables = [read_range(folder / name, number) for name in config["read"]]
+    tables = read_ranges([folder / name for name in config["read"]], number)
     table = pa.concat_tables([COMPONENT.empty_table(), *tables])
     node, other = numbers(table["doc"]), numbers(table["component"])
     order = np.lexsort((other, node))

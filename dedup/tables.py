@@ -27,6 +27,7 @@ from ..core.errors import ContractError
 from ..core.files import atomic_path
 from ..core.units import Unit
 
+MAPPED = 1 << 14  # files at a time; Linux allows a process 65,530 maps of all kinds (vm.max_map_count)
 _DIGITS = re.compile("[0-9a-f]*")
 
 
@@ -135,10 +136,24 @@ def write_ranges(path: Path, partition: np.ndarray, partitions: int) -> None:
 
 
 def read_range(path: Path, partition: int) -> pa.Table:
-    """The rows of one partition, mapped."""
-    starts = np.load(path.with_suffix(".ranges.npy"))
+    """The rows of one partition, mapped. Of the ranges, which are as many as there are partitions, two are read."""
+    starts = np.load(path.with_suffix(".ranges.npy"), mmap_mode="r")
     first, last = int(starts[partition]), int(starts[partition + 1])
     return read_arrow(path).slice(first, last - first)
+
+
+def read_ranges(paths: Sequence[Path], partition: int) -> list[pa.Table]:
+    """The same of many files; above MAPPED of them copied, as a process can map so many files and no more."""
+    tables = (read_range(path, partition) for path in paths)
+    if len(paths) <= MAPPED:
+        return list(tables)
+    return [table.take(np.arange(table.num_rows)) for table in tables]
+
+
+def part_files(folder: Path) -> list[Path]:
+    """The files part-*.arrow of a folder in the order of their numbers, which is not that of their names: above 99,999
+    a number has a digit more."""
+    return sorted(folder.glob("part-*.arrow"), key=lambda path: int(path.stem.rpartition("-")[2]))
 
 
 def split_ids(doc_ids: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -45,12 +45,9 @@ def evaluate_models(
     both = [(model, asking) for model, some in asked.items() for asking in some]
     size, tokens = settings.chunk, settings.batch_tokens
     chunks = {(model, asking): chunks_of(model, asking, dict(data), size, tokens) for model, asking in both}
-    needs = {"num_cpus": resources.cpus_per_worker}
-    if resources.gpus_per_worker:
-        needs["num_gpus"] = resources.gpus_per_worker
     work = partial(score_chunk, threads=resources.threads_per_worker)
     units = [one.unit() for some in chunks.values() for one in some]
-    reports = map_units(work, units, folder, {}, progress, counting="items", needs=needs)
+    reports = map_units(work, units, folder, {}, progress, counting="items", needs=resources.of_task)
     results, items = [], []
     for (model, asking), some in chunks.items():
         records, flagged = read_chunks(folder, some), flags(Path(asking.file))

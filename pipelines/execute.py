@@ -36,7 +36,8 @@ def execute(run: Run, stages: Sequence[Stage]) -> list[str]:
         run.write_recipe()
         log_to_folder(run.folder / "logs")
         console.print(f"run {run.recipe.name} in {run.folder}", soft_wrap=True)
-        with keep_report(run, [stage.name for stage in stages]) as report:
+        names = [stage.name for stage in stages]
+        with run.events.of_command(names), keep_report(run, names) as report:
             session = partial(ray_session, run.recipe.resources, run.folder / "logs")
             for item, _ in bring_up_to_date(stages, run, session):
                 if item.todo:

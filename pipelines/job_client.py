@@ -29,6 +29,8 @@ def job_server(address: str) -> Iterator[None]:
             f"{address} refuses us: {str(error).splitlines()[0]}",
             "set RAY_AUTH_MODE=token, and put the cluster's token into RAY_AUTH_TOKEN or ~/.ray/auth_token",
         ) from error
+    except BrokenPipeError:  # of our own output
+        raise
     except (ConnectionError, RequestException) as error:
         raise InputError(
             f"{address} does not answer: {str(error).splitlines()[0]}",

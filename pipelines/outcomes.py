@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..core.credentials import without_credentials
 from .sources.records import Loss, RawRecord
 
 
@@ -51,7 +52,7 @@ class Rows:
             "lang": one.lang,
             "lang_score": one.lang_score,
             "text": one.text,
-            "origin_file": _clean(one.record.file or self._origin),
+            "origin_file": _clean(without_credentials(one.record.file or self._origin)),
             "origin_offset": one.record.offset,
             **one.scores,
         }
@@ -76,8 +77,8 @@ class Rows:
             "stage": stage,
             "reason": reason,
             "value": value,
-            "detail": _clean(detail),
-            "origin_file": _clean(item.file or self._origin),
+            "detail": _clean(without_credentials(detail)),
+            "origin_file": _clean(without_credentials(item.file or self._origin)),
             "origin_offset": item.offset,
             "lang": lang,
             "bytes_text": bytes_text,

@@ -72,8 +72,8 @@ def add_part(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
         table = read_arrow(Path(config["counts"]) / f"{name}.arrow")
         column = numbers(table["hash"])
         mine = part_slice(column, unit.spec["part"], config["parts"])
-        hashes.append(column[mine])
-        counts.append(numbers(table["documents"])[mine])
+        hashes.append(column[mine].copy())  # else every unit's file stays mapped, and a process cannot map so many
+        counts.append(numbers(table["documents"])[mine].copy())
         owners.append(np.full(len(hashes[-1]), place, dtype=np.int32))
     lines, number, first_at = add_counts(np.concatenate(hashes), np.concatenate(counts))
     often = number > config["max_documents"]

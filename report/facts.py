@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from ..core.credentials import without_credentials
+from ..core.credentials import masked
 from ..core.files import digest
 from ..core.log import log
 from ..core.manifest import Manifest
@@ -72,7 +72,7 @@ class Facts:
 def read_facts(run: Run, corpus: Corpus) -> Facts:
     """Read a run's folder as it is now; the run may be under way, in this process or another."""
     state = read_state(run.folder)
-    state = replace(state, error=without_credentials(state.error), fix=without_credentials(state.fix))
+    state = replace(state, error=masked(state.error), fix=masked(state.fix))
     stages = read_stages(run, state)
     done = finished(stages)
     notes = [f"{one.name}: {one.fault}" for one in stages if one.fault]
@@ -118,7 +118,7 @@ def read_facts(run: Run, corpus: Corpus) -> Facts:
         samples=of("samples", lambda: _samples(run)) or [],
         making=of("how it was made", lambda: read_making(run, stages)),
         sweep=(run.folder / "report" / "index.html").is_file(),
-        notes=[without_credentials(one) for one in notes],
+        notes=[masked(one) for one in notes],
     )
 
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
-from ..core.errors import Crawl2ChatError
+from ..core.errors import ending
 from ..core.log import log
 from .state import State, begun, write_state
 
@@ -60,12 +60,8 @@ class Keeper:
         self._thread.join()
         if error is None:
             ended = replace(self._state, state="finished", stage="")
-        elif isinstance(error, KeyboardInterrupt):
-            ended = replace(self._state, state="interrupted")
         else:
-            ours = isinstance(error, Crawl2ChatError)
-            said = error.message if ours else f"{type(error).__name__}: {error}"
-            ended = replace(self._state, state="failed", error=said, fix=error.fix if ours else "")
+            ended = replace(self._state, **ending(error)._asdict())
         self._set(ended)
         self._write(last=True)
 

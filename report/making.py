@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from ..core.credentials import values_without_credentials
+from ..core.credentials import masked, values_without_credentials
 from ..core.manifest import Manifest
 from ..core.run import Run
 from .stages import StageFact
@@ -119,7 +119,8 @@ def _versions(manifests: Mapping[str, Manifest]) -> list[tuple[str, str]]:
 
 def _yaml(recipe: dict[str, Any]) -> str:
     """Sections of plain values, and lists of them, a line each."""
-    return yaml.safe_dump(values_without_credentials(recipe), sort_keys=False, width=100, default_flow_style=None)
+    shown = values_without_credentials(recipe, masked)
+    return yaml.safe_dump(shown, sort_keys=False, width=100, default_flow_style=None)
 
 
 def _settings(run: Run) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from ..core.credentials import masked
 from ..core.files import write_json
 from ..core.lock import holder
 
@@ -44,7 +45,9 @@ def begun(stages: list[str]) -> State:
 
 
 def write_state(folder: Path, state: State) -> None:
-    write_json(folder / FILE_NAME, asdict(state) | {"written": time.time()})
+    """Write it down, without the credentials that an error may tell."""
+    told = {"error": masked(state.error), "fix": masked(state.fix)}
+    write_json(folder / FILE_NAME, asdict(state) | told | {"written": time.time()})
 
 
 def read_state(folder: Path) -> State:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ..core.unit_map import gave_up, pack_error, unpack_error
+from ..core.placement import data_task
+from ..core.unit_map import gave_up, named, pack_error, unpack_error
 from ..core.units import source_of
 
 STEP = 64  # texts that the trainer is given at a time
@@ -42,7 +43,9 @@ class Sample:
         sources = sorted({source_of(unit) for unit in self._units})
         self.counters = {"documents": 0, "bytes": 0, **{f"bytes.{source}": 0 for source in sources}}
         rows = [{"unit": unit} for unit in self._units]
-        dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).flat_map(drawn)
+        items = ray.data.from_items(rows, override_num_blocks=len(rows))
+        dataset = items.flat_map(named(drawn, "tokenizer", sample_of), **data_task())
+        dataset.set_name(drawn.__name__)
         try:
             batch: Any
             for batch in dataset.iter_batches(batch_size=STEP, batch_format="pyarrow"):

@@ -13,6 +13,8 @@ are the training stream; the list's offsets are the borders of the documents.
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +88,12 @@ def read_shard(path: Path) -> Shard:
             )
         batch = reader.get_batch(0)
     except (OSError, pa.ArrowInvalid) as error:
+        if os.strerror(errno.ENOMEM) in str(error):  # Arrow tells the number in words only
+            raise InputError(
+                f"{path} cannot be mapped beside the shards that are: {error}",
+                "let a process map more files (Linux: sysctl -w vm.max_map_count=1000000), or make the shards anew of "
+                "fewer, larger input files",
+            ) from error
         raise InputError(
             f"{path} is not a token shard: {error}", "remove the stage `shards` of the run, and run it again"
         ) from error

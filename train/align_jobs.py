@@ -84,8 +84,9 @@ def _reference(ctx: StageContext, pairs: dict[str, int], settings: Align) -> dic
         "precision": _precision(ctx),
         "rows": max(1, settings.batch // resources.train_workers),
     }
-    needs = {"num_gpus": resources.gpus_per_worker}
-    reports = map_units(reference_work, units, ctx.folder, config, ctx.progress, counting="pairs", needs=needs)
+    reports = map_units(
+        reference_work, units, ctx.folder, config, ctx.progress, counting="pairs", needs=resources.of_task
+    )
     found: dict[str, list[FileEntry]] = {side: [] for side in pairs}
     for unit, report in zip(units, reports, strict=True):
         found[unit.spec["split"]] += report.files

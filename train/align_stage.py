@@ -95,6 +95,7 @@ def divergence(ctx: StageContext, made: Made, checkpoint: Path) -> dict[str, flo
     from .divergence import held_out_divergence
 
     resources = ctx.recipe.resources
-    task = ray.remote(num_cpus=resources.cpus_per_worker, num_gpus=resources.gpus_per_worker)(held_out_divergence)
+    task = ray.remote(**resources.of_task)(held_out_divergence)
+    task = task.options(name="align.held_out_divergence")
     found = task.remote(checkpoint, made.job.initial, made.compared, DIVERGENCE_PAIRS)
     return {"divergence": ray.get(found)}

@@ -5,8 +5,7 @@
                                           variant, files: {name: {bytes, sha256}}}
 
 They are written by train/saving.py. A folder is complete when meta.json reads well and every file it lists is there,
-with its size and digest. DCP's `.metadata` is a pickle, read by torch itself: load checkpoints only from runs you
-trust. Tensors are read with weights_only.
+with its size and digest. What stands in it is read by train/checkpoint_reader.py, which calls nothing that it names.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.distributed.checkpoint import state_dict_loader
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
     get_model_state_dict,
@@ -36,6 +34,7 @@ from ..core.files import sha256_file
 from ..core.log import log
 from ..model.config import ModelConfig
 from ..model.transformer import Transformer
+from .checkpoint_reader import read_into
 from .lora import merge
 from .variant import PLAIN, Variant
 from .world import World
@@ -137,7 +136,7 @@ def load(checkpoint: Path, model: nn.Module, optimizer: torch.optim.Optimizer, w
     """
     state = state_of(model, optimizer)
     with quiet():
-        state_dict_loader.load(state, checkpoint_id=checkpoint, no_dist=not world.distributed)
+        read_into(state, checkpoint, no_dist=not world.distributed)
     put_back(state, model, optimizer)
 
 
@@ -160,7 +159,7 @@ def load_weights(checkpoint: Path, model: nn.Module, world: World, variant: Vari
     weights = {name: one for name, one in get_model_state_dict(model).items() if not variant.is_new(name)}
     state = {"model": weights}
     with quiet():
-        state_dict_loader.load(state, checkpoint_id=checkpoint, no_dist=not world.distributed)
+        read_into(state, checkpoint, no_dist=not world.distributed)
     set_model_state_dict(model, state["model"], options=StateDictOptions(strict=variant == PLAIN))
 
 

@@ -159,7 +159,8 @@ def ended_answers(
     prompts = held_out_prompts(prepared.held_out, settings.ending_prompts, context) if settings.ending_prompts else []
     if not prompts:
         return {}
-    count = ray.remote(num_cpus=resources.cpus_per_worker, num_gpus=resources.gpus_per_worker)(count_ended)
+    count = ray.remote(**resources.of_task)(count_ended)
+    count = count.options(name="finetune.count_ended")
     parts = [part for part in (prompts[n :: resources.train_workers] for n in range(resources.train_workers)) if part]
     ended = sum(ray.get([count.remote(checkpoint, part, prepared.end, settings.ending_tokens) for part in parts]))
     return {"answers_asked": len(prompts), "answers_ended": ended, "answers_ended_share": ended / len(prompts)}

@@ -12,6 +12,7 @@ from torch import nn
 
 from ..core.settings_optimizer import Optimizer
 from ..core.settings_parallel import Parallel
+from ..core.settings_training import ShardCache
 from ..core.settings_watching import Watching
 from ..model.config import ModelConfig
 from . import checkpoints
@@ -26,6 +27,7 @@ from .variant import PLAIN, Variant
 from .world import World
 
 Report = Callable[[Path, dict[str, Any]], None]  # a checkpoint that is in place, the newest row of metrics
+Show = Callable[[dict[str, Any]], None]  # a row of metrics
 Probe = Callable[[nn.Module, World], dict[str, float]]  # looks at the model on all ranks, and leaves it as it was
 
 
@@ -54,6 +56,7 @@ class Job:
     document_begin: int | None = None  # the token that begins a document; given: attention stays within documents
     threads: int = 1
     parallel: Parallel = field(default_factory=Parallel)
+    shard_cache: ShardCache | None = None  # on the machines' own disks (train/shard_cache.py)
     keep_every: int | None = None  # steps: checkpoints at multiples of it stay as well
     watching: Watching = field(default_factory=Watching)
     name: str = "run"  # for people, where several runs are shown

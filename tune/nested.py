@@ -20,6 +20,7 @@ from ray.tune.integration.ray_train import TuneReportCallback
 
 from ..core.errors import Crawl2ChatError, RecipeError
 from ..core.settings_tune import Tune
+from ..train.rendezvous import MeetingConfig
 from ..train.world import Distributed
 from .trial import Trial
 from .trial_run import Report, TrialRun, ended_before, failed, run_trial
@@ -30,7 +31,7 @@ DRIVER_MEMORY = 64 << 20  # a driver has to hold something
 def trainable_of(trial: Trial) -> Any:
     """The trainable with its resources."""
     if trial.workers == 1:
-        resources = {"cpu": trial.cpus} | ({"gpu": trial.gpus} if trial.gpus else {})
+        resources = {"cpu": trial.cpus} | ({"gpu": trial.gpus} if trial.gpus else {}) | trial.place
         return tune.with_resources(run_trial, resources)
     return tune.with_resources(drive_trial, {"cpu": 0, "memory": DRIVER_MEMORY})
 
@@ -57,10 +58,11 @@ def drive_trial(config: dict[str, Any]) -> None:
     trainer = TorchTrainer(
         work_on_trial,
         train_loop_config={"trial": trial.model_dump(mode="json"), "folder": str(folder)},
+        torch_config=MeetingConfig(),
         scaling_config=ScalingConfig(
             num_workers=trial.workers,
             use_gpu=trial.gpus > 0,
-            resources_per_worker={"CPU": trial.cpus} | ({"GPU": trial.gpus} if trial.gpus else {}),
+            resources_per_worker={"CPU": trial.cpus} | ({"GPU": trial.gpus} if trial.gpus else {}) | trial.place,
         ),
         run_config=RunConfig(
             name=folder.name,
@@ -86,6 +88,6 @@ def work_on_trial(config: dict[str, Any]) -> None:
     try:
         run = TrialRun(Trial.model_validate(config["trial"]), tell, checkpoints, world)
     except Crawl2ChatError as error:
-        report_to_train(failed(error))
+        report_to_train(failed(error.message))
         return
     run.run()

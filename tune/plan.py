@@ -110,7 +110,7 @@ class Trials:
             optimizer=self.recipe.train.optimizer,
             mixture=self.recipe.mixture,
             document_mask=self.recipe.train.document_mask,
-            checkpoint_seconds=0.0 if settings.scheduler in ("hyperband", "pbt") else 30.0,
+            checkpoint_seconds=0.0 if phase == "search" and settings.scheduler in ("hyperband", "pbt") else 30.0,
             **self._workers(),
         )
 
@@ -118,6 +118,7 @@ class Trials:
         """Where a trial runs. What does not matter for one worker on a CPU is left at its default."""
         resources, workers = self.recipe.resources, self.settings.workers_per_trial
         found: dict[str, Any] = {"gpus": resources.gpus_per_worker, "cpus": resources.cpus_per_worker}
+        found |= {"place": resources.train_place} if resources.train_place else {}
         if workers > 1:
             found |= {"workers": workers, "parallel": resources.parallel}
         return found

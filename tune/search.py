@@ -1,6 +1,6 @@
 """One phase of a sweep on Ray Tune: its trials, some at a time; continued after a killed driver.
 
-    STAGE/ray/PHASE-DIGEST-N/    Ray Tune's own folder: its state, and a folder a trial with its reports
+    STAGE/ray/PHASE-DIGEST-N/    Ray Tune's own folder: its state, and a folder a trial with its reports; provenance.py
     STAGE/phases/PHASE-DIGEST.json    what came out, when the phase has ended
 
 The digest is that of the trials, paths included: a search is continued only by the very same search. N counts from 0:
@@ -21,11 +21,13 @@ from ray import tune
 from ray.tune.experiment import Trial as RayTrial
 from ray.tune.search.basic_variant import BasicVariantGenerator
 
+from ..core.errors import InputError
 from ..core.files import digest, write_json
 from ..core.log import log
 from ..core.settings_tune import Tune
 from .nested import trainable_of
 from .outcomes import Found, Outcome, found_of, outcome_of
+from .provenance import begin_here, begun_here
 from .results import Phase
 from .schedulers import SCORE, drawn_space, scheduler, tpe
 from .spent import has_ended
@@ -55,7 +57,8 @@ def run_search(search: Search, settings: Tune, folder: Path, vocab_size: int, se
     dumped = [trial.model_dump(mode="json") for trial in search.trials]
     drawn = settings.model_dump(mode="json", include={"space", "searcher", "samples"}) if search.samples else {}
     how = [search.scheduler, search.reduction_factor, search.samples]
-    name = f"{search.phase}{search.part}-{digest([dumped, drawn, how])[:16]}"
+    same = [trial.model_dump(mode="json", exclude={"place"}) for trial in search.trials]  # wherever they run
+    name = f"{search.phase}{search.part}-{digest([same, drawn, how])[:16]}"
     done = folder / "phases" / f"{name}.json"
     if done.is_file():
         return Found.model_validate_json(done.read_text(encoding="utf-8"))
@@ -89,11 +92,12 @@ def _whole(search: Search, earlier: Sequence[Path]) -> dict[str, Outcome]:
         trial.name: Outcome(folder / trial.name, {"trial": trial.model_dump(mode="json")})
         for folder in earlier
         for trial in search.trials
-        if has_ended(folder / trial.name, len(trial.lengths))
+        if has_ended(folder / trial.name, len(trial.lengths), stopped=search.scheduler not in TOGETHER)
     }
 
 
 def _tuner(search: Search, settings: Tune, folder: Path, name: str) -> tune.Tuner:
+    begin_here(folder / "ray" / name)
     drawn = search.samples is not None
     first = search.trials[0]
     dumped = [trial.model_dump(mode="json") for trial in search.trials]
@@ -118,7 +122,7 @@ def _tuner(search: Search, settings: Tune, folder: Path, name: str) -> tune.Tune
             name=name,
             storage_path=str(folder / "ray"),
             verbose=0,
-            failure_config=tune.FailureConfig(max_failures=1),
+            failure_config=tune.FailureConfig(max_failures=int(first.workers == 1)),  # Ray Train repeats its own
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1 if search.scheduler != "pbt" else 4),
             stop=AllowanceStopper(),
             callbacks=[Heard()],
@@ -141,10 +145,16 @@ def _quiet(together: bool) -> None:
 def _restored(search: Search, folder: Path) -> tune.Tuner | None:
     """The search that a killed driver left; None when there is none, or when the kill came while Ray wrote it down.
 
-    HyperBand's brackets live in the driver alone, so that a search that was killed cannot go on in them.
+    HyperBand's brackets live in the driver alone, so that a search that was killed cannot go on in them. Raises
+    InputError, before a pickle is read, for one that was not begun here.
     """
     if search.scheduler == "hyperband":
         return None
+    if not begun_here(folder):
+        raise InputError(
+            f"the search in {folder} was begun by another user or elsewhere, and Ray's record of it can run any code",
+            "remove that folder, to begin this phase of the search again",
+        )
     try:
         states = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("experiment_state-*.json")]
         if states and tune.Tuner.can_restore(str(folder)):

@@ -59,6 +59,7 @@ class Trial(BaseModel):
     workers: int = 1  # above 1 a Ray Train run
     cpus: float = 1.0  # of a worker
     gpus: float = 0.0
+    place: dict[str, float] = {}  # custom resources that mark the nodes for training
     parallel: Parallel = Parallel()
     values: Values = {}  # of the search space, set already
 

@@ -21,7 +21,7 @@ from ...core.errors import InputError, StageError
 from ...core.settings_sources import CommonCrawlSource
 from .pace_actor import shared_pace
 from .records import Item, Loss
-from .remote import Remote, is_remote
+from .remote import Remote, check_address, is_remote
 from .warc import read_warc
 
 CHECK_RETRIES = 2
@@ -72,6 +72,7 @@ def index_files(source: CommonCrawlSource) -> list[str]:
 
 def check_common_crawl(source: CommonCrawlSource) -> None:
     """Raise InputError when the mirror does not have the crawl, or the settings choose none of its files."""
+    check_address(source.mirror)
     if not crawl_files(source):
         raise InputError(
             f"sources.{source.name}.files is {source.files!r}, which chooses no file of {source.crawl}",

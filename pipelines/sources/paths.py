@@ -1,6 +1,6 @@
 """From a source's `paths` to files, checked before anything starts.
 
-A path is a local file, a glob, any URL that fsspec knows (`s3://…`, with globs), or `package:NAME/…` for a file inside
+A path is a local file, a glob, a URL that fsspec knows (`s3://…`, with globs), or `package:NAME/…` for a file inside
 an installed Python package, which is found without importing the package.
 """
 
@@ -17,12 +17,13 @@ from typing import BinaryIO
 
 from fsspec.core import url_to_fs
 
+from ...core.credentials import without_credentials
 from ...core.errors import InputError
 from ...core.recipe import Recipe
 from ...core.settings_sources import Access, CommonCrawlSource, CrawlSource, FileSource, TableSource
 from .common_crawl import check_common_crawl
 from .crawl.check import check_crawl
-from .remote import Remote, is_remote
+from .remote import Remote, check_address, is_remote
 from .table import check_columns
 
 PACKAGE = "package:"
@@ -113,7 +114,7 @@ def key_names(files: Sequence[str]) -> dict[str, str]:
 
     The file's own name; where two files of the source share one, the path below their common folder.
     """
-    names = {file: PurePosixPath(file).name for file in files}
+    names = {file: PurePosixPath(without_credentials(file)).name for file in files}
     if len(set(names.values())) == len(names):
         return names
     places = {file: _absolute(file) for file in files}
@@ -128,7 +129,8 @@ def _absolute(file: str) -> str:
 
 
 def resolve(file: str) -> str:
-    """The address that fsspec opens. Raises InputError when a package is not installed."""
+    """The address that fsspec opens. Raises InputError when a package is not installed, or credentials are missing."""
+    check_address(file)
     if not file.startswith(PACKAGE):
         return file
     name, _, inside = file.removeprefix(PACKAGE).partition("/")

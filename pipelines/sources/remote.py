@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, cast
 from fsspec.core import url_to_fs
 
 from ... import __version__
+from ...core.credentials import is_masked
 from ...core.errors import InputError, StageError
 from ...core.settings_sources import Access
 from .pace import Paced, Unpaced
@@ -26,11 +27,35 @@ from .pace import Paced, Unpaced
 PIECE = 1 << 20
 BUFFER = 1 << 16
 TEMPORARY = {403, 408, 425, 429}  # and all from 500 on; object stores also answer 403 when they are asked too fast
+PLACES = (
+    "https", "http", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "hdfs", "webhdfs", "sftp", "ssh", "ftp", "hf",
+    "file", "local", "memory",
+)  # fmt: skip
 CLIENTS = {"aiohttp", "botocore"}  # whose errors are no OSErrors
 
 
 def is_remote(address: str) -> bool:
     return "://" in address and not address.startswith("file://")
+
+
+def check_address(address: str) -> None:
+    """Raise InputError for an address that is no plain place, and for one whose credentials were taken out when it was
+    written into a run's folder.
+
+    fsspec knows more than places: `reference::`, `filecache::` and the like read descriptions and archives that stand
+    at other addresses, with programs of their own. A recipe's address is read as it stands.
+    """
+    protocol, colons, _ = address.partition("://")
+    if "::" in address or (colons and protocol.lower() not in PLACES):
+        raise InputError(
+            f"{address!r} is no place that is read from",
+            f"correct the address, as one of: {', '.join(PLACES)}; or a path",
+        )
+    if is_masked(address):
+        raise InputError(
+            f"{address}: a run's own recipe.yaml holds no credentials",
+            "give the recipe that holds them instead of --run, or the address with --set",
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,13 @@ def test_links_lead_to_files(page: Path) -> None:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+def test_the_tests_that_the_threat_model_names_are_there() -> None:
+    named = re.findall(r"`([\w/]+\.py)`", (ROOT / "docs" / "security.md").read_text(encoding="utf-8"))
+    tests = [path.as_posix() for path in (ROOT / "tests").rglob("test_*.py")]
+    assert len(named) > 15
+    assert [name for name in named if not any(path.endswith(f"/{name}") for path in tests)] == []
+
+
 def test_an_unknown_verb_exits_with_2() -> None:
     with pytest.raises(SystemExit) as caught:
         parse(["crawl"])

@@ -27,9 +27,12 @@ MAY_IMPORT = {
     "": {"core", *DATA, "train", "evaluate", "tune", "chat", "serve", "report", "pipelines"},  # cli.py, __main__.py
 }
 RAY_OUTSIDE_STAGES = {  # beside *_stage.py: where plain functions meet Ray
+    "core/meters.py",
+    "core/placement.py",
     "core/session.py",
     "core/unit_map.py",
     "train/launcher.py",
+    "train/rendezvous.py",
     "train/trainer.py",
     "tune/asha.py",
     "tune/nested.py",

@@ -14,6 +14,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ....core.errors import StageError
 from ....core.log import log
+from ....core.placement import data_task
 from ....core.progress import Progress
 from ....core.settings_data import CrawlSource
 from .fetch import Fetcher
@@ -54,7 +55,8 @@ def run_actors(
         .remote(source, seeds, folder / "frontier.sqlite")
     )
     # Fetchers of a site that this process serves must run on its machine. Waiting takes no CPU, so they claim none.
-    make = ray.remote(FetchActor).options(num_cpus=0, scheduling_strategy=here if connect_to else "SPREAD")
+    there: Any = {"scheduling_strategy": here} if connect_to else {"scheduling_strategy": "SPREAD"} | data_task()
+    make = ray.remote(FetchActor).options(num_cpus=0, **there)
     options = {
         "source": source,
         "seeds": seeds,
@@ -70,7 +72,7 @@ def run_actors(
         if name is None:
             raise StageError(f"{MAX_DEATHS} fetchers of source {source.name} died", "see the Ray logs of the run")
         actor = make.remote(name, options)
-        running[actor.run.remote(schedule)] = (name, actor)
+        running[actor.run.options(name=f"{progress.stage}.{source.name}.{name}").remote(schedule)] = (name, actor)
 
     try:
         shown: Status = ray.get(schedule.status.remote())
@@ -87,6 +89,7 @@ def run_actors(
             now: Status = ray.get(schedule.status.remote())
             note = f"{now.bytes / 1e6:.1f} MB, {now.waiting} waiting"
             progress.advance(now.pages - shown.pages, now.pages - shown.pages, note)
+            progress.count("crawl2chat_documents_total", now.pages - shown.pages)
             shown = now
         ray.get(schedule.close.remote())
     except RayError as error:

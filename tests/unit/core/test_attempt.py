@@ -53,7 +53,7 @@ def content(run: Run) -> set[str]:
 
 
 def beside(run: Run) -> list[str]:
-    return sorted(path.name for path in run.folder.iterdir())
+    return sorted(path.name for path in run.folder.iterdir() if path.name != "logs")
 
 
 def test_an_attempt_that_fails_costs_no_finished_output_and_goes_on(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from crawl2chat.core.errors import BusyError, ContractError, InputError, RecipeError
 from crawl2chat.core.files import atomic_path, write_text
 from crawl2chat.core.manifest import file_entry, read_manifest
@@ -221,3 +222,29 @@ def test_inputs_are_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.Mo
     [source] = load_recipe(recipe).sources
     assert source.kind == "jsonl"
     assert source.paths == [f"{tmp_path}/x/*.jsonl", "s3://b/y.jsonl"]
+
+
+def test_credentials_are_in_no_file_and_in_no_fingerprint(tmp_path: Path) -> None:
+    """Another password changes nothing, and neither does the recipe that the run keeps, which has none."""
+    reads = Stage(
+        "reads",
+        (),
+        lambda recipe: {"sources": [source.identity() for source in recipe.sources]},
+        lambda ctx: replace(writes("reads", lambda c: "x")(ctx), notes={"from": str(ctx.recipe.sources[0].identity())}),
+        external=lambda recipe: dict.fromkeys(recipe.sources[0].identity()["paths"], "1:2"),
+    )
+
+    def run_with(password: str) -> Run:
+        path = f"https://jane:{password}@host/a.jsonl?token={password}"
+        raw = {"name": "r", "storage": str(tmp_path), "sources": [{"kind": "jsonl", "name": "s", "paths": [path]}]}
+        (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(raw))
+        return Run(load_recipe(tmp_path / "recipe.yaml"))
+
+    run = run_with("swordfish")
+    assert execute(run, reads) == ["reads"]
+    run.write_recipe()
+    written = {path: path.read_text() for path in run.folder.rglob("*") if path.is_file()}
+    assert any("https://***@host/a.jsonl?token=***" in text for text in written.values())
+    assert [path for path, text in written.items() if "swordfish" in text or "jane" in text] == []
+    assert execute(run_with("marlin"), reads) == []
+    assert execute(Run.open(run.folder), reads) == []

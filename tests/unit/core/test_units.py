@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from crawl2chat.core.errors import ContractError, InputError, StageError
-from crawl2chat.core.files import write_text
+from crawl2chat.core.files import digest, write_text
 from crawl2chat.core.manifest import file_entry
 from crawl2chat.core.unit_map import pack_error, unpack_error
 from crawl2chat.core.units import Unit, UnitReport, commit, finished, forget, total
@@ -47,6 +48,31 @@ def test_a_record_does_not_outlive_the_files_that_it_is_of(tmp_path: Path, repor
     forget(tmp_path, [UNIT, Unit(name="web-00001")])
     write_text(tmp_path / "out" / "web-00000.txt", "xyz")  # of the same size
     assert finished(tmp_path, [UNIT], {"partitions": 3}) == {}
+
+
+def test_what_a_record_is_made_from_is_the_digest_of_unit_and_settings(tmp_path: Path, report: UnitReport) -> None:
+    """As in records of before, though settings that name all units are written as JSON once and not for each unit."""
+    config = {"é": [1.5, None], "units": [f"web-{number:05d}" for number in range(1000)], "a": {"z": 1, "b": True}}
+    commit(tmp_path, UNIT, config, report)
+    record = json.loads((tmp_path / "units" / "web-00000.json").read_text(encoding="utf-8"))
+    assert record["made_from"] == digest({"unit": UNIT.model_dump(mode="json"), "config": config})
+
+
+def test_units_without_records_cost_no_look_at_the_file_system(
+    tmp_path: Path, report: UnitReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder of records is listed once; of a hundred thousand units to come none is asked for."""
+    commit(tmp_path, UNIT, {}, report)
+    asked: list[str] = []
+    seen, unlinked = Path.stat, Path.unlink
+    monkeypatch.setattr(Path, "stat", lambda self, **how: asked.append(self.name) or seen(self, **how))
+    monkeypatch.setattr(Path, "unlink", lambda self, **how: asked.append(self.name) or unlinked(self, **how))
+    units = [Unit(name=f"web-{number:05d}", spec=UNIT.spec) for number in range(5000)]
+    assert list(finished(tmp_path, units, {})) == ["web-00000"]
+    forget(tmp_path, units[1:])
+    assert len(asked) < 10, asked[:20]
+    forget(tmp_path, units)
+    assert not (tmp_path / "units" / "web-00000.json").exists()
 
 
 def test_errors_travel_with_class_message_and_fix() -> None:

@@ -14,7 +14,8 @@ import pytest
 from crawl2chat.core.documents import kept_batches
 from crawl2chat.core.schema import CUTS, DOCUMENT, DROPPED, doc_id
 from crawl2chat.core.units import Unit
-from crawl2chat.dedup.hash_parts import part_units
+from crawl2chat.dedup import spans_units
+from crawl2chat.dedup.hash_parts import add_counts, part_units
 from crawl2chat.dedup.shingles import CHUNK, word_places, words
 from crawl2chat.dedup.spans import anchors, runs, window_hashes, window_offsets
 from crawl2chat.dedup.spans_cut import SPAN, cut_unit, with_marks
@@ -75,6 +76,22 @@ def stage(folder: Path, units: dict[str, dict[str, str]], parts: int = 3, **sett
             for report in reports:
                 total.update(report.counters)
     return total, out
+
+
+def test_a_part_does_not_keep_the_files_of_all_units_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Linux lets a process map 65,530 files, and a corpus can have more units."""
+    mapped: list[int] = []
+
+    def counted(*columns: np.ndarray) -> Any:
+        lines = Path("/proc/self/maps").read_text().splitlines()
+        mapped.append(sum(f"{tmp_path}/spans/anchors/" in line for line in lines))
+        return add_counts(*columns)
+
+    monkeypatch.setattr(spans_units, "add_counts", counted)
+    texts = {name: {doc_id("web", name): f"{name} " + "one and the same words " * 20} for name in "abcdefghijkl"}
+    total, _ = stage(tmp_path, texts, parts=1)
+    assert total["documents_with_spans"] >= 11
+    assert max(mapped) <= 4 < len(mapped), f"{max(mapped)} of twelve files are mapped at a time"
 
 
 def gone_words(texts: dict[str, str], out: Path) -> dict[str, set[int]]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,28 @@ def narrow() -> Iterator[Fence]:
 def test_behind_the_fence_as_before_it(narrow: Fence) -> None:
     assert narrow.extract(GOOD) == extract_all(GOOD, "cascade") == [extract(*page) for page in GOOD]
     assert narrow.extract([]) == []
+
+
+class Hostile:
+    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+        return os.mkdir, ("called",)
+
+
+def test_what_a_broken_child_writes_is_not_called(
+    narrow: Fence, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child that a page has taken over may write any pickle: here one that answers the next group in its place."""
+    monkeypatch.chdir(tmp_path)
+    narrow.extract(GOOD[:1])
+    assert narrow._child is not None
+    (tmp_path / "answer").write_bytes(pickle.dumps([Hostile()]))
+    pickle.loads((tmp_path / "answer").read_bytes())
+    (tmp_path / "called").rmdir()
+    with (tmp_path / "answer").open("rb") as planted, monkeypatch.context() as patched:
+        patched.setattr(narrow._child, "stdout", planted)
+        [first, *rest] = narrow.extract(GOOD[:3])
+    assert not (tmp_path / "called").exists()
+    assert [first, *rest] == extract_all(GOOD[:3], "cascade"), "a new child does the group again"
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,9 @@ from crawl2chat.core.cuts import cut
 from crawl2chat.core.documents import kept_batches
 from crawl2chat.core.schema import CUTS, DOCUMENT, DROPPED, doc_id
 from crawl2chat.core.units import Unit
-from crawl2chat.dedup.hash_parts import among, part_name
+from crawl2chat.dedup.hash_parts import add_counts, among, part_name
 from crawl2chat.dedup.tables import numbers, read_arrow, write_arrow
+from crawl2chat.pipelines import paragraphs_units
 from crawl2chat.pipelines.paragraphs import BLANK, count_documents, lines_of, repeated
 from crawl2chat.pipelines.paragraphs_units import add_part, count_unit, cut_unit, show
 
@@ -124,13 +125,29 @@ def test_the_passes_agree_with_counting_by_hand_for_any_partitions(tmp_path: Pat
 
 
 def test_a_column_of_a_mapped_file_is_not_copied(tmp_path: Path) -> None:
-    """Parts hold slices of every unit's columns: were these copies, each part would hold all counts."""
+    """Parts take slices of every unit's columns: were these copies, each part would read all counts."""
     values = np.arange(1_000_000, dtype=np.uint64)
     write_arrow(tmp_path / "a.arrow", pa.Table.from_pydict({"hash": values}))
     before = pa.total_allocated_bytes()
     column = numbers(read_arrow(tmp_path / "a.arrow")["hash"])
     assert pa.total_allocated_bytes() - before < 100_000
     assert np.array_equal(column, values)
+
+
+def test_a_part_does_not_keep_the_counts_of_all_units_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Linux lets a process map 65,530 files, and a corpus can have more units."""
+    mapped: list[int] = []
+
+    def counted(*columns: np.ndarray) -> Any:
+        lines = Path("/proc/self/maps").read_text().splitlines()
+        mapped.append(sum(f"{tmp_path}/paragraphs-1/counts/" in line for line in lines))
+        return add_counts(*columns)
+
+    monkeypatch.setattr(paragraphs_units, "add_counts", counted)
+    units = {f"web-0000{n}": [f"{MENU}\nshared by all"] for n in "abcdefghijkl"}
+    total, _ = run_passes(tmp_path, units, 1, max_documents=2, min_paragraph_chars=10, min_chars=1)
+    assert total["documents_in"] == 12
+    assert len(mapped) > 0 and max(mapped) <= 4, f"{max(mapped)} of twelve files are mapped at a time"
 
 
 def test_workers_map_the_hashes_of_all_partitions(tmp_path: Path) -> None:

@@ -54,6 +54,35 @@ def test_fsspec_urls() -> None:
 
 
 @pytest.mark.parametrize(
+    "address",
+    [
+        "reference::https://host/described.json",
+        "reference://x::file:///tmp/described.json",
+        "filecache::s3://bucket/a.warc",
+        "zip://a.warc::https://host/all.zip",
+        "python://os",
+        "github://who:what@/a.warc",
+    ],
+)
+def test_addresses_that_need_programs_to_be_read_are_refused(address: str) -> None:
+    with pytest.raises(InputError, match="no place that is read from"):
+        source_files(source(address))
+
+
+def test_a_package_in_a_path_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recipe may name any package that is installed; what is in it is found and read, not imported."""
+    package = tmp_path / "planted_package"
+    package.mkdir()
+    (package / "__init__.py").write_text(f"open({str(tmp_path / 'called')!r}, 'w')")
+    (package / "a.warc").write_bytes(b"x")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert source_files(source("package:planted_package/a.warc")) == ["package:planted_package/a.warc"]
+    with pytest.raises(InputError, match="not installed"):
+        source_files(source("package:planted_package.deeper/a.warc"))
+    assert not (tmp_path / "called").exists()
+
+
+@pytest.mark.parametrize(
     ("path", "fix"),
     [
         ("/nowhere/a.warc", "correct the path"),

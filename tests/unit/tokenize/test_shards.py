@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -88,3 +90,33 @@ def test_another_tokenizer_is_found_out(tokenizer: Tokenizer) -> None:
     with pytest.raises(ContractError) as caught:
         check_tokenizer(manifest, other)
     assert tokenizer.digest in caught.value.message and other.digest in caught.value.message
+
+
+NO_ROOM = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from crawl2chat.core.errors import InputError
+from crawl2chat.tokenize.bpe import Tokenizer
+from crawl2chat.tokenize.shards import read_shard, write_shard
+from crawl2chat.tokenize.train import train_tokenizer
+
+tokenizer = Tokenizer(train_tokenizer([["some text"]], 300))
+path = Path(sys.argv[1])
+tokens = np.full(64 << 20, tokenizer.end_of_text, np.uint16)
+write_shard(path, ["a"], tokens, np.array([len(tokens)]), tokenizer, "train")
+pages = int(Path("/proc/self/statm").read_text().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + (16 << 20),) * 2)
+try:
+    read_shard(path)
+except InputError as error:
+    print(error.message, "|", error.fix)
+"""
+
+
+def test_where_no_more_files_can_be_mapped_the_shard_is_not_blamed(tmp_path: Path) -> None:
+    """Linux lets a process map 65,530 files; that is said, and not that the stage must run again."""
+    command = [sys.executable, "-c", NO_ROOM, str(tmp_path / "s.arrow")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert "s.arrow cannot be mapped beside the shards that are" in done.stdout, done.stdout + done.stderr
+    assert "vm.max_map_count" in done.stdout and "not a token shard" not in done.stdout

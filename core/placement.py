@@ -1,0 +1,109 @@
+"""Where work runs on a cluster of several kinds of nodes: data on some, training on others.
+
+A node is marked by a custom resource (`ray start --resources '{"data": 1}'`, or the node types of ray_cluster.yaml and
+the groups of ray_job.yaml). What has its place there asks for a thousandth of it, beside the CPUs that it takes: so the
+mark limits nothing, and a cluster that grows starts nodes of this kind. Training asks by `Resources.of_worker`, data by
+`data_task`, which holds for the session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from .errors import RecipeError
+from .log import log
+from .progress import console
+from .settings_training import SHARE, STANDARD, Resources
+
+KINDS = ("data_resource", "train_resource")
+GROUP = "ray.io/node-group"  # label of the nodes that a cluster launcher started
+LOOK_S = 5.0
+SURE = 3  # looks in a row at which the autoscaler says that it has no such node
+
+_data: str | None = None  # of the session
+
+
+@contextmanager
+def placed(resources: Resources) -> Iterator[None]:
+    """A session's placement. Raises RecipeError where the recipe names a resource that no node has or will have."""
+    global _data
+    _check(resources)
+    before, _data = _data, resources.data_resource
+    try:
+        yield
+    finally:
+        _data = before
+
+
+def data_task() -> dict[str, Any]:
+    """What a task on data asks Ray for beside its CPU: {}, or {resources: {NAME: share}}.
+
+    Waits until a node has the resource: Ray Data would hold its first task back without saying why.
+    """
+    if _data is None:
+        return {}
+    await_node(_data)
+    return {"resources": {_data: SHARE}}
+
+
+def await_node(name: str | None) -> None:
+    """Have a node with this resource started, if there is none. Raises RecipeError when the autoscaler cannot."""
+    import ray
+
+    if name is None or name in ray.cluster_resources():
+        return
+    console.print(f"  waiting for a node with the resource {name}", markup=False, soft_wrap=True)
+    probe = ray.remote(num_cpus=0, resources={name: SHARE})(_there).remote()
+    told = 0
+    while not ray.wait([probe], timeout=LOOK_S)[0]:
+        told = told + 1 if name in _infeasible() else 0
+        if told == SURE:
+            ray.cancel(probe)
+            raise _missing(name, "resources")
+    log.info("a node with the resource %s is there", name)
+
+
+def _there() -> None:
+    """A task that only has to start."""
+
+
+def _check(resources: Resources) -> None:
+    """A cluster without an autoscaler stays as it is; what one could start is known only when it is asked."""
+    import ray
+
+    named = {key: name for key in KINDS if (name := getattr(resources, key)) is not None}
+    if not named or any(node["Alive"] and node.get("Labels", {}).get(GROUP) for node in ray.nodes()):
+        return
+    has = ray.cluster_resources()
+    for key, name in named.items():
+        if name not in has:
+            raise _missing(name, f"resources.{key}")
+
+
+def _missing(name: str, key: str) -> RecipeError:
+    import ray
+
+    has = [one for one in ray.cluster_resources() if one not in STANDARD and ":" not in one]
+    return RecipeError(
+        f"{key} asks for {name!r}, but no node of this cluster has such a resource (its nodes have: "
+        f"{', '.join(sorted(has)) or 'none of their own'})",
+        f"""start nodes with it (ray start --resources '{{"{name}": 1}}'), or set resources.data_resource and """
+        "resources.train_resource to what the nodes have, or to null",
+    )
+
+
+def _infeasible() -> set[str]:
+    """Resources that were asked for, and that no kind of node has, by the word of Ray's autoscaler (version 2)."""
+    import ray
+    from ray import _raylet
+    from ray.core.generated import autoscaler_pb2
+    from ray.exceptions import RayError
+
+    compiled: Any = _raylet  # neither is typed
+    messages: Any = autoscaler_pb2
+    reply = messages.GetClusterStatusReply()
+    with suppress(RayError):  # the head is busy: it is asked again
+        reply.ParseFromString(compiled.GcsClient(ray.get_runtime_context().gcs_address).get_cluster_status())
+    return {name for one in reply.autoscaling_state.infeasible_resource_requests for name in one.resources_bundle}
