@@ -186,7 +186,7 @@ def test_a_node_dies_training_goes_on_with_fewer_workers_and_grows_again(run: Ru
 
 @pytest.mark.ray
 def test_a_node_gives_notice_and_training_leaves_it_in_time_without_repeating_a_step(run: Run, tmp_path: Path) -> None:
-    at_work = Elastic(run, RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S="1")
+    at_work = Elastic(run, RAY_TRAIN_ENABLE_PREEMPTION_WATCHER="1", RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S="1")
     wait_for(lambda: at_work.ranks()[:1] == [2], at_work.driver)
     told = time.time()
     at_work.tell("drain")
