@@ -84,7 +84,7 @@ def check_batches(job: Job, notes: Path) -> None:
     assert all(halves == {0, 1} for halves in read.values()) and shares == {1, 2}
 
 
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 90) -> None:
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 240) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None, process.communicate()[0]
