@@ -84,7 +84,7 @@ def check_batches(job: Job, notes: Path) -> None:
     assert all(halves == {0, 1} for halves in read.values()) and shares == {1, 2}
 
 
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 90) -> None:
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 240) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None, process.communicate()[0]
@@ -186,7 +186,7 @@ def test_a_node_dies_training_goes_on_with_fewer_workers_and_grows_again(run: Ru
 
 @pytest.mark.ray
 def test_a_node_gives_notice_and_training_leaves_it_in_time_without_repeating_a_step(run: Run, tmp_path: Path) -> None:
-    at_work = Elastic(run, RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S="1")
+    at_work = Elastic(run, RAY_TRAIN_ENABLE_PREEMPTION_WATCHER="1", RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S="1")
     wait_for(lambda: at_work.ranks()[:1] == [2], at_work.driver)
     told = time.time()
     at_work.tell("drain")
