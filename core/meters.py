@@ -35,7 +35,7 @@ METERS = {
     "crawl2chat_mfu": Meter("gauge", "Model FLOPs utilisation of the newest logged steps; 0 when training is over"),
     "crawl2chat_tokens_per_second": Meter("gauge", "Targets a second, all ranks together; 0 when training is over"),
     "crawl2chat_checkpoint_age_seconds": Meter(
-        "gauge", "Seconds since the newest checkpoint, or since workers began: what a kill would cost; NaN when over"
+        "gauge", "Seconds since the newest checkpoint, or since workers began: what a kill would cost"
     ),
     "crawl2chat_data_wait": Meter("gauge", "Share of time that a rank stood still for its batches", (*RUN, "rank")),
     "crawl2chat_memory_bytes": Meter("gauge", "The most that a rank's process had resident", (*RUN, "rank")),

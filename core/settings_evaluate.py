@@ -14,10 +14,10 @@ MOST_SHOTS = 64
 
 
 class WhileTraining(Section):
-    """Scores along pretraining and fine-tuning, beside the losses in metrics.jsonl and TensorBoard. They change no
-    weight."""
+    """Scores along pretraining, fine-tuning and alignment, beside the losses in metrics.jsonl and TensorBoard. They
+    change no weight."""
 
-    every: int = Field(ge=1, description="steps; after the last step too")
+    every: int = Field(ge=1, description="steps; after the last too, of `finetune` and `align` before the first")
     tasks: list[str] | None = Field(
         default=None, min_length=1, description="by default the section's, without those that generate"
     )

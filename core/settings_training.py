@@ -147,6 +147,13 @@ class Sampling(Section):
     top_p: float | None = Field(default=0.95, gt=0, le=1)
 
 
+class ShardCache(Section):
+    """Training shards on the disks of the machines that train, for a `storage` across a network."""
+
+    folder: str = Field(description="on each machine's own disk; its workers, and other runs there, share it")
+    max_bytes: int = Field(ge=1, description="that it holds at most; shards beyond are read from storage")
+
+
 class Resources(Section):
     """The machine. In no fingerprint (but the strategy, in bf16): data come out with the same bytes on any machine."""
 
@@ -172,6 +179,7 @@ class Resources(Section):
         pattern=MARK,
         description="the same of the nodes that train, fine-tune, align and evaluate: `train`",
     )
+    shard_cache: ShardCache | None = None
     max_failures: int = Field(default=3, ge=0, description="restarts of the training workers after a failure")
     object_store_bytes: int | None = Field(default=None, ge=80 << 20, description="of a local Ray; null: 512 MiB")
     price_per_cpu_hour: float | None = Field(default=None, ge=0, description="for the costs in the run's report")

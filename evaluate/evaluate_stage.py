@@ -38,8 +38,7 @@ def evaluate_stage(models: tuple[str, ...], flagged: bool) -> Stage:
 
 
 def make_probe(ctx: StageContext) -> tuple[int, Probe]:
-    """For the stages `pretrain` and `finetune`: how often they look at the tasks of `evaluate.while_training`, and what
-    looks.
+    """For the stages that train a model: how often they look at the tasks of `evaluate.while_training`, and what looks.
 
     Raises InputError for items that the model in training could not score.
     """
@@ -50,7 +49,7 @@ def make_probe(ctx: StageContext) -> tuple[int, Probe]:
     asked = tuple(askings_while_training(settings))
     tokenizer = ctx.input_folder("tokenizer") / "tokenizer.json"
     probe = TaskProbe(asked, str(tokenizer), settings.batch_tokens)
-    base = ctx.inputs.get("pretrain")  # fine-tuned: it may be an imported one
+    base = ctx.inputs.get("pretrain")  # of what is trained on: it may be an imported one
     probe.check(base.facts["model"]["context"] if base else ctx.recipe.model.context)
     return settings.while_training.every, probe
 

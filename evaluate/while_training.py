@@ -1,7 +1,8 @@
 """Scores on tasks while a model is trained: what the loop calls every some steps, on all ranks.
 
-The figures join the metrics as eval/TASK/FIGURE. Nothing of the training is touched: no weight, no random number, no
-compiled block; losses are the same to the bit with and without.
+The figures join the metrics as eval/TASK/FIGURE, with how many `items` they are of and, where there is guessing, what
+that gives as `chance`: without these nobody can tell a figure from noise. Nothing of the training is touched: no
+weight, no random number, no compiled block; losses are the same to the bit with and without.
 
 Ranks that hold the whole model share the items; where it is sharded (FSDP), every rank scores all items, as a forward
 needs all ranks.
@@ -75,7 +76,11 @@ class TaskProbe:
         world.agree(error)
         everywhere = world.gather(records) if shared else [records]
         whole = figures(questions.task, questions.items, [one for some in everywhere for one in some])
-        return {f"eval/{asking.task}/{name}": one.value for name, one in whole.items() if "/" not in name}
+        found: dict[str, float] = {name: one.value for name, one in whole.items() if "/" not in name}
+        found["items"] = len(questions)
+        if chances := [one.chance for one in whole.values() if one.chance is not None]:
+            found["chance"] = chances[0]
+        return {f"eval/{asking.task}/{name}": value for name, value in found.items()}
 
 
 @contextmanager

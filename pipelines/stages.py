@@ -17,6 +17,7 @@ from ..dedup.spans_stage import SPANS
 from ..evaluate.evaluate_stage import evaluate_stage, make_probe
 from ..tokenize.tokenize_stage import SHARDS, TOKENIZER
 from ..train.align_stage import align_stage
+from ..train.align_stage import work as align
 from ..train.base_stage import BASE_MODEL, BASE_TOKENIZER
 from ..train.finetune_stage import finetune_stage
 from ..train.finetune_stage import work as fine_tune
@@ -57,7 +58,8 @@ def all_stages(recipe: Recipe) -> list[Stage]:
     """Every stage that this recipe has, inputs before those that need them."""
     answers = [INSTRUCTIONS] if recipe.instructions is not None else []
     answers += [_looking(finetune_stage(recipe), fine_tune, recipe)] if recipe.finetuned else []
-    answers += [align_stage(recipe)] if recipe.align is not None else []
+    if recipe.align is not None:  # a reward model gives no probabilities: tasks cannot be asked
+        answers.append(_looking(align_stage(recipe), align, recipe) if recipe.align.answers else align_stage(recipe))
     ledgers = [stage for stage in (DEDUP, SPANS, PARAGRAPHS, DECONTAMINATE) if stage.name in ledger_stages(recipe)]
     if recipe.base is not None:  # nothing is pretrained, and documents are read for instruction pairs alone
         data = [CRAWL, EXTRACT, *ledgers] if recipe.instructions is not None else []
@@ -95,7 +97,7 @@ def _evaluation(recipe: Recipe, trained: Sequence[Stage]) -> list[Stage]:
 
 
 def _looking(stage: Stage, work: Callable[..., StageResult], recipe: Recipe) -> Stage:
-    """The stage, `pretrain` or `finetune`, with a look at tasks now and then if the recipe wants one."""
+    """The stage, which does `work` to train a model, with a look at tasks now and then if the recipe wants one."""
     if recipe.evaluate is None or recipe.evaluate.while_training is None:
         return stage
     return replace(stage, work=partial(work, probe=make_probe))

@@ -9,12 +9,13 @@ from markupsafe import Markup
 
 from .annotations import Event
 from .lines import HALF, NARROW, SMALL, SMALL_NAMED, WIDE, Chart, Series, draw
+from .looks import shown_figures
+from .scores import SHARES
 from .training import Mark, Training
 from .words import number, share, short, size
 
 _COLOURS = {"start": "law", "spike": "proof", "rewind": "proof"}
 _SOURCES = ("transfer", "ladder", "law", "proof", "warn", "row1")
-_SHARES = ("acc", "strict_match", "flexible_extract")  # figures of tasks
 _EXACT = ("lr", "memory_bytes")  # without noise
 _MOST_EVENTS = 24  # with words of their own in a chart; a list below has more
 _HELD_OUT = {"held_out_reward": "reward", "divergence": "kl"}  # GRPO's, by what its batches call the same
@@ -127,13 +128,13 @@ def _tasks(one: Training, chances: Mapping[str, float]) -> list[tuple[str, Marku
     """Tasks that were looked at on the way: a chart each, of its accuracies; of its first figure where it has none."""
     found = []
     for task, figures in one.tasks.items():
-        shares = [name for name in figures if name.startswith(_SHARES)] or figures[:1]
+        shares = shown_figures(figures)
         series = [
             Series(name.replace("_", " "), one.points(f"eval/{task}/{name}", one.checks), colour, dots=True)
             for name, colour in zip(shares, _SOURCES, strict=False)
         ]
         if any(some.points for some in series):
-            share_of = shares[0].startswith(_SHARES)
+            share_of = shares[0].startswith(SHARES)
             unit = "accuracy" if share_of else shares[0].replace("_", " ")
             levels = [(chances[task], "chance")] if share_of and task in chances else []
             chart = Chart(f"{task} while training", "step", unit, series, levels=levels)

@@ -174,7 +174,7 @@ def _plain_stage(one: StageFact) -> dict[str, Any]:
         "name": one.name,
         "word": one.word,
         "stale": list(one.stale),
-        "seconds": manifest.seconds if manifest else None,
+        "seconds": one.seconds,
         "counters": manifest.counters if manifest else {},
     }
 

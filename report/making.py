@@ -23,8 +23,8 @@ KINDS = ("CPU", "GPU")
 
 @dataclass(frozen=True)
 class Took:
-    """A finished stage: wall time of the attempt that finished it, what it held meanwhile and what that cost, files,
-    which version made it."""
+    """A finished stage: wall time of its attempts as far as known (report/attempts.py), what the one that finished it
+    held and what all cost with that, files, which version made it."""
 
     stage: str
     seconds: float
@@ -64,7 +64,11 @@ class Making:
 
 def read_making(run: Run, stages: Sequence[StageFact]) -> Making:
     manifests = {one.name: one.manifest for one in stages if one.manifest is not None}
-    took = [_took(name, one, run.recipe.resources.prices) for name, one in manifests.items()]
+    took = [
+        _took(one.name, one.manifest, one.seconds, run.recipe.resources.prices)
+        for one in stages
+        if one.manifest is not None and one.seconds is not None
+    ]
     costs = [one.cost for one in took if one.cost is not None]
     return Making(
         settings=_yaml(_settings(run)),
@@ -79,15 +83,13 @@ def read_making(run: Run, stages: Sequence[StageFact]) -> Making:
     )
 
 
-def _took(name: str, manifest: Manifest, prices: Mapping[str, float]) -> Took:
+def _took(name: str, manifest: Manifest, seconds: float, prices: Mapping[str, float]) -> Took:
     held: Mapping[str, float] = manifest.made_with.get("processors", {})
     return Took(
         name,
-        manifest.seconds,
+        seconds,
         held,
-        sum(manifest.seconds / 3600 * held.get(kind, 0) * price for kind, price in prices.items())
-        if held and prices
-        else None,
+        sum(seconds / 3600 * held.get(kind, 0) * price for kind, price in prices.items()) if held and prices else None,
         len(manifest.files),
         sum(entry.bytes for entry in manifest.files),
         manifest.made_with.get("versions", {}).get("crawl2chat", manifest.code_version),

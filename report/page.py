@@ -25,6 +25,7 @@ from .columns import columns, interval
 from .curves import bits_chart, curve, first_chart, small_charts
 from .duplicates import Duplicates
 from .facts import Facts
+from .looks import chances_on_the_way, looks
 from .scores import chances
 from .shares import language, languages, sources
 from .tiles import status, tiles
@@ -111,6 +112,7 @@ def _duplicates(found: Duplicates) -> dict[str, Any]:
 
 def _training(one: Training, guessed: Mapping[str, float]) -> dict[str, Any]:
     """A stage's section: charts, and the same in numbers."""
+    guessed = {**guessed, **chances_on_the_way(one)}
     along: dict[str, list[Any]] = {}
     for row in one.samples:
         along.setdefault(str(row.get("prompt", "")), []).append(row)
@@ -121,6 +123,7 @@ def _training(one: Training, guessed: Mapping[str, float]) -> dict[str, Any]:
         "first": first_chart(one, _UNITS.get(one.method or one.stage, "loss")),
         "bits": bits_chart(one) if one.stage == "pretrain" else None,
         "small": small_charts(one, guessed),
+        "looks": looks(one, guessed),
         "events": [mark for mark in one.marks if mark.kind != "checkpoint"],
         "checkpoints": sum(mark.kind == "checkpoint" for mark in one.marks),
         "table": _table(one),

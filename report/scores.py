@@ -14,7 +14,7 @@ from typing import Any
 from .reading import finite, read_json
 
 FILE = "results.json"
-_SHARES = ("acc", "strict_match", "flexible_extract")
+SHARES = ("acc", "strict_match", "flexible_extract")  # how the names of figures begin that lie between 0 and 1
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Score:
 
     @property
     def is_share(self) -> bool:
-        return self.figure.startswith(_SHARES) and 0 <= self.value <= 1
+        return self.figure.startswith(SHARES) and 0 <= self.value <= 1
 
     @property
     def verdict(self) -> str:

@@ -10,6 +10,9 @@ from ..core.attempt import STARTED
 from ..core.errors import Crawl2ChatError
 from ..core.manifest import FILE_NAME, Manifest
 from ..core.run import Run
+from ..train import course
+from .attempts import earlier_seconds
+from .reading import read_lines
 from .state import State
 
 ORDER = (
@@ -21,7 +24,8 @@ ORDER = (
 @dataclass(frozen=True)
 class StageFact:
     """One stage. `folder` is that of the newest attempt; `word` says how it stands: done, under way, failed, stopped,
-    interrupted, unfinished, to come. `stale`: inputs that have changed since."""
+    interrupted, unfinished, to come. `stale`: inputs that have changed since; `earlier`: seconds of attempts that the
+    one which wrote the manifest went on from, as far as is known."""
 
     name: str
     word: str
@@ -29,6 +33,12 @@ class StageFact:
     manifest: Manifest | None
     stale: tuple[str, ...] = ()
     fault: str = ""  # of a manifest that cannot be read
+    earlier: float = 0.0
+
+    @property
+    def seconds(self) -> float | None:
+        """Wall time of all attempts at what the manifest is of; None without one."""
+        return None if self.manifest is None else self.manifest.seconds + self.earlier
 
 
 def read_stages(run: Run, state: State) -> list[StageFact]:
@@ -49,6 +59,7 @@ def read_stages(run: Run, state: State) -> list[StageFact]:
             one,
             tuple(key for key, mark in (one.inputs if one else {}).items() if digests.get(key, mark) != mark),
             faults.get(name, ""),
+            earlier_seconds(read_lines(run.stage(name) / course.FILE_NAME), one.seconds) if one else 0.0,
         )
         for name, one in manifests.items()
     ]

@@ -22,14 +22,10 @@ from .words import plural
 STAGES = ("pretrain", "finetune", "align")
 FIRST, MOST = 300, 3000  # rows that all stay, rows in memory
 SAMPLES, MOST_SAMPLED = "samples.jsonl", 12  # train/along.py, which loads torch; steps to show
-FIGURES = (
-    "tokens_per_second",
-    "mfu",
-    "data_wait",
-    "checkpoint_stall",
-    "memory_bytes",
-    "seconds_left",
-)  # train/watch.py
+FIGURES = (  # train/watch.py
+    "tokens_per_second", "mfu", "data_wait", "checkpoint_stall", "memory_bytes", "seconds_left",
+)  # fmt: skip
+BESIDE = ("items", "chance")  # of a task's figures: how many items, what guessing gives
 _PLAIN = {"step", "loss", "lr", "grad_norm", "tokens_seen", "validation_loss", "bits_per_byte", *FIGURES}
 
 Row = Mapping[str, Any]
@@ -96,7 +92,8 @@ class Training:
         found: dict[str, list[str]] = {}
         for key in dict.fromkeys(key for row in self.checks for key in row if key.startswith("eval/")):
             _, task, figure = [*key.split("/", 2), ""][:3]
-            found.setdefault(task, []).append(figure)
+            if figure not in BESIDE:
+                found.setdefault(task, []).append(figure)
         return found
 
     @property
@@ -122,7 +119,7 @@ def read_training(stage: StageFact, default_steps: int, method: str = "") -> Tra
         _marks(stage.folder),
         _written(stage.folder),
         counters,
-        whole.seconds if whole else None,
+        stage.seconds if whole else None,
         _flops(whole),
         whole.facts.get("model", {}) if whole else _model_of(stage.folder),
         method,

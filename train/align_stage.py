@@ -22,10 +22,11 @@ from ..core.settings_alignment import Align
 from ..core.stage import Stage, StageContext, StageResult, sections
 from ..core.user_files import PREFERENCES, file_stamps, user_files
 from .finetune_stage import check_lora, check_tokenizer
-from .pretrain_stage import result_settings, rounding, training_workers
+from .pretrain_stage import looking, result_settings, rounding, training_workers
 
 if TYPE_CHECKING:
     from .align_jobs import Made
+    from .pretrain_stage import MakeProbe
 
 DIVERGENCE_PAIRS = 64  # held-out pairs that the divergence is measured on
 
@@ -68,7 +69,7 @@ def check(ctx: StageContext) -> None:
     check_lora(ctx, "finetune", settings_of(ctx.recipe).lora is not None, "align")
 
 
-def work(ctx: StageContext) -> StageResult:
+def work(ctx: StageContext, probe: MakeProbe | None = None) -> StageResult:
     from ..tokenize.bpe import Tokenizer
     from .align_jobs import make
     from .launcher import launch
@@ -76,7 +77,7 @@ def work(ctx: StageContext) -> StageResult:
 
     settings = settings_of(ctx.recipe)
     made = make(ctx, settings, Tokenizer.load(ctx.input_folder("tokenizer") / "tokenizer.json"))
-    job = replace(made.job, recipe=config_of(ctx.recipe))
+    job = looking(replace(made.job, recipe=config_of(ctx.recipe)), ctx, probe)
     launch(job, ctx.recipe.resources, ctx.progress)
     finished = result(job, made.counters)
     template = {key: value for key, value in ctx.inputs["finetune"].facts.items() if key == "template"}

@@ -7,7 +7,6 @@ seconds in which Ray sends numbers.
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Iterator
@@ -73,9 +72,11 @@ class Follower:
             self._progress.show(name, value)
 
     def end(self) -> None:
-        """The training is over, however it ended: what shows its pace must not go on as if it were not."""
+        """The training is over, however it ended: what shows its pace must not go on as if it were not.
+
+        The age of the checkpoint is not set again, so Ray drops it.
+        """
         if self._saved is not None:
-            self._progress.show("crawl2chat_checkpoint_age_seconds", math.nan)
             for name in RATES:
                 self._progress.show(f"crawl2chat_{name}", 0.0)
 

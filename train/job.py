@@ -12,6 +12,7 @@ from torch import nn
 
 from ..core.settings_optimizer import Optimizer
 from ..core.settings_parallel import Parallel
+from ..core.settings_training import ShardCache
 from ..core.settings_watching import Watching
 from ..model.config import ModelConfig
 from . import checkpoints
@@ -48,19 +49,20 @@ class Job:
     shards: Mapping[Path, str] = field(default_factory=dict)  # SHA-256 of the training files (train/verify.py)
     initial: Path | None = None  # a checkpoint whose weights to start from
     branch: Branch | None = None  # a checkpoint to go on from, to the end of its decay
-    validate_first: bool = False
+    validate_first: bool = False  # before the first step as well
     variant: Variant = PLAIN  # low-rank differences, a reward model's head
     objective: Objective | None = None  # None: the next token
     along: Along | None = None  # what it writes after each validation
     document_begin: int | None = None  # the token that begins a document; given: attention stays within documents
     threads: int = 1
     parallel: Parallel = field(default_factory=Parallel)
+    shard_cache: ShardCache | None = None  # on the machines' own disks (train/shard_cache.py)
     keep_every: int | None = None  # steps: checkpoints at multiples of it stay as well
     watching: Watching = field(default_factory=Watching)
     name: str = "run"  # for people, where several runs are shown
     save_beside: bool = True  # write checkpoints on a thread (train/saving.py)
     unit_parameters: int = UNIT_PARAMETERS  # train/sharding.py
-    probe: Probe | None = None  # whose figures join the metrics every plan.probe_every steps
+    probe: Probe | None = None  # joins the metrics every plan.probe_every steps; with validate_first, before them
 
     @property
     def checkpoints(self) -> Path:

@@ -2,6 +2,7 @@
 
 Ray Train restarts the workers when one dies; they find the newest complete checkpoint themselves, in the stage's
 folder. So it does not matter whether Ray had registered it, nor whether the driver or the controller died in between.
+Told that a node is to be taken away, they leave with a checkpoint, and start again on the nodes that stay.
 Each checkpoint is also reported to Ray Train, where Ray's own tools see it; Ray deletes none (num_to_keep is unset).
 """
 
@@ -27,12 +28,14 @@ from ray.util.placement_group import PlacementGroup, remove_placement_group
 
 from ..core import meters
 from ..core.errors import Crawl2ChatError, RecipeError, StageError
+from ..core.log import log
 from ..core.placement import await_node
 from ..core.progress import Progress
 from ..core.settings_training import Resources
 from .fault import take_fault, tell_fault, told_by_all, told_fault
 from .follow import follow
 from .job import Job
+from .notice import Leaving
 from .rendezvous import MeetingConfig
 from .trackers import check_trackers
 from .trainer import LeanTrainer
@@ -47,7 +50,8 @@ ENVIRONMENT = {  # the controller and the workers inherit these from the driver
 ELASTIC = {"RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "20"}  # then it is tried with as many as there are
 SHOWN = {"RAY_TRAIN_ENABLE_STATE_TRACKING": "1"}  # the dashboard's page on trainings; one process more
 RANKS = {"data_wait": "crawl2chat_data_wait", "memory_bytes": "crawl2chat_memory_bytes"}  # figures of a rank: gauges
-LOCAL = {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}  # one process less to start: nobody drains a local Ray
+WATCHER = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"
+LOCAL = {WATCHER: "0"}  # one process less to start: nobody drains a local Ray
 FULL = "free some space; the same command continues from the newest checkpoint"
 FIX = "see the Ray logs of the run; the same command continues from the newest checkpoint"
 
@@ -73,7 +77,9 @@ def launch(job: Job, resources: Resources, progress: Progress) -> None:
     for name, value in (ENVIRONMENT | elastic | shown | (LOCAL if local else {})).items():
         os.environ.setdefault(name, value)
     with follow(job.folder, start.step, start.tokens_seen, progress), _placement_groups(), _own_interrupt():
-        _fit(job, resources, progress.labels)
+        while (leaving := _fit(job, resources, progress.labels)) is not None:
+            log.warning("training: %s; it goes on where there is room", leaving)
+            (job.folder / SNAPSHOT).unlink(missing_ok=True)
 
 
 def _check_size(resources: Resources) -> None:
@@ -90,9 +96,10 @@ def _check_size(resources: Resources) -> None:
             )
 
 
-def train_in_ray(config: dict[str, Any]) -> Crawl2ChatError | None:
+def train_in_ray(config: dict[str, Any]) -> Crawl2ChatError | Leaving | None:
     """What each of Ray's workers runs: `job`, with `labels` for its numbers. An error of ours that all of them met is
-    handed back, not raised: for Ray the run is over, as repeating would not mend it.
+    handed back, not raised: for Ray the run is over, as repeating would not mend it. So is Leaving, which is not one of
+    the failures that Ray counts.
 
     One that met a worker alone leaves the others in the middle of a collective, out of which only their end brings
     them: it is raised, Ray ends all workers and starts them again, and these hand it back before they train.
@@ -115,8 +122,11 @@ def train_in_ray(config: dict[str, Any]) -> Crawl2ChatError | None:
     labels = config["labels"] | {"rank": str(world.rank)}
     if (before := told_fault(job.folder)) is not None:
         return before
+    told = None if os.environ.get(WATCHER) == "0" else lambda: ray.train.get_preemption_info() is not None
     try:
-        run_training(job, world, report, show)
+        run_training(job, world, report, show, told)
+    except Leaving as leaving:
+        return leaving
     except Crawl2ChatError as error:
         if tell_fault(job.folder, error, world.rank) and not told_by_all(job.folder, world.size):
             raise
@@ -124,7 +134,8 @@ def train_in_ray(config: dict[str, Any]) -> Crawl2ChatError | None:
     return None
 
 
-def _fit(job: Job, resources: Resources, labels: dict[str, str]) -> None:
+def _fit(job: Job, resources: Resources, labels: dict[str, str]) -> Leaving | None:
+    """To the last step, or to a notice that a node is to be taken away."""
     trainer = LeanTrainer(
         train_in_ray,
         train_loop_config={"job": job, "labels": labels},
@@ -146,16 +157,17 @@ def _fit(job: Job, resources: Resources, labels: dict[str, str]) -> None:
         ),
     )
     try:
-        error = trainer.fit().return_value
+        ended = trainer.fit().return_value
     except RayWorkerGroupError as failure:
         raise take_fault(job.folder) or StageError(_explain(failure), FIX) from failure
     except (ray.train.TrainingFailedError, RayError) as failure:
         told = f"the training controller failed: {type(failure).__name__}: {failure}"
         fix = FULL if os.strerror(errno.ENOSPC) in told else FIX  # it writes what was reported to the stage's folder
         raise take_fault(job.folder) or StageError(told, fix) from failure
-    error = take_fault(job.folder) or error
-    if error is not None:
-        raise error
+    error = take_fault(job.folder) or ended
+    if error is None or isinstance(error, Leaving):
+        return error
+    raise error
 
 
 def _explain(failure: RayWorkerGroupError) -> str:

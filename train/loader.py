@@ -71,7 +71,7 @@ class TokenStream:
     """The concatenated tokens of shard files, sorted by name. `len` is the number of tokens."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
-        self.paths = sorted(Path(path) for path in paths)
+        self.paths = sorted((Path(path) for path in paths), key=lambda path: path.name)
         shards = [read_shard(path) for path in self.paths]
         self._doc_ids = [shard.doc_ids for shard in shards]
         self._offsets = [shard.offsets for shard in shards]

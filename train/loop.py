@@ -47,6 +47,7 @@ class Hooks:
     on_checkpoint: Callable[[int, int], bool] = lambda step, tokens_seen: False  # True: put off to the next step
     on_spike: Callable[[Row, np.ndarray], None] = lambda event, indices: None  # before the others
     on_probe: Callable[[int], None] = lambda step: None  # after on_validate
+    on_step: Callable[[int, int], None] = lambda step, tokens_seen: None  # after all the others
 
 
 def train(
@@ -119,6 +120,7 @@ def train(
         if put_off or plan.due(step, plan.checkpoint_every):
             with watch.saving():
                 put_off = hooks.on_checkpoint(step, tokens_seen)
+        hooks.on_step(step, tokens_seen)
     return tokens_seen
 
 

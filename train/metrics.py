@@ -2,7 +2,7 @@
 
     metrics.jsonl    a line a logged step: step, loss, lr, grad_norm, tokens_seen, and the figures of train/watch.py;
                      a line a validation: step, validation_loss, bits_per_byte, of several sources bits_per_byte/NAME;
-                     a line a look at tasks: step, eval/TASK/FIGURE (evaluate/while_training.py)
+                     a line a look at tasks: step, eval/TASK/FIGURE, items and chance (evaluate/while_training.py)
 
 Trackers show the same (train/trackers.py).
 

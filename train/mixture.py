@@ -13,7 +13,8 @@ Without a mixture the order is that of train/order.py over all rows, as if the s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from hashlib import blake2b
 from math import lcm
@@ -38,6 +39,22 @@ def open_rows(paths: Sequence[Path], context: int, mixture: Mixture | None) -> T
 def row_numbers(data: TrainData, seed: int, position: np.ndarray) -> np.ndarray:
     """Rows of the data for global positions 0, 1, 2, …"""
     return data.order(seed, position) if isinstance(data, MixedDataset) else sample_index(seed, position, len(data))
+
+
+@dataclass(frozen=True)
+class OpenRows:
+    """`open_rows` of these, for the process that reads them."""
+
+    paths: Sequence[Path]
+    context: int
+    mixture: Mixture | None
+
+    def __call__(self) -> TokenDataset | MixedDataset:
+        return open_rows(self.paths, self.context, self.mixture)
+
+    def at(self, places: Mapping[Path, Path]) -> OpenRows:
+        """The same rows, of files that lie elsewhere, under their names."""
+        return replace(self, paths=[places.get(path, path) for path in self.paths])
 
 
 class MixedDataset:

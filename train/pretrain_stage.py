@@ -126,7 +126,7 @@ def pretrain_job(ctx: StageContext, tokenizer: Tokenizer) -> Job:
     from .branch import open_branch
     from .job import Job
     from .loop import Plan
-    from .mixture import open_rows
+    from .mixture import OpenRows
     from .validation import validation_by_source
 
     recipe, shards, folder = ctx.recipe, ctx.inputs["shards"], ctx.input_folder("shards")
@@ -143,7 +143,7 @@ def pretrain_job(ctx: StageContext, tokenizer: Tokenizer) -> Job:
         keep_every=settings.keep_every,
         watching=recipe.watching,
         name=f"{recipe.name}/{ctx.folder.name}",
-        open_data=partial(open_rows, train, context, recipe.mixture),
+        open_data=OpenRows(train, context, recipe.mixture),
         open_validation=partial(validation_by_source, validation, context, tokenizer.end_of_text),
         token_bytes=tokenizer.token_bytes(),
         tokenizer_digest=tokenizer.digest,
@@ -154,6 +154,7 @@ def pretrain_job(ctx: StageContext, tokenizer: Tokenizer) -> Job:
         threads=recipe.resources.threads_per_worker,
         document_begin=tokenizer.end_of_text if settings.document_mask else None,
         parallel=recipe.resources.parallel,
+        shard_cache=recipe.resources.shard_cache,
     )
 
 

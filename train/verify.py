@@ -105,7 +105,9 @@ def _compare(path: Path, expected: str) -> None:
     if found != expected:
         raise ContractError(
             f"{path} is corrupt: its SHA-256 is {found}, its manifest has {expected}",
-            "remove the stage `shards` of the run, and run it again",
+            "remove that copy, and start again: it is made anew"
+            if path.parent.name == expected  # of a machine's cache (train/shard_cache.py)
+            else "remove the stage `shards` of the run, and run it again",
         )
 
 

@@ -19,26 +19,36 @@ from .batch_trace import batch_doc_ids
 from .guard import History, Rewind, after_rewind
 from .job import Job, Report, Show
 from .loop import Hooks, train
+from .notice import Leaving, Notice, Told
 from .objective import NextToken
 from .optimizer import make_optimizer
 from .peak import peak_flops
 from .record import Record
 from .saving import Saver
 from .schedule import learning_rates
+from .shard_cache import on_this_machine
 from .strategies import build, spread
 from .verify import Verifier
 from .watch import Watch
 from .world import World
 
 
-def run_training(job: Job, world: World, report: Report | None = None, show: Show | None = None) -> int:
+def run_training(
+    job: Job, world: World, report: Report | None = None, show: Show | None = None, told: Told | None = None
+) -> int:
     """Train from the newest complete checkpoint, or from the start, to the last step. Returns the step begun from.
 
     `report(checkpoint, row)` is called on every rank when a checkpoint is in place, with the newest metrics;
-    `show(row)` with each row of metrics, which has this rank's figures.
+    `show(row)` with each row of metrics, which has this rank's figures. When `told()` is true on a rank, all raise
+    Leaving, with a checkpoint of their last step in place, unless shards were still being verified.
     """
     torch.set_num_threads(job.threads)
     keep_freed_memory()
+    with on_this_machine(job, world) as job:
+        return _run(job, world, report, show, told)
+
+
+def _run(job: Job, world: World, report: Report | None, show: Show | None, told: Told | None) -> int:
     job.checkpoints.mkdir(parents=True, exist_ok=True)
     attempt = world.broadcast(uuid.uuid4().hex[:8])
     peak = sum(world.gather(peak_flops(world.device, job.plan.precision, world.size)))  # before others take the cores
@@ -49,7 +59,7 @@ def run_training(job: Job, world: World, report: Report | None = None, show: Sho
         history.events = 0  # the other run's stand in its folder
     while True:
         try:
-            _go_on(job, world, report, show, attempt, peak, verifier, path, start, history)
+            _go_on(job, world, report, show, told, attempt, peak, verifier, path, start, history)
             return first
         except IndexError as error:  # a token outside the vocabulary: most likely of a shard that is corrupt
             raise verifier.search() or error from error
@@ -68,6 +78,7 @@ def _go_on(
     world: World,
     report: Report | None,
     show: Show | None,
+    told: Told | None,
     attempt: str,
     peak: float,
     verifier: Verifier,
@@ -91,6 +102,7 @@ def _go_on(
     record = Record(job, world, start.step, history.events)
     saver = Saver(job.checkpoints, world, attempt, job.keep, job.keep_every, job.save_beside)
     newest: dict[str, Any] = {}
+    notice, saved = Notice(world, told, start.step), start.step
     # a run that may go back to a checkpoint must find it where every run of the recipe does
     punctual = job.plan.guard is not None and job.plan.guard.policy == "rewind"
 
@@ -129,18 +141,28 @@ def _go_on(
 
     def save(step: int, tokens_seen: int) -> bool:
         """Nothing that a corrupt shard has taught is kept: put off until all shards are found right."""
+        nonlocal saved
         if not verifier.all_right(wait=step == job.plan.steps or punctual):
             return True
         record.sync()
         tell(saver.wait())
         saver.save(model, optimizer, job.meta(step, tokens_seen, history))
+        saved = step
         return False
+
+    def leave(step: int, tokens_seen: int) -> None:
+        if step < job.plan.steps and notice.given(step):
+            if saved < step:
+                save(step, tokens_seen)
+            tell(saver.wait())
+            raise Leaving(step)
 
     watch = Watch(job.plan.steps, start.step, job.model.flops_per_token(), peak)
     if job.validate_first and start.step == 0:
         check(0)
+        probe(0)
     schedule = learning_rates(job.optimizer, job.plan.steps, job.branch and job.branch.meta.step)
-    hooks = Hooks(note, check, save, spike, probe)
+    hooks = Hooks(note, check, save, spike, probe, leave)
     at = (start.step, start.tokens_seen, history)
     try:
         train(model, optimizer, schedule, data, job.plan, world, hooks, *at, watch, objective)

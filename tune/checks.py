@@ -10,7 +10,7 @@ from ..core.errors import RecipeError
 from ..core.recipe import Recipe
 from ..core.section import misfit
 from ..core.settings_space import MIXED, Range, Space
-from ..core.settings_tune import draws_as_it_goes
+from ..core.settings_tune import Tune, draws_as_it_goes
 from ..model.config import ModelConfig
 from .plan import Trials, with_values
 from .rows import parameters_of, row_model, steps_of
@@ -41,6 +41,7 @@ def check_sweep(recipe: Recipe) -> None:
         if settings.target:
             _check_target(recipe, ladder)
         found += ladder
+    _check_rungs(settings, trials)
     for trial in found:
         _divides("tune.workers_per_trial", settings.workers_per_trial, trial.batch)
     _check_mixture(recipe)
@@ -51,6 +52,22 @@ def check_sweep(recipe: Recipe) -> None:
             "set resources.parallel.strategy to fsdp or ddp for a sweep",
         )
     _check_budget(recipe, rung=min(trial.report_tokens for trial in found))
+
+
+def _check_rungs(settings: Tune, trials: Trials) -> None:
+    """What stops trials early needs a report before their end."""
+    looked = [("tune", settings.scheduler, trials.search()[0])]
+    if settings.asha_check:
+        looked.append(("tune.asha_check", "asha", trials.asha_check("asha")[0]))
+    for where, kind, trial in looked:
+        if kind in ("asha", "median", "hyperband") and trial.report_tokens >= trial.lengths[-1]:
+            raise RecipeError(
+                f"{where}.report_every is {trial.report_every} steps, and a trial has {trial.steps[-1]}: there is "
+                f"no rung before its end at which {kind} could stop it",
+                f"lower {where}.report_every, or set tune.scheduler to none"
+                if where == "tune"
+                else f"lower {where}.report_every",
+            )
 
 
 def _once(name: str, rows: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from contextlib import suppress
 import numpy as np
 
 from ..core.errors import InputError
+from ..core.settings_space import Space
 from .results import Finalist, Result
 from .trial import Trial
 from .valleys import Valley, fit_power, fit_valley
@@ -48,6 +49,26 @@ def beyond_edges(trials: Sequence[Trial], results: Sequence[Result]) -> list[Tri
         [like] = [trial for trial in trials if trial.name == best.name]
         more.append(like.with_values({"learning_rate": float(f"{rate:.4g}")}))
     return more
+
+
+def bounds(results: Sequence[Result], space: Space) -> list[str]:
+    """In words, where a best value of a grid says less than it seems to: it is at the end of what was tried, or two
+    rates were tried, of which one must be the better."""
+    found = []
+    for group in dict.fromkeys((result.row, result.transfer) for result in results):
+        name = f"{group[0]} with transfer" if group[1] else group[0]
+        here = [one for one in results if (one.row, one.transfer) == group and one.validation_loss is not None]
+        if len({result.learning_rate for result in here}) == 2:
+            found.append(f"{name}: two learning rates bound nothing, the better one is at an end; try values beyond it")
+        best = min(here, key=lambda result: result.rank, default=None)
+        for key, values in space.items():
+            if key == "learning_rate" or best is None or not isinstance(values, list):
+                continue
+            tried = sorted(value for value in values if isinstance(value, int | float))
+            if len(tried) > 1 and best.values.get(key) in (tried[0], tried[-1]):
+                end = f"the {'low' if best.values[key] == tried[0] else 'high'} end of the values tried"
+                found.append(f"{name}: the lowest loss is at {key} {best.values[key]:g}, {end}; try values beyond it")
+    return found
 
 
 def grid_factor(results: Sequence[Result]) -> float | None:

@@ -88,6 +88,6 @@ def work_on_trial(config: dict[str, Any]) -> None:
     try:
         run = TrialRun(Trial.model_validate(config["trial"]), tell, checkpoints, world)
     except Crawl2ChatError as error:
-        report_to_train(failed(error))
+        report_to_train(failed(error.message))
         return
     run.run()

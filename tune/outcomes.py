@@ -82,7 +82,7 @@ def _results(name: str, trial: Trial, found: Outcome | None, vocab_size: int) ->
         return ended
     state = _state(found, report)
     measured = state == "stopped"
-    error = report.get("error") or (found and found.error and _first_line(found.error))
+    error = report.get("error") or (found and found.error and first_line(found.error))
     last = {
         "length": trial.lengths[len(ended)],
         "steps": int(report.get("step", 0)),
@@ -116,7 +116,7 @@ def _curve(told: Sequence[Mapping[str, Any]]) -> list[tuple[int, float]]:
     return sorted(found.items())
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """What the trial raised, without Ray's wrapping."""
     cause = getattr(error, "cause", None) or error
-    return f"{type(cause).__name__}: {str(cause).strip().splitlines()[0]}"
+    return ": ".join([type(cause).__name__, *str(cause).strip().splitlines()[:1]])

@@ -110,7 +110,7 @@ class Trials:
             optimizer=self.recipe.train.optimizer,
             mixture=self.recipe.mixture,
             document_mask=self.recipe.train.document_mask,
-            checkpoint_seconds=0.0 if settings.scheduler in ("hyperband", "pbt") else 30.0,
+            checkpoint_seconds=0.0 if phase == "search" and settings.scheduler in ("hyperband", "pbt") else 30.0,
             **self._workers(),
         )
 

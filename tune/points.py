@@ -2,7 +2,9 @@
 
 Reads CSV with a header, a JSON list of objects, or results.json of the stage `tune`. A row needs parameters, tokens and
 loss (or validation_loss), and may have learning_rate and batch_tokens; one without a loss failed or diverged. Where
-rows have a `state`, only what is finished counts: a run that was stopped early ends at a rate that is still high.
+rows have a `state`, only what is finished counts: a run that was stopped early ends at a rate that is still high. Of a
+sweep the ladder's runs count, and without a ladder those of the search, without transfer where there are both: rates
+with transfer are those of another row.
 """
 
 from __future__ import annotations
@@ -56,6 +58,7 @@ def read_points(path: Path) -> Points:
         raise InputError(f"{path} is neither CSV nor JSON: {error}", "give a JSON list of objects, or CSV") from error
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise InputError(f"{path} holds no rows", "give a JSON list of objects, or CSV with a header")
+    rows = _of_sweep(rows)
     loss = "loss" if "loss" in rows[0] else "validation_loss"
     rows = [row if row.get("state", "finished") == "finished" else {**row, loss: None} for row in rows]
     return Points(
@@ -78,6 +81,15 @@ def settings(points: Points) -> list[Setting]:
             lowest = min([float(np.nanmin(losses)), *(valley.loss for valley in valleys.values())])
             found.append(Setting(size, length, lowest, valleys))
     return found
+
+
+def _of_sweep(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows that belong together; all that have trained where they do not say what they are."""
+    begun = [row for row in rows if row.get("state", "finished") == "finished" or row.get("tokens")]
+    ladder = [row for row in begun if row.get("phase") == "ladder"]
+    search = [row for row in begun if row.get("phase") in ("search", "finalists")]
+    standard = [row for row in search if not row.get("transfer")]
+    return ladder or standard or search or begun or rows
 
 
 def _column(path: Path, rows: Sequence[Mapping[str, Any]], key: str, must: bool = True) -> Array:

@@ -92,7 +92,7 @@ def _whole(search: Search, earlier: Sequence[Path]) -> dict[str, Outcome]:
         trial.name: Outcome(folder / trial.name, {"trial": trial.model_dump(mode="json")})
         for folder in earlier
         for trial in search.trials
-        if has_ended(folder / trial.name, len(trial.lengths))
+        if has_ended(folder / trial.name, len(trial.lengths), stopped=search.scheduler not in TOGETHER)
     }
 
 
@@ -122,7 +122,7 @@ def _tuner(search: Search, settings: Tune, folder: Path, name: str) -> tune.Tune
             name=name,
             storage_path=str(folder / "ray"),
             verbose=0,
-            failure_config=tune.FailureConfig(max_failures=1),
+            failure_config=tune.FailureConfig(max_failures=int(first.workers == 1)),  # Ray Train repeats its own
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1 if search.scheduler != "pbt" else 4),
             stop=AllowanceStopper(),
             callbacks=[Heard()],

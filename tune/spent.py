@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,8 +40,12 @@ def write_report(folder: Path, report: Mapping[str, Any]) -> None:
     told = {key: value for key, value in report.items() if key != "config"}
     told["phase"] = report["config"]["trial"]["phase"]
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / REPORTS).open("a", encoding="utf-8") as out:
-        out.write(json.dumps(told, default=str) + "\n")
+    with (folder / REPORTS).open("ab+") as out:
+        if out.tell():
+            out.seek(-1, os.SEEK_END)
+            if out.read(1) != b"\n":  # a line that a kill has cut: nothing may be written on in it
+                out.write(b"\n")
+        out.write(json.dumps(told, default=str).encode() + b"\n")
 
 
 def reports(folder: Path) -> list[dict[str, Any]]:
@@ -54,10 +59,14 @@ def reports(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
-def has_ended(folder: Path, lengths: int) -> bool:
-    """Whether the trial's reports tell of its end: a loss at each of its lengths, or why it has none."""
+def has_ended(folder: Path, lengths: int, stopped: bool = True) -> bool:
+    """Whether the trial's reports tell of its end: a loss at each of its lengths, or why it has none; or, if `stopped`
+    is one, that its scheduler has stopped it."""
     told = reports(folder)
-    return bool(told) and (len(json.loads(told[-1]["lengths"])) == lengths or told[-1]["state"] != "ok")
+    if not told:
+        return False
+    last = told[-1]
+    return len(json.loads(last["lengths"])) == lengths or last["state"] != "ok" or (stopped and bool(last.get("done")))
 
 
 def starts(folder: Path) -> Iterator[Start]:

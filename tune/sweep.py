@@ -17,7 +17,7 @@ from ..core.recipe import Recipe
 from ..core.settings_tune import draws_as_it_goes
 from ..model.config import ModelConfig
 from .finalists import finalists, means
-from .lessons import beyond_edges, drift, grid_factor, rates_for, valleys
+from .lessons import beyond_edges, bounds, drift, grid_factor, rates_for, valleys
 from .nested import check_size
 from .outcomes import Found
 from .plan import Trials
@@ -60,6 +60,8 @@ class SweepRun:
             if valley.edge:
                 end = f"the {valley.edge} end of the learning rates tried ({valley.best:g})"
                 self._mark(f"{_group(row, transfer)}: the lowest loss is at {end}; try values beyond it")
+        for words in bounds(found, self.settings.space):
+            self._mark(words)
         if self.settings.ladder:
             self._ladder(found, beside=grid)
         elif grid:

@@ -199,15 +199,15 @@ class TrialRun:
         self._before, self._cpu_before, self._resumed = kept["seconds"], kept["cpu_seconds"], 1
 
 
-def failed(error: Crawl2ChatError) -> Report:
-    """The only report of a trial that could not begin."""
+def failed(error: str) -> Report:
+    """The last report of a trial that could not begin, or that has raised something."""
     nothing = dict.fromkeys(("step", "tokens", "rung", "branch", "at", "resumed", "own_steps", "own_tokens"), 0)
     seconds = dict.fromkeys(("seconds", "cpu_seconds", "own_cpu_seconds"), 0.0)
     losses = dict.fromkeys(("validation_loss", "bits_per_byte"), math.nan)
     told = {
         "score": WORST,
         "state": "failed",
-        "error": error.message,
+        "error": error,
         "lengths": "[]",
         "began": time.time(),
         "now": time.time(),
@@ -255,6 +255,6 @@ def run_trial(config: dict[str, Any]) -> None:
         with found.as_directory() if found else nullcontext() as folder:
             run = TrialRun(trial, tell, Path(folder) if folder else None)
     except Crawl2ChatError as error:  # repeating would not mend it, and a failure of Ray's would be repeated
-        tune.report(failed(error))
+        tune.report(failed(error.message))
         return
     run.run()

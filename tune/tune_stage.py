@@ -26,10 +26,11 @@ _STATES: tuple[State, ...] = ("finished", "stopped", "diverged", "failed", "not 
 
 
 def _config(recipe: Recipe) -> dict[str, Any]:
-    """What the results depend on: the section, the rows' shapes, the optimizer. `concurrent` changes none."""
+    """What the results depend on: the section, its rows' shapes (not those of the target), the optimizer. `concurrent`
+    changes none."""
     return {
         "seed": recipe.seed,
-        "tune": recipe.tune.model_dump(mode="json", exclude={"concurrent", "target"}),
+        "tune": recipe.tune.model_dump(mode="json", exclude={"concurrent", "target", "shapes"}),
         "rows": {name: model.model_dump(mode="json") for name, model in named_rows(recipe.tune).items()},
         **({} if "learning_rate" in recipe.tune.space else {"rates": own_rates(recipe.tune)}),
         "optimizer": recipe.train.optimizer.model_dump(mode="json", exclude={"warmup_steps"}),

@@ -15,7 +15,7 @@ from ..model.config import ModelConfig
 from ..tokenize.bpe import Tokenizer
 from ..train.job import Job
 from ..train.loop import Plan
-from ..train.mixture import open_rows
+from ..train.mixture import OpenRows
 from ..train.pretrain_stage import data_digest
 from ..train.validation import ValidationTokens
 from .rows import parameters_of, row_model, steps_of
@@ -53,7 +53,7 @@ def verify_job(ctx: StageContext, tokenizer: Tokenizer, learning_rate: float, co
         keep_every=train.keep_every,
         watching=recipe.watching,
         name=f"{recipe.name}/{ctx.folder.name}",
-        open_data=partial(open_rows, paths, model.context, recipe.mixture),
+        open_data=OpenRows(paths, model.context, recipe.mixture),
         open_validation=partial(open_sample, held_out, model.context, tokenizer.end_of_text, tune.validation_rows),
         token_bytes=tokenizer.token_bytes(),
         tokenizer_digest=tokenizer.digest,
@@ -63,6 +63,7 @@ def verify_job(ctx: StageContext, tokenizer: Tokenizer, learning_rate: float, co
         threads=recipe.resources.threads_per_worker,
         document_begin=tokenizer.end_of_text if train.document_mask else None,
         parallel=recipe.resources.parallel,
+        shard_cache=recipe.resources.shard_cache,
     )
 
 

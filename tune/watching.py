@@ -17,7 +17,8 @@ from ray import tune
 from ray.tune.experiment import Trial as RayTrial
 from ray.tune.stopper import Stopper
 
-from .spent import SessionFile, write_report
+from .spent import SessionFile, reports, write_report
+from .trial_run import failed
 
 Listener = Callable[[str, dict[str, Any], bool], None]
 
@@ -52,7 +53,8 @@ class Session:
     @property
     def used_up(self) -> bool:
         seconds, tokens = self.allowance.seconds, self.allowance.tokens
-        late = seconds is not None and self.began is not None and time.time() - self.began >= seconds
+        spent = time.time() - self.began if self.began is not None else 0.0
+        late = seconds is not None and spent >= seconds
         return late or (tokens is not None and sum(self.own_tokens.values()) >= tokens)
 
 
@@ -74,7 +76,14 @@ class Heard(tune.Callback):
         for session in _now:
             session.listener(trial.custom_dirname or trial.trial_id, {}, True)
 
-    on_trial_error = on_trial_complete
+    def on_trial_error(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
+        """What a trial has raised ends it for good: it would be raised again."""
+        assert trial.storage is not None
+        folder = Path(trial.storage.trial_fs_path)
+        lines = str(trial.get_error()).strip().splitlines()
+        kept = {key: report[key] for report in reports(folder)[-1:] for key in ("step", "tokens", "lengths")}
+        write_report(folder, failed(lines[-1] if lines else "it failed") | kept | {"config": trial.config})
+        self.on_trial_complete(iteration, trials, trial)
 
 
 class AllowanceStopper(Stopper):

@@ -1,12 +1,14 @@
 """Trains a run, whose folder is given, on a cluster of two nodes of this machine; orders come by standard input.
 
-kill: the second node's raylet. add: another node. hurry: batches come at once, not one in 0.15 seconds.
+kill: the second node's raylet. drain: notice that the second node goes in 30 seconds. add: another node. hurry: batches
+come at once, not one in 0.15 seconds.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import subprocess
 import sys
 import threading
 import time
@@ -72,6 +74,11 @@ def main(folder: str) -> None:
     for order in sys.stdin:  # Ray adds nodes in the main thread alone
         if order.strip() == "kill":
             cluster.remove_node(second, allow_graceful=False)
+        elif order.strip() == "drain":
+            notice = ["--node-id", second.node_id, "--reason", "DRAIN_NODE_REASON_PREEMPTION"]
+            notice += ["--reason-message", "a test", "--deadline-remaining-seconds", "30"]
+            script = [sys.executable, "-m", "ray.scripts.scripts", "drain-node", "--address", cluster.address]
+            subprocess.run([*script, *notice], check=True)
         elif order.strip() == "add":
             cluster.add_node(num_cpus=1, object_store_memory=100_000_000)
         else:

@@ -221,22 +221,37 @@ def test_pretraining_looks_at_tasks(local_ray: None, shared_data: Path, tmp_path
     assert losses["with"] == losses["without"] and len(losses["with"]) == 20
 
 
-def test_fine_tuning_looks_at_tasks(local_ray: None, shared_data: Path, tmp_path: Path) -> None:
+def test_fine_tuning_and_alignment_look_at_tasks(local_ray: None, shared_data: Path, tmp_path: Path) -> None:
     section = {"tasks": ["mmlu"], "data": str(shared_data), "while_training": {"every": 5, "limit": 20}}
     chats = tmp_path / "chats.jsonl"
     chats.write_text("".join(json.dumps({"prompt": f"{n}?", "response": f"{n}."}) + "\n" for n in range(40)))
+    pairs = tmp_path / "pairs.jsonl"
+    rows = ({"prompt": f"{n}?", "chosen": f"{n}.", "rejected": f"{n}!"} for n in range(40))
+    pairs.write_text("".join(json.dumps(row) + "\n" for row in rows))
     run = play_run(
         tmp_path, shared_data, {"steps": 4, "batch": 8, "validate_every": 4, "checkpoint_every": 4},
         finetune={"data": {"paths": [str(chats)]}, "steps": 10, "batch": 8, "ending_prompts": 0},
+        align={"data": {"paths": [str(pairs)]}, "steps": 5, "batch": 4, "checkpoint_every": 5},
         resources={"cpus": 2}, evaluate=section,
     )  # fmt: skip
-    stages = [one for one in all_stages(run.recipe) if one.name in ("pretrain", "finetune")]
-    list(bring_up_to_date(stages, run, nullcontext))
-    base, tuned = (
-        [row for row in read_metrics(run.stage(one.name)) if "eval/mmlu/bits_per_byte" in row] for one in stages
-    )
-    assert [row["step"] for row in base] == [4] and [row["step"] for row in tuned] == [5, 10]
-    assert tuned[-1]["eval/mmlu/bits_per_byte"] != base[-1]["eval/mmlu/bits_per_byte"] > 0
+    base, tuned, aligned = (looks(run, name) for name in ("pretrain", "finetune", "align"))
+    assert [step for step, _ in base] == [4]
+    assert [step for step, _ in tuned] == [0, 5, 10] and [step for step, _ in aligned] == [0, 5]
+    assert len({base[-1][1], tuned[-1][1], aligned[-1][1]}) == 3 and base[-1][1] > 0
+    for before, after in ((base, tuned), (tuned, aligned)):
+        assert after[0][1] == pytest.approx(before[-1][1], rel=1e-5), "it begins at the model that there was"
+    grpo = {"group": 4, "max_tokens": 6, "held_out": 6, "updates": 2}
+    other = {"method": "grpo", "grpo": grpo, "steps": 6, "batch": 2, "checkpoint_every": 6, "validate_every": 6}
+    again = Run(Recipe.model_validate(run.recipe.model_dump(mode="json") | {"align": other}))
+    assert [step for step, _ in looks(again, "align")] == [0, 5, 6]
+
+
+def looks(run: Run, name: str) -> list[tuple[int, float]]:
+    """Steps at which a stage, brought up to date, looked at MMLU, and the bits per byte there."""
+    [stage] = [one for one in all_stages(run.recipe) if one.name == name]
+    list(bring_up_to_date([stage], run, nullcontext))
+    key = "eval/mmlu/bits_per_byte"
+    return [(row["step"], row[key]) for row in read_metrics(run.stage(name)) if key in row]
 
 
 def test_what_the_model_could_not_score_is_named_before_it_is_trained(run: Run) -> None:

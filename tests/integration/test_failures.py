@@ -23,6 +23,7 @@ from crawl2chat.core.progress import Progress
 from crawl2chat.core.run import Run
 from crawl2chat.core.settings_training import Resources
 from crawl2chat.train import checkpoints
+from crawl2chat.train.course import read_course
 from crawl2chat.train.job import Job
 from crawl2chat.train.launcher import launch
 from crawl2chat.train.loop import batch_indices
@@ -83,7 +84,7 @@ def check_batches(job: Job, notes: Path) -> None:
     assert all(halves == {0, 1} for halves in read.values()) and shares == {1, 2}
 
 
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 90) -> None:
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 240) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None, process.communicate()[0]
@@ -138,35 +139,66 @@ def test_the_disk_is_full_while_two_workers_write_checkpoints(
     check_undisturbed(job, tmp_path / "alone")
 
 
-@pytest.mark.ray
-def test_a_node_dies_training_goes_on_with_fewer_workers_and_grows_again(run: Run, tmp_path: Path) -> None:
-    """A cluster of two nodes with a CPU each, made by elastic_run.py; the second node's raylet is killed."""
-    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    command = [sys.executable, str(Path(__file__).with_name("elastic_run.py")), str(run.folder)]
-    driver = subprocess.Popen(
-        command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
-    )
-    folder = run.stage("pretrain")
+class Elastic:
+    """elastic_run.py at work: a cluster of two nodes with a CPU each."""
 
-    def ranks() -> list[int]:
+    def __init__(self, run: Run, **more: str) -> None:
+        environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"} | more
+        command = [sys.executable, str(Path(__file__).with_name("elastic_run.py")), str(run.folder)]
+        self.driver = subprocess.Popen(
+            command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
+        )
+        self.folder = run.stage("pretrain")
+
+    def ranks(self) -> list[int]:
         """How many ranks wrote each checkpoint, oldest first."""
-        paths = sorted((folder / "checkpoints").glob("step_*"))
+        paths = sorted((self.folder / "checkpoints").glob("step_*"))
         return [len(list(path.glob("*.distcp"))) for path in paths]
 
-    def tell(order: str) -> None:
-        assert driver.stdin is not None
-        driver.stdin.write(order + "\n")
-        driver.stdin.flush()
+    def tell(self, order: str) -> None:
+        assert self.driver.stdin is not None
+        self.driver.stdin.write(order + "\n")
+        self.driver.stdin.flush()
 
+    def end(self) -> str:
+        self.tell("hurry")
+        output, _ = self.driver.communicate(timeout=120)
+        assert self.driver.returncode == 0, output
+        row = last_row(self.folder)
+        assert row is not None and row["step"] == TRAIN["steps"], json.dumps(row)
+        return output
+
+
+@pytest.mark.ray
+def test_a_node_dies_training_goes_on_with_fewer_workers_and_grows_again(run: Run, tmp_path: Path) -> None:
+    """The second node's raylet is killed."""
+    at_work = Elastic(run)
+    ranks, driver = at_work.ranks, at_work.driver
     wait_for(lambda: ranks()[:1] == [2], driver)
-    tell("kill")
+    at_work.tell("kill")
     wait_for(lambda: 1 in ranks(), driver)
-    tell("add")
+    at_work.tell("add")
     wait_for(lambda: 2 in ranks()[ranks().index(1) :], driver)
-    tell("hurry")
-    output, _ = driver.communicate(timeout=120)
-    assert driver.returncode == 0, output
-    row = last_row(folder)
-    assert row is not None and row["step"] == TRAIN["steps"], json.dumps(row)
+    at_work.end()
+    check_batches(job_of(run), run.folder / "read")
+    check_undisturbed(job_of(run), tmp_path / "alone")
+
+
+@pytest.mark.ray
+def test_a_node_gives_notice_and_training_leaves_it_in_time_without_repeating_a_step(run: Run, tmp_path: Path) -> None:
+    at_work = Elastic(run, RAY_TRAIN_ENABLE_PREEMPTION_WATCHER="1", RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S="1")
+    wait_for(lambda: at_work.ranks()[:1] == [2], at_work.driver)
+    told = time.time()
+    at_work.tell("drain")
+    wait_for(lambda: 1 in at_work.ranks(), at_work.driver)
+    output = at_work.end()
+    first, second = (line for line in read_course(at_work.folder) if line["what"] == "start")
+    assert (first["ranks"], second["ranks"]) == (2, 1)
+    left = second["step"]
+    assert f"left after step {left}, as a node is to be taken away" in output
+    [saved] = [line for line in read_course(at_work.folder) if (line["what"], line["step"]) == ("checkpoint", left)]
+    assert told < saved["time"] < told + 30, "within the time that the node has left"
+    *before, after = sorted(len(path.read_text().splitlines()) for path in (run.folder / "read").iterdir())
+    assert after == TRAIN["steps"] - left and max(before) <= left + 3, "no step twice, but what was fetched ahead"
     check_batches(job_of(run), run.folder / "read")
     check_undisturbed(job_of(run), tmp_path / "alone")

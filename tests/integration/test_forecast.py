@@ -76,13 +76,14 @@ def test_a_forecast_is_not_made_after_the_fact(shared_data: Path, tmp_path: Path
     raw, manifest = json.loads((folder / FILE).read_text()), read_manifest(folder)
     assert manifest is not None
     (folder / FILE).write_text(json.dumps(raw | {"loss": raw["loss"] * 1.01}))
-    [entry] = manifest.files
+    others = [one for one in manifest.files if one.path != FILE]
+    [entry] = (one for one in manifest.files if one.path == FILE)
     sized = entry.model_copy(update={"bytes": (folder / FILE).stat().st_size})
-    write_manifest(folder, manifest.model_copy(update={"files": [sized]}))
+    write_manifest(folder, manifest.model_copy(update={"files": [sized, *others]}))
     with pytest.raises(ContractError, match="it was changed"):
         made(run, [VERIFY], no_session)
     (folder / FILE).write_text(json.dumps(raw | {"written": (datetime.now(UTC) + timedelta(hours=1)).isoformat()}))
-    write_manifest(folder, manifest.model_copy(update={"files": [file_entry(folder, folder / FILE, 9)]}))
+    write_manifest(folder, manifest.model_copy(update={"files": [file_entry(folder, folder / FILE, 9), *others]}))
     with pytest.raises(ContractError, match="it would be no forecast"):
         made(run, [VERIFY], nullcontext)
 

@@ -54,7 +54,7 @@ def settled() -> Samples:
     while time.monotonic() < deadline:
         time.sleep(3)
         now = sorted(scraped(), key=str)
-        if now and [one for one in now if one[2] == one[2]] == [one for one in before if one[2] == one[2]]:
+        if now and now == before:
             return now
         before = now
     return before

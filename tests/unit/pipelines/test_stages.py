@@ -111,8 +111,10 @@ def test_whatever_is_trained_is_looked_at() -> None:
         stages = all_stages(load_recipe("tiny", overrides))
         return [one.name for one in stages if getattr(one.work, "keywords", {}).get("probe") is make_probe]
 
-    assert looking(during) == ["pretrain", "finetune"] and looking() == []
-    assert looking(during, "base=b") == ["finetune"]
+    assert looking(during) == ["pretrain", "finetune", "align"] and looking() == []
+    assert looking(during, "align.method=grpo") == ["pretrain", "finetune", "align"]
+    assert looking(during, "align.method=reward") == ["pretrain", "finetune"], "it gives no probabilities"
+    assert looking(during, "base=b") == ["finetune", "align"]
     with pytest.raises(RecipeError, match=r"while_training is given, but with a base[\s\S]*finetune\.data"):
         looking(during, "base=b", "instructions=null", "align=null")
 

@@ -155,7 +155,8 @@ class Written:
                 metrics.write(
                     {"step": step, "validation_loss": loss_at(step) + 0.1, "bits_per_byte": loss_at(step) / 2}
                 )
-                shares = {"eval/piqa/acc": 0.5 + step / 200, "eval/piqa/acc_norm": 0.5 + step / 300}
+                shares = {"eval/piqa/acc": 0.5 + step / 200, "eval/piqa/acc_norm": 0.5 + step / 400}
+                shares |= {"eval/piqa/items": 200, "eval/piqa/chance": 0.5}
                 metrics.write({"step": step, **shares, "eval/piqa/bits_per_byte": 2.0, "eval/lambada/perplexity": 90.0})
                 add_checkpoint(folder, step)
         metrics.close()

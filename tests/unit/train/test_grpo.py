@@ -193,6 +193,21 @@ def test_resuming_is_bit_identical(grpo_job: Callable[..., Job], updates: int, v
     assert updates == 1 or rewards[::2] == rewards[1::2], "two steps with the same answers"
 
 
+def test_looks_on_the_way_change_no_bit(grpo_job: Callable[..., Job]) -> None:
+    """Also one in the middle of a round, between two steps with the same answers."""
+    plain, watched = (grpo_job(name, updates=2) for name in ("plain", "watched"))
+
+    def look(model: torch.nn.Module, world: World) -> dict[str, float]:
+        with torch.no_grad():
+            return {"eval/made/figure": float(model(torch.tensor([[1, 2, 3]])).mean())}
+
+    run_training(plain, World())
+    run_training(replace(watched, probe=look, plan=replace(watched.plan, probe_every=5)), World())
+    looked = [row for row in rows(watched) if "eval/made/figure" in row]
+    assert [row["step"] for row in looked] == [0, 5, 10, 12]
+    assert [row for row in rows(watched) if row not in looked] == rows(plain)
+
+
 def one_rank(world: World, job: Job) -> None:
     run_training(job, world)
 

@@ -111,6 +111,22 @@ def one_rank(world: World, job: Job) -> None:
     run_training(job, world)
 
 
+def test_looks_on_the_way_change_no_bit(aligned: Job, tmp_path: Path) -> None:
+    def look(model: torch.nn.Module, world: World) -> dict[str, float]:
+        with torch.no_grad():
+            return {"eval/made/figure": float(model(torch.tensor([[1, 2, 3]])).mean())}
+
+    plan = replace(aligned.plan, probe_every=5)
+    watched = replace(aligned, folder=tmp_path / "watched", probe=look, plan=plan)
+    for job in (aligned, watched):
+        run_training(job, World())
+    looked = [row for row in rows(watched) if "eval/made/figure" in row]
+    assert [row["step"] for row in looked] == [0, 5, 10, 12]
+    assert [row for row in rows(watched) if row not in looked] == rows(aligned)
+    mine, theirs = weights(aligned), weights(watched)
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
 def test_rows_are_chosen_answers_and_then_rejected_ones(tmp_path: Path) -> None:
     made = pairs(5)
     write_pairs(tmp_path / "p.arrow", [("p.json:1", one) for one in made])

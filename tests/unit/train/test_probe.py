@@ -93,16 +93,27 @@ def assert_same_bits(job: Job, other: Job) -> None:
         assert torch.equal(tensor, weights(other)[name]), name
 
 
-@pytest.mark.parametrize("document_begin", [None, 0])
+@pytest.mark.parametrize(("document_begin", "first"), [(None, False), (0, False), (None, True)])
 def test_training_is_the_same_to_the_bit_with_and_without(
-    plain: Job, section: Evaluate, tokenizer: Path, document_begin: int | None
+    plain: Job, section: Evaluate, tokenizer: Path, document_begin: int | None, first: bool
 ) -> None:
-    plain = replace(plain, document_begin=document_begin)
+    plain = replace(plain, document_begin=document_begin, validate_first=first)
     watched = probed(plain, "watched", section, tokenizer)
     for job in (plain, watched):
         run_training(job, World())
     assert_same_bits(plain, watched)
-    assert not looks(plain) and [row["step"] for row in looks(watched)] == [7, 14, 20]
+    assert not looks(plain) and [row["step"] for row in looks(watched)] == [*([0] if first else []), 7, 14, 20]
+
+
+def test_a_run_that_goes_on_has_one_look_before_its_first_step(plain: Job, section: Evaluate, tokenizer: Path) -> None:
+    """The model of step 0 is gone then: what it knew stays among the metrics."""
+    watched = probed(plain, "watched", section, tokenizer, validate_first=True)
+    half = replace(watched, plan=replace(watched.plan, steps=14))
+    for job in (half, watched):
+        run_training(job, World())
+    found = looks(watched)
+    assert [row["step"] for row in found] == [0, 7, 14, 20]
+    assert found[0]["eval/piqa/bits_per_byte"] != found[1]["eval/piqa/bits_per_byte"]
 
 
 def test_the_figures_are_those_of_the_checkpoint(plain: Job, section: Evaluate, tokenizer: Path) -> None:
@@ -116,7 +127,8 @@ def test_the_figures_are_those_of_the_checkpoint(plain: Job, section: Evaluate, 
     records = score_asked(model, Tokenizer.load(tokenizer), questions.task, questions.part(0, 11))
     wanted = figures(questions.task, questions.items, records)
     last = looks(watched)[-1]
-    assert last.keys() == {"step", *(f"eval/piqa/{name}" for name in wanted)}
+    assert last.keys() == {"step", *(f"eval/piqa/{name}" for name in (*wanted, "items", "chance"))}
+    assert (last["eval/piqa/items"], last["eval/piqa/chance"]) == (11, 0.5)
     for name, one in wanted.items():
         assert last[f"eval/piqa/{name}"] == pytest.approx(one.value, rel=1e-5)
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

@@ -62,6 +62,19 @@ def test_csv_and_the_results_of_a_search(tmp_path: Path) -> None:
     assert 0.01 < one.valleys["learning_rate"].best < 0.04
 
 
+def test_of_a_sweep_the_ladder_counts_and_without_one_what_was_searched_without_transfer(tmp_path: Path) -> None:
+    def row(phase: str, loss: float | None, transfer: bool, state: str = "finished", tokens: int = 1000) -> dict:
+        told = {"parameters": 9000, "learning_rate": 0.01, "batch_tokens": 64, "phase": phase, "state": state}
+        return told | {"tokens": tokens, "validation_loss": loss, "transfer": transfer}
+
+    searched = [row("search", 6.0, True), row("search", 7.0, False), row("grid", 5.0, True)]
+    searched.append(row("search", None, False, "failed", tokens=0))
+    path = tmp_path / "results.json"
+    for rows, loss in ((searched, 7.0), ([*searched, row("ladder", 4.0, True)], 4.0), (searched[:1], 6.0)):
+        path.write_text(json.dumps(rows))
+        assert read_points(path).loss.tolist() == [loss]
+
+
 def test_two_minima_have_a_law_without_interval(tmp_path: Path) -> None:
     """Rates were varied for two sizes only, and each size has its own length; the others are points of the loss."""
     rows = json.loads(sweep(tmp_path / "runs.json").read_text())

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from crawl2chat.core.errors import InputError
+from crawl2chat.core.settings_space import Space
 from crawl2chat.core.settings_tune import Tune
 from crawl2chat.tune.finalists import finalists, means
-from crawl2chat.tune.lessons import beyond_edges, drift, grid_factor, rates_for, valleys
+from crawl2chat.tune.lessons import beyond_edges, bounds, drift, grid_factor, rates_for, valleys
 from crawl2chat.tune.results import Finalist, Result
 from crawl2chat.tune.trial import Trial
 
@@ -51,6 +52,23 @@ def test_a_trial_that_failed_is_not_a_wall() -> None:
     assert valleys([*rising, result("s", RATES[4], None)])[("s", False)].edge is None
     for state in ("failed", "not started"):
         assert valleys([*rising, result("s", RATES[4], None, state=state)])[("s", False)].edge == "high"
+
+
+def test_values_whose_best_is_at_an_end_are_said() -> None:
+    def tried(decay: float, loss: float | None) -> Result:
+        return result("s", 1e-3, loss, values={"learning_rate": 1e-3, "weight_decay": decay})
+
+    space: Space = {"learning_rate": [1e-3], "weight_decay": [0.01, 0.1, 1.0], "schedule": ["wsd", "cosine"]}
+    for losses, said in (
+        ((3.0, 3.1, 3.2), "s: the lowest loss is at weight_decay 0.01, the low end"),
+        ((3.2, 3.1, 3.0), "s: the lowest loss is at weight_decay 1, the high end"),
+        ((3.1, 3.0, None), None),
+        ((None, None, None), None),
+    ):
+        found = bounds([tried(*pair) for pair in zip((0.01, 0.1, 1.0), losses, strict=True)], space)
+        assert [words.startswith(said or "") for words in found] == ([True] if said else [])
+    [words] = bounds([result("m", 1e-3, 3.0), result("m", 2e-3, 2.9)], {"learning_rate": [1e-3, 2e-3]})
+    assert words.startswith("m: two learning rates bound nothing")
 
 
 def test_lengths_are_compared_by_what_was_asked_for() -> None:

@@ -98,6 +98,13 @@ def test_values_that_ray_draws_have_one_trial_a_row() -> None:
     assert len(trials(scheduler="pbt", space=space).search()) == 2
 
 
+def test_only_trials_that_others_go_on_from_save_at_every_report() -> None:
+    space = {"learning_rate": {"low": 1e-4, "high": 1e-1}}
+    made = trials(scheduler="pbt", space=space, asha_check={"row": "s", "space": {"learning_rate": [1e-3, 1e-2]}})
+    assert {trial.checkpoint_seconds for trial in made.search()} == {0.0}
+    assert {trial.checkpoint_seconds for trial in made.asha_check("grid")} == {30.0}
+
+
 def test_other_batches_see_as_many_tokens_and_report_as_often() -> None:
     found = trials(rows=["s"], space={"learning_rate": [1e-2], "batch": [4, 8, 16]}, steps=100, report_every=25)
     by_batch = {trial.batch: trial for trial in found.search()}
@@ -159,6 +166,8 @@ TPE, PBT = {"searcher": "tpe", "scheduler": "none"}, {"scheduler": "pbt"}
         ({"tokens": [1024, 2048], "scheduler": "none", **GRID}, "several lengths, and the schedule is cosine"),
         ({"ladder": {"rows": ["s", "m"], "tokens": [1, 2, 3]}, **GRID}, "2 rows, 3 lengths and 6 points"),
         ({"budget": {"tokens": 6000}, "batch": 4, "report_every": 25, **GRID}, "less than the 6400 tokens of"),
+        ({"steps": 60, "report_every": 60, **GRID}, "is 60 steps, and a trial has 60: there is no rung"),
+        ({"asha_check": {"row": "s", **GRID, "report_every": 80}, **GRID}, "tune.asha_check.report_every is 80 steps"),
         ({"space": {"learning_rate": TWINS}}, "2 trials of the name m-lr0.001, which"),
         ({"rows": ["s", "s-transfer"], **ALIKE, **GRID}, "2 trials of the name s-transfer-lr0.001"),
         ({"asha_check": {"row": "s", "space": {"learning_rate": TWINS}}, **GRID}, "asha_check.space has 2 trials of"),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from crawl2chat.tune.spent import REPORTS, SessionFile, busy, reports, session_seconds, starts, write_report
+from crawl2chat.tune.spent import REPORTS, SessionFile, busy, has_ended, reports, session_seconds, starts, write_report
 from crawl2chat.tune.watching import Allowance, Session
 
 
@@ -41,7 +42,12 @@ def test_each_start_counts_with_its_last_report(stage: Path) -> None:
         ("search", "two", 100, 108, 800),
         ("search", "two", 130, 135, 400),
     ]
-    assert len(reports(stage / "ray" / "search-ab" / "two")) == 2
+    two = stage / "ray" / "search-ab" / "two"
+    assert len(reports(two)) == 2
+    write_report(two, report(150, 155, 2, 100) | {"config": {"trial": {"phase": "search"}}})
+    assert [one["began"] for one in reports(two)] == [100, 130, 150], "nothing is written on in the cut line"
+    assert two.joinpath(REPORTS).read_text().count("\n") == 4
+    (two / REPORTS).write_text("".join((two / REPORTS).read_text().splitlines(keepends=True)[:2]))
     by_phase = {one.phase: one for one in busy(found, cores=2)}
     search = by_phase["search"]
     assert (search.trials, search.steps, search.cpu_seconds) == (2, 22, 9 + 7 + 5)
@@ -67,6 +73,23 @@ def test_a_budget_of_tokens_counts_what_was_trained_and_not_what_a_checkpoint_br
     assert not session.used_up
     session.hear("two", report(4, 5, 1, 100))
     assert session.used_up
+
+
+def test_an_end_is_the_last_length_or_a_reason_or_a_scheduler_s_stop(tmp_path: Path) -> None:
+    def told(lengths: int, **more: Any) -> Path:
+        one = report(1, 2, 1, 100) | {"lengths": json.dumps([{}] * lengths), "state": "ok", "done": False} | more
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        write_report(folder, one | {"config": {"trial": {"phase": "search"}}})
+        return folder
+
+    assert not has_ended(tmp_path / "none", 2)
+    assert not has_ended(told(1), 2) and has_ended(told(2), 2)
+    assert has_ended(told(0, state="diverged"), 2)
+    assert has_ended(told(0, done=True), 2) and not has_ended(told(0, done=True), 2, stopped=False)
+
+
+def test_a_budget_that_is_spent_leaves_nothing(tmp_path: Path) -> None:
+    assert Session(lambda name, told, ended: None, Allowance(seconds=-1.0), tmp_path).used_up
 
 
 def test_a_budget_of_time_counts_from_the_first_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,6 +117,20 @@ def test_values_of_the_search_reach_the_run(trial: Trial) -> None:
     assert losses(told(changed)) != losses(told(trial))
 
 
+def test_weights_of_sources_reach_the_data(trial: Trial, tmp_path: Path) -> None:
+    """Of two sources one is what validation is of, the other one token over and over."""
+    tokenizer = Tokenizer.load(Path(trial.tokenizer))
+    noise = np.full(3000, tokenizer.encode("x")[0], dtype=np.uint16)
+    noise[-1] = tokenizer.end_of_text
+    path = tmp_path / "x-00000.arrow"
+    write_shard(path, ["x"], noise, np.array([noise.size]), tokenizer, "train")
+    both = trial.model_copy(update={"train_paths": [*trial.train_paths, str(path)], "lengths": [2560]})
+    much, little = (
+        losses(told(both.with_values({"mixture.w": share, "mixture.x": 10 - share})))[0][1] for share in (9, 1)
+    )
+    assert much < little - 0.2
+
+
 def test_a_learning_rate_moves_the_rates_of_parts(trial: Trial) -> None:
     """Else the embedding, the head and Muon's matrices would stay where they are, and a search would miss them."""
     own = {"embedding_learning_rate": 4e-2, "head_learning_rate": 5e-3, "muon": {"learning_rate": 0.2}}
