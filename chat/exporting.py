@@ -22,7 +22,7 @@ from typing import Any
 
 from ..core.errors import InputError
 from ..core.files import write_json
-from ..core.log import log
+from ..core.progress import console
 from ..core.run import Run
 from ..model.huggingface import write_model
 from ..tokenize.given import FILES
@@ -56,7 +56,7 @@ def run_export(
         write_gguf_model(out, session.model, session.tokenizer, config, about, encoding)
     else:
         _write_folder(out, run, session, config)
-    log.info("%s: %d parameters", out, session.model.config.parameters())
+    console.print(f"{out}: {session.model.config.parameters():,} parameters", soft_wrap=True, highlight=False)
     return 0
 
 

@@ -17,6 +17,7 @@ import torch
 from ..core.errors import ContractError, InputError
 from ..core.files import write_json
 from ..core.log import log
+from ..core.progress import console
 from ..model.config import ModelConfig
 from ..model.huggingface import read_model
 from ..model.transformer import Transformer
@@ -58,7 +59,8 @@ def run_import(source: Path, out: Path, context: int | None = None) -> int:
         meta = Meta(0, 0, model.config.to_dict(), digest, f"imported from {source.absolute()}", {}, {})
         stateless = torch.optim.SGD(model.parameters(), lr=0.0)  # an optimizer begins anew with other data
         save(folder, model, stateless, meta, World(), "import", keep=1)
-    log.info("%s: %d parameters, context %d", out, model.config.parameters(), model.config.context)
+    about = f"{model.config.parameters():,} parameters, context {model.config.context}"
+    console.print(f"{out}: {about}", soft_wrap=True, highlight=False)
     return 0
 
 

@@ -243,7 +243,8 @@ def _explain(file: Path, raw: dict[str, Any], error: ValidationError) -> RecipeE
         return RecipeError(f"{file}: {message or fix}{more}", fix if message else "correct the value")
     if first["type"] == "missing":
         return RecipeError(f"{file}: {key} is missing{more}", f"add {key} to the recipe")
-    return RecipeError(f"{file}: {key} = {first['input']!r}: {first['msg']}{more}", f"give {key} a fitting value")
+    fitting = f"a list: [{first['input']}]" if first["type"] == "list_type" else "a fitting value"
+    return RecipeError(f"{file}: {key} = {first['input']!r}: {first['msg']}{more}", f"give {key} {fitting}")
 
 
 def _key_names(raw: dict[str, Any], where: tuple[int | str, ...]) -> list[str]:

@@ -68,11 +68,16 @@ class Run:
         """Hold the run for this process. Entering it raises BusyError when another process holds it."""
         return hold(self.folder)
 
-    def write_recipe(self) -> None:
-        """Write the recipe down in the run's folder, if it is another. The caller holds the lock.
+    def written_recipe(self) -> str | None:
+        """The recipe in the run's folder, as it is written."""
+        path = self.folder / "recipe.yaml"
+        return path.read_text(encoding="utf-8") if path.exists() else None
+
+    def write_recipe(self, text: str | None = None) -> None:
+        """Write the recipe down in the run's folder, or one that was written before. The caller holds the lock.
 
         `***` stands in place of credentials: what is read with them needs the recipe that holds them again.
         """
-        path, text = self.folder / "recipe.yaml", self.recipe.to_yaml(values_without_credentials)
+        path, text = self.folder / "recipe.yaml", text or self.recipe.to_yaml(values_without_credentials)
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             write_text(path, text)

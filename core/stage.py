@@ -7,6 +7,8 @@ is there already and stays until the new one is whole (attempt.py).
 
 from __future__ import annotations
 
+import json
+import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -135,12 +137,26 @@ def _judge(stage: Stage, run: Run) -> Planned:
         if manifest.version != stage.version:
             changed.append(f"the stage's version, {manifest.version} to {stage.version}")
         changed += [f"output of {name}" for name, value in inputs.items() if manifest.inputs.get(name) != value]
-        begun = "; an attempt goes on" if unfinished(run.stage(stage.name), mark) else ""
+        begun = "; an unfinished attempt would go on" if unfinished(run.stage(stage.name), mark) else ""
         return Planned(stage, mark, True, f"changed: {', '.join(changed) or 'input files or libraries'}{begun}")
     lost = missing(run.stage(stage.name), manifest.files)
     if lost:
         return Planned(stage, mark, True, f"missing or cut: {lost[0]}")
     return Planned(stage, mark, False, "up to date")
+
+
+def taken_back(stage: Stage, run: Run) -> str:
+    """The `--set` options with which the stage's finished output is up to date again; "" when there are none."""
+    manifest = run.manifest(stage.name)
+    if manifest is None or manifest.version != stage.version:
+        return ""
+    options = []
+    for key in _changed_keys(manifest.config, values_without_credentials(stage.config(run.recipe))):
+        value: Any = manifest.config
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        options.append(f"--set {shlex.quote(f'{key}={json.dumps(value)}')}")
+    return " ".join(options)
 
 
 def _changed_keys(old: Any, new: Any, at: str = "") -> list[str]:

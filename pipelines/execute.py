@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from ..core.banding import collision_probability
+from ..core.errors import Crawl2ChatError
 from ..core.log import log, log_to_folder
 from ..core.progress import console
 from ..core.recipe import Recipe
@@ -33,18 +34,24 @@ def execute(run: Run, stages: Sequence[Stage]) -> list[str]:
     check_inputs(run.recipe)
     ran = []
     with run.lock():
+        before = run.written_recipe()
         run.write_recipe()
         log_to_folder(run.folder / "logs")
         console.print(f"run {run.recipe.name} in {run.folder}", soft_wrap=True)
         names = [stage.name for stage in stages]
-        with run.events.of_command(names), keep_report(run, names) as report:
-            session = partial(ray_session, run.recipe.resources, run.folder / "logs")
-            for item, _ in bring_up_to_date(stages, run, session):
-                if item.todo:
-                    ran.append(item.stage.name)
-                else:
-                    console.print(f"  {item.stage.name:<12} up to date")
-                report.done(item.stage.name, item.todo)
+        try:
+            with run.events.of_command(names), keep_report(run, names) as report:
+                session = partial(ray_session, run.recipe.resources, run.folder / "logs")
+                for item, _ in bring_up_to_date(stages, run, session):
+                    if item.todo:
+                        ran.append(item.stage.name)
+                    else:
+                        console.print(f"  {item.stage.name:<12} up to date")
+                    report.done(item.stage.name, item.todo)
+        except Crawl2ChatError as error:
+            if error.exit_code == 2 and before is not None and not ran:
+                run.write_recipe(before)  # settings that were refused are not the run's
+            raise
         log.info("done: %s", ", ".join(ran))
     return ran
 

@@ -11,7 +11,7 @@ from ..core.documents import ledger_stages
 from ..core.errors import ContractError, RecipeError
 from ..core.recipe import Recipe
 from ..core.run import Run
-from ..core.stage import Planned, Stage, StageResult, plan
+from ..core.stage import Planned, Stage, StageResult, plan, taken_back
 from ..dedup.dedup_stage import DEDUP
 from ..dedup.spans_stage import SPANS
 from ..evaluate.evaluate_stage import evaluate_stage, make_probe
@@ -148,6 +148,7 @@ def plan_group(stages: Sequence[Stage], run: Run) -> list[Planned]:
             command = run.command.replace(" run", " tune", 1) if searched else run.command
             raise ContractError(
                 f"stage {item.stage.name} in {run.folder} is not up to date: {item.why}",
-                f"bring it up to date first, with the same --set values: {command}",
+                f"bring it up to date first, with the same --set values: {command}"
+                + (f"\n  or keep what is finished: {options}" if (options := taken_back(item.stage, run)) else ""),
             )
     return [item for item in everything if item.stage.name in chosen]

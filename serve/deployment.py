@@ -78,7 +78,11 @@ def served(
             handle = _start(source, settings, host, port, stopped or threading.Event())
         except (RuntimeError, TimeoutError, RayError) as error:
             if stopped is None or not stopped.is_set():
-                raise StageError(f"the server does not start: {error}", "see the logs of Ray Serve") from error
+                raise StageError(
+                    f"the server does not start: {error}",
+                    "see the logs of Ray Serve, in logs/ray/session_*/serve of the run's or the model's folder; where "
+                    "other programs keep the machine busy, try again",
+                ) from error
         yield handle is not None and not (stopped and stopped.is_set())
     finally:
         if handle is not None:

@@ -42,6 +42,7 @@ def run_serve(source: Source, settings: ServerSettings, host: str, port: int) ->
             raise InputError(f"--threads {settings.threads}, but there are {cpus} cores", "give fewer")
     logs = Path(source.run or source.folder or ".") / "logs"
     stopped = threading.Event()
+    print(f"starting {source.name} …", flush=True)
     # Ray sets handlers of its own when it starts: ours go before and behind it.
     with stop_signals(stopped), ray_session(resources, logs), stop_signals(stopped):
         if stopped.is_set():

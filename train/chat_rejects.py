@@ -48,9 +48,9 @@ class Tally:
         if self.rejects.total() > self.max_rejects:
             reasons = ", ".join(f"{number} {reason}" for reason, number in self.rejects.most_common())
             raise InputError(
-                f"more than {self.max_rejects} rows are no conversations ({reasons}; {self.conversations} are). "
+                f"more than {self.max_rejects} rows are no conversations ({reasons}; {self.conversations} before are). "
                 "The first:\n  " + "\n  ".join(map(str, self.first)),
-                "correct or remove these rows, or allow more",
+                "correct or remove these rows, or allow more with finetune.data.max_rejects",
             )
 
     def counts(self) -> dict[str, int]:

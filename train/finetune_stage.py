@@ -54,11 +54,16 @@ def external(recipe: Recipe) -> dict[str, str]:
 
 
 def check(ctx: StageContext) -> None:
-    """The tokenizer is the one that the model was trained with, and LoRA has a place in the model."""
+    """The tokenizer is the one that the model was trained with, it has the template's tokens, and LoRA has a place."""
     from ..tokenize.bpe import Tokenizer
+    from ..tokenize.chat_templates import make_template
+    from ..tokenize.given import describe_spoken
 
-    tokenizer = Tokenizer.load(ctx.input_folder("tokenizer") / "tokenizer.json")
+    folder, data = ctx.input_folder("tokenizer"), ctx.recipe.finetune.data
+    tokenizer = Tokenizer.load(folder / "tokenizer.json")
     check_tokenizer(ctx, tokenizer, "pretrain")
+    chosen = (data.template, data.template_folder) if data is not None else ()
+    make_template(describe_spoken(folder, tokenizer, *chosen), tokenizer)
     check_lora(ctx, "pretrain", ctx.recipe.finetune.lora is not None, "finetune")
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 
 if TYPE_CHECKING:
@@ -80,6 +81,21 @@ def test_a_changed_setting_is_planned_to_rerun_only_what_depends_on_it(finished:
         "pretrain", "finetune", "align", "samples"
     }  # fmt: skip
     assert "changed: train.steps" in verdicts["pretrain"]
+
+
+def test_refused_settings_are_not_kept_and_what_is_finished_can_be(finished: Workshop) -> None:
+    recipe = finished.folder / "runs/tiny/recipe.yaml"
+    before = recipe.read_text()
+    turns = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "I."}]
+    (finished.folder / "turns.jsonl").write_text(json.dumps({"messages": turns}) + "\n")
+    wrong = ["--set", "finetune.data.paths=[turns.jsonl]", "--set", "finetune.data.template=chatml"]
+    for dry in ([], ["--dry-run"]):
+        code, output = finished.run("finetune", "--run", "runs/tiny", *wrong, *dry)
+        assert code == 2 and "no special token <|im_start|>" in output, output
+    assert recipe.read_text() == before
+    code, output = finished.run("align", "--run", "runs/tiny", "--set", "finetune.steps=7", "--dry-run")
+    steps = yaml.safe_load(before)["finetune"]["steps"]
+    assert code == 2 and f"or keep what is finished: --set finetune.steps={steps}\n" in output, output
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def test_an_attempt_that_fails_costs_no_finished_output_and_goes_on(tmp_path: Pa
             execute(changed, late)
         assert before.need("made") == old and content(before) == {steps}
         assert (changed.folder / "made.next" / "piece.txt").read_text() == left
-    assert plan([STAGE], changed)[0].why == "changed: train.steps; an attempt goes on"
+    assert plan([STAGE], changed)[0].why == "changed: train.steps; an unfinished attempt would go on"
     assert not plan([STAGE], before)[0].todo
     with pytest.raises(ContractError):
         execute(make_run(tmp_path, "train.steps=8"), late)

@@ -111,7 +111,7 @@ def test_too_many_rejects_are_an_error(tmp_path: Path) -> None:
         for row in rows:
             found.append(row)
     assert len(found) == 5
-    assert "more than 4 rows are no conversations (4 not_json, 1 no_assistant_turn; 1 are)" in str(caught.value)
+    assert "more than 4 rows are no conversations (4 not_json, 1 no_assistant_turn; 1 before are)" in str(caught.value)
     assert f"{file}:2 not_json" in str(caught.value) and f"{file}:3 no_assistant_turn" in str(caught.value)
     assert sum(isinstance(row, Reject) for row in read_conversations([file], Tally(5))) == 5
 
