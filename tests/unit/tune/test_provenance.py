@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 from crawl2chat.core.errors import InputError
 from crawl2chat.tune.provenance import NAME, begin_here, begun_here
-from crawl2chat.tune.search import _restored
+from crawl2chat.tune.search import Search, _restored
+
+from .test_lessons import trial
 
 
 @pytest.fixture(autouse=True)
@@ -36,10 +38,14 @@ def handed_over(folder: Path, witness: Path) -> Path:
     return folder
 
 
+def search() -> Search:
+    return Search("rows", "-1", [trial(1e-3)])
+
+
 def test_a_search_from_elsewhere_is_refused_unread(tmp_path: Path) -> None:
     witness, folder = tmp_path / "called", handed_over(tmp_path / "ray" / "rows-1", tmp_path / "called")
     with pytest.raises(InputError, match="rows-1 was begun by another user"):
-        _restored(folder, lambda config: None)
+        _restored(search(), folder)
     assert not witness.exists() and (folder / "tuner.pkl").exists(), "nothing is called, and nothing is removed"
 
 
@@ -48,7 +54,7 @@ def test_the_same_folder_would_run_it_without_the_guard(tmp_path: Path) -> None:
     witness, folder = tmp_path / "called", handed_over(tmp_path / "ray" / "rows-1", tmp_path / "called")
     begin_here(folder)
     with pytest.raises(Exception):  # noqa: B017 (whatever Ray makes of a tuner that is none)
-        _restored(folder, lambda config: None)
+        _restored(search(), folder)
     assert witness.exists()
 
 
