@@ -119,7 +119,7 @@ class Remote:
                 self._size = (address, int(fs.size(path) or 0))
             total = self._size[1]
             if start < total:
-                data += fs.cat_file(path, start, min(stop, total))
+                data += fs.cat_file(path, start=start, end=min(stop, total))  # of s3fs the second argument is a version
             return total
         fs, path = url_to_fs(address, client_kwargs=self._client())
         headers = {"Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"}
