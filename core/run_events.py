@@ -37,7 +37,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from .credentials import without_credentials
+from .credentials import masked
 from .errors import ending
 from .log import log
 
@@ -130,7 +130,7 @@ def _plain(value: Any) -> Any:
 
 def _said(error: BaseException) -> dict[str, str]:
     end = ending(error)
-    return {"error": without_credentials(end.error), "fix": without_credentials(end.fix)} if end.error else {}
+    return {"error": masked(end.error), "fix": masked(end.fix)} if end.error else {}
 
 
 def _since(began: float) -> float:

@@ -29,7 +29,7 @@ COUNTERS = {"documents_in": 9, "documents": 4, "dropped": 5, "dropped.gopher.wor
 
 def work(ctx: StageContext) -> StageResult:
     if ctx.recipe.seed == 666:
-        raise InputError("https://jane:secret@host/x is bad", "give another")
+        raise InputError("https://jane:secret@host/x is bad", f"give another than {os.environ.get('A_TOKEN')}")
     ctx.progress.tell("checkpoint", step=5)
     return StageResult([], {**COUNTERS})
 
@@ -73,11 +73,14 @@ def test_a_stage_tells_its_beginning_its_end_and_that_nothing_was_to_do(tmp_path
     assert before - timedelta(seconds=1) < times[0] and times[-1] < datetime.now(UTC) + timedelta(seconds=1)
 
 
-def test_a_stage_and_a_command_that_fail_say_why_without_credentials(tmp_path: Path) -> None:
+def test_a_stage_and_a_command_that_fail_say_why_without_credentials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("A_TOKEN", "planted-in-the-environment")
     run = make_run(tmp_path, "seed=666")
     with pytest.raises(InputError), run.events.of_command(["extract"]):
         list(bring_up_to_date([STAGE], run, nullcontext))
-    why = {"error": "https://***@host/x is bad", "fix": "give another"}
+    why = {"error": "https://***@host/x is bad", "fix": "give another than ***"}
     assert [bare(event) for event in told(run)] == [
         {"event": "run_began", "stages": ["extract"], "process": os.getpid()},
         {"event": "stage_began", "stage": "extract", "why": "never ran"},
