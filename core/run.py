@@ -78,6 +78,6 @@ class Run:
 
         `***` stands in place of credentials: what is read with them needs the recipe that holds them again.
         """
-        path, text = self.folder / "recipe.yaml", text or self.recipe.to_yaml(values_without_credentials)
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
-            write_text(path, text)
+        text = text or self.recipe.to_yaml(values_without_credentials)
+        if self.written_recipe() != text:
+            write_text(self.folder / "recipe.yaml", text)

@@ -146,9 +146,14 @@ def _judge(stage: Stage, run: Run) -> Planned:
 
 
 def taken_back(stage: Stage, run: Run) -> str:
-    """The `--set` options with which the stage's finished output is up to date again; "" when there are none."""
+    """The `--set` options that give back the settings of the stage's finished output; "" when they are not all that
+    changed.
+    """
     manifest = run.manifest(stage.name)
     if manifest is None or manifest.version != stage.version:
+        return ""
+    made = [run.manifest(name) for name in stage.inputs]
+    if [one and one.digest for one in made] != [manifest.inputs.get(name) for name in stage.inputs]:
         return ""
     options = []
     for key in _changed_keys(manifest.config, values_without_credentials(stage.config(run.recipe))):

@@ -14,7 +14,7 @@ from crawl2chat.core.files import write_text
 from crawl2chat.core.manifest import file_entry
 from crawl2chat.core.recipe import load_recipe
 from crawl2chat.core.run import Run
-from crawl2chat.core.stage import Stage, StageContext, StageResult, bring_up_to_date, plan, sections
+from crawl2chat.core.stage import Stage, StageContext, StageResult, bring_up_to_date, plan, sections, taken_back
 
 CHANGES = ("rename", "replace", "mkdir", "unlink", "rmdir")
 NEW = ("train.steps=7",)
@@ -88,6 +88,17 @@ def test_what_is_cut_is_replaced_as_a_whole(tmp_path: Path) -> None:
     (run.stage("made") / "deep" / "a.txt").write_text("")
     execute(run)
     assert content(run) == {str(run.recipe.train.steps)} and beside(run) == ["made"]
+
+
+def test_what_was_changed_can_be_taken_back_unless_an_input_changed_too(tmp_path: Path) -> None:
+    run, following = make_run(tmp_path), Stage("following", ("made",), sections("sampling"), two_files)
+    list(bring_up_to_date([STAGE, following], run, nullcontext))
+    other = make_run(tmp_path, *NEW, "sampling.max_tokens=3")
+    assert taken_back(STAGE, run) == ""
+    assert taken_back(STAGE, other) == f"--set train.steps={run.recipe.train.steps}"
+    assert taken_back(following, other) == f"--set sampling.max_tokens={run.recipe.sampling.max_tokens}"
+    execute(other)
+    assert taken_back(following, other) == "", "its input is another"
 
 
 class Killed(BaseException):

@@ -7,6 +7,7 @@ import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,7 +26,7 @@ ALL = 1e12
 MAX = 10 << 20
 
 
-def opener(path: Path | str) -> Callable[[], object]:
+def opener(path: Path | str) -> Callable[[], BinaryIO]:
     return lambda: open_binary(str(path))
 
 
@@ -44,7 +45,7 @@ def test_lines(ending: str, tmp_path: Path) -> None:
     packed = {".jsonl": text, ".jsonl.gz": gzip.compress(text), ".jsonl.bz2": bz2.compress(text)}[ending]
     path = tmp_path / f"pages{ending}"
     path.write_bytes(packed)
-    found = cut_file("jsonl", str(path), opener(path), tmp_path / "out" / "00", Cut(0.2, ALL, 3), MAX)  # type: ignore
+    found = cut_file("jsonl", str(path), opener(path), tmp_path / "out" / "00", Cut(0.2, ALL, 3), MAX)
     assert [one.name for one in found] == [f"00-{number:02d}{ending}" for number in range(3)]
     assert [one.read_bytes()[:3] for one in found] == [packed[:3]] * 3
     source = TableSource(kind="jsonl", name="web", paths=["x"])
@@ -60,8 +61,8 @@ def test_tables(tmp_path: Path) -> None:
         out.write_table(table)
     for kind, read in (("parquet", read_parquet), ("arrow", read_arrow)):
         path = tmp_path / f"rows.{kind}"
-        found = cut_file(kind, str(path), opener(path), tmp_path / kind / "00", Cut(0.25, ALL, 2), MAX)  # type: ignore
-        source = TableSource(kind=kind, name="web", paths=["x"])  # type: ignore[arg-type]
+        found = cut_file(kind, str(path), opener(path), tmp_path / kind / "00", Cut(0.25, ALL, 2), MAX)
+        source = TableSource(kind=kind, name="web", paths=["x"])
         items = [item for one in found for item in read(one.open("rb"), str(one), source, MAX)]
         assert len(found) == 2 and len(items) == 64 * 24, "3 runs of 8 records of 64 rows"
         assert not any(isinstance(item, Loss) for item in items)
@@ -72,7 +73,7 @@ def test_tables(tmp_path: Path) -> None:
 def test_records_of_warc_are_taken_as_they_are(shared_data: Path, tmp_path: Path) -> None:
     path = shared_data / "debian-multilang-html" / "pages.warc.gz"
     whole = [item.url for item in read_warc(path.open("rb"), MAX) if isinstance(item, RawRecord)]
-    found = cut_file("warc", str(path), opener(path), tmp_path / "00", Cut(0.25, ALL, 4), MAX)  # type: ignore
+    found = cut_file("warc", str(path), opener(path), tmp_path / "00", Cut(0.25, ALL, 4), MAX)
     items = [item for one in found for item in read_warc(one.open("rb"), MAX)]
     urls = [item.url for item in items if isinstance(item, RawRecord)]
     assert not [item for item in items if isinstance(item, Loss) and item.reason.startswith(("trunc", "bad", "not_w"))]
@@ -85,7 +86,7 @@ def test_a_plain_file_and_the_beginning_alone(shared_data: Path, tmp_path: Path)
     with gzip.open(shared_data / "debian-multilang-html" / "pages.warc.gz") as handle:
         plain.write_bytes(handle.read())
     half = plain.stat().st_size / 2
-    found = cut_file("warc", str(plain), opener(plain), tmp_path / "cut" / "00", Cut(1.0, half, 1), MAX)  # type: ignore
+    found = cut_file("warc", str(plain), opener(plain), tmp_path / "cut" / "00", Cut(1.0, half, 1), MAX)
     [one] = found
     assert plain.read_bytes().startswith(one.read_bytes()) and 0.4 < one.stat().st_size / half / 2 < 0.6
     assert not [item for item in read_warc(one.open("rb"), MAX) if isinstance(item, Loss) and "trunc" in item.reason]
@@ -97,8 +98,8 @@ def test_one_gzip_stream_is_refused_where_it_is_large(shared_data: Path, tmp_pat
     path = tmp_path / "one.warc.gz"
     size = path.stat().st_size
     with pytest.raises(InputError, match="one gzip stream"):
-        cut_file("warc", str(path), opener(path), tmp_path / "00", Cut(0.01, size, 2), MAX)  # type: ignore
-    [whole] = cut_file("warc", str(path), opener(path), tmp_path / "00", Cut(0.5, size, 2), MAX)  # type: ignore
+        cut_file("warc", str(path), opener(path), tmp_path / "00", Cut(0.01, size, 2), MAX)
+    [whole] = cut_file("warc", str(path), opener(path), tmp_path / "00", Cut(0.5, size, 2), MAX)
     assert whole.read_bytes() == path.read_bytes()
 
 
@@ -109,7 +110,7 @@ def test_pages_of_a_dump(tmp_path: Path) -> None:
     )
     path = tmp_path / "dump.xml.bz2"
     path.write_bytes(bz2.compress(f"<mediawiki>\n<siteinfo/>\n{pages}</mediawiki>\n".encode()))
-    found = cut_file("wikipedia", str(path), opener(path), tmp_path / "out" / "00", Cut(0.1, ALL, 2), MAX)  # type: ignore
+    found = cut_file("wikipedia", str(path), opener(path), tmp_path / "out" / "00", Cut(0.1, ALL, 2), MAX)
     items = [item for one in found for item in read_wikipedia(one.open("rb"), "http://x/", MAX)]
     assert [item.title for item in items if isinstance(item, RawRecord)] == [f"T{n}" for n in range(73, 81)] + [
         f"T{n}" for n in range(153, 161)
