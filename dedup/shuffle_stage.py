@@ -73,7 +73,7 @@ def _reports(units: Sequence[Unit], partitions: int, rows: Rows, meet: Meet, sta
 
     with _one_block_a_partition(partitions):
         dataset = ray.data.from_items([{"unit": unit.name} for unit in units], override_num_blocks=len(units))
-        place = data_task()  # of the tasks before and after: the shuffle's own actors take no resources of ours
+        place = data_task()  # of the tasks before and after: the shuffle's own take no resources of ours
         sent = dataset.map_batches(named(unit_rows, stage, rows), batch_size=1, batch_format="pyarrow", **place)
         parts = sent.repartition(partitions, keys=["partition"])
         met = parts.map_batches(named(partition_reports, stage, meet), batch_size=None, batch_format="pyarrow", **place)
@@ -89,8 +89,8 @@ def _reports(units: Sequence[Unit], partitions: int, rows: Rows, meet: Meet, sta
 def _one_block_a_partition(partitions: int) -> Iterator[None]:
     """Ray Data's settings for the shuffle; a partition above its usual block size would come in pieces.
 
-    The rows are gathered by actors, by default by 128 at most however large the cluster is: as many as there are
-    partitions, up to AGGREGATORS. Ray never starts more of them than there are CPUs.
+    Tasks gather the rows. With Ray's older strategy actors do, by default 128 at most however large the cluster is: then
+    as many as there are partitions, up to AGGREGATORS. Ray never starts more of them than there are CPUs.
     """
     from ray.data import DataContext
 

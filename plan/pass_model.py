@@ -112,7 +112,7 @@ class Model:
         return done.seconds, done.busy, done.lost
 
     def _shuffled(self, timed: Timed, load: Load) -> tuple[float, float, int]:
-        """Ray's shuffle: units send their rows on all cores, and few actors gather a piece for each unit and partition.
+        """Ray's shuffle: units send their rows on all cores, and few gather a piece for each unit and partition.
 
         What it took in the profile's run, and is not of its rows and pieces, is what starting it costs.
         """
