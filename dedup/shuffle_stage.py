@@ -89,8 +89,8 @@ def _reports(units: Sequence[Unit], partitions: int, rows: Rows, meet: Meet, sta
 def _one_block_a_partition(partitions: int) -> Iterator[None]:
     """Ray Data's settings for the shuffle; a partition above its usual block size would come in pieces.
 
-    Tasks gather the rows. With Ray's older strategy actors do, by default 128 at most however large the cluster is: then
-    as many as there are partitions, up to AGGREGATORS. Ray never starts more of them than there are CPUs.
+    Tasks gather the rows. With Ray's older strategy actors do, by default 128 at most however large the cluster is:
+    then as many as there are partitions, up to AGGREGATORS. Ray never starts more of them than there are CPUs.
     """
     from ray.data import DataContext
 
