@@ -18,6 +18,7 @@ from pathlib import Path
 from .errors import InputError
 from .log import copy_masked, log
 from .placement import placed
+from .raylet_watch import watched
 from .settings_training import Resources
 
 LOCAL_OBJECT_STORE = 512 << 20
@@ -79,7 +80,7 @@ def _started(resources: Resources, logs: Path, address: str | None) -> Iterator[
     session = None if address else Path(vars(context)["address_info"]["session_dir"])
     log.info("Ray %s at %s", ray.__version__, address or session)
     try:
-        with placed(resources):
+        with watched(vars(context)["address_info"]["raylet_socket_name"]), placed(resources):
             yield
     finally:
         _shut_down()

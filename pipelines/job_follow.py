@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import StageError
@@ -20,16 +21,47 @@ ACTIVATE = (
     "`ray start` runs: activate the environment there before it"
 )
 NOT_FOUND = 127  # what a shell says of a command that it does not have
+WRONG_INPUT = 2  # core/errors.py
 DETACHED = 130  # as a shell says it of a command that Ctrl-C ended
+UNKNOWN = "does not exist"  # what Ray says of a job's id that it has not given away
 LOST_AFTER = 10  # failed attempts to reach the cluster, RETRY_S apart, before the follower gives up
 RETRY_S = 3.0
 LOOK_S = 1.0
 
 
-def stay(client: JobSubmissionClient, job: str, address: str, shown: bool) -> int:
-    """Stay to the job's end, its output shown or not; returns its exit code. Ctrl-C detaches, and the job goes on.
+@dataclass(frozen=True)
+class End:
+    """How a job ended, or that who followed it detached."""
 
-    Raises StageError when the job's command never ran, or was stopped; ConnectionError when the cluster is lost.
+    job: str
+    code: int | None  # the exit code of its command; below 0 the signal that killed it; None: it never ended by itself
+    state: str
+    message: str
+
+    @property
+    def final(self) -> bool:
+        """Whether another job of the same run would end no better."""
+        return self.state == "STOPPED" or self.code in (0, WRONG_INPUT, DETACHED)
+
+    @property
+    def how(self) -> str:
+        return f"ended with exit code {self.code}" if self.code is not None else f"ended as {self.state}"
+
+    def exit_code(self) -> int:
+        """That of the job's command. Raises StageError when it never ran, or was stopped."""
+        if self.code is not None:
+            if self.code == NOT_FOUND:
+                say(f"the head's shell did not find `python`; {ACTIVATE}")
+            return self.code
+        if self.state == "STOPPED":
+            raise StageError(f"{self.job} was stopped", "submit the same recipe again: the run continues where it was")
+        raise StageError(f"{self.job} ended as {self.state}: {self.message}", ACTIVATE)
+
+
+def stay(client: JobSubmissionClient, job: str, address: str, shown: bool) -> End:
+    """Stay to the job's end, its output shown or not. Ctrl-C detaches, and the job goes on.
+
+    Raises ConnectionError when the cluster is lost.
     """
     try:
         if shown:
@@ -38,8 +70,9 @@ def stay(client: JobSubmissionClient, job: str, address: str, shown: bool) -> in
             wait(client, job)
     except KeyboardInterrupt:
         say(f"\ndetached; {job} goes on\n{commands(job, address)}")
-        return DETACHED
-    return _exit_code(client, job)
+        return End(job, DETACHED, "RUNNING", "")
+    told: Any = client.get_job_info(job)
+    return End(job, told.driver_exit_code, told.status.value, str(told.message).strip())
 
 
 def wait(client: JobSubmissionClient, job: str, seconds: float = float("inf")) -> bool:
@@ -81,22 +114,13 @@ async def _follow(client: JobSubmissionClient, job: str) -> None:
 
 
 def _failed(job: str, failures: int, error: Exception) -> int:
-    """Count a failure to reach the cluster. Raises ConnectionError when they are too many in a row."""
+    """Count a failure to reach the cluster. Raises ConnectionError after too many in a row, and when it is another one."""
     log.info("following %s: %s", job, error)
+    if UNKNOWN in str(error):
+        raise ConnectionError(f"{job} is gone: the cluster's head has started anew") from error
     if failures + 1 == LOST_AFTER:
         raise ConnectionError(f"lost while following {job}, which may still run: {error}") from error
     return failures + 1
-
-
-def _exit_code(client: JobSubmissionClient, job: str) -> int:
-    details: Any = client.get_job_info(job)
-    if details.driver_exit_code is not None:
-        if details.driver_exit_code == NOT_FOUND:
-            say(f"the head's shell did not find `python`; {ACTIVATE}")
-        return int(details.driver_exit_code)
-    if details.status == "STOPPED":
-        raise StageError(f"{job} was stopped", "submit the same recipe again: the run continues where it was")
-    raise StageError(f"{job} ended as {details.status.value}: {str(details.message).strip()}", ACTIVATE)
 
 
 def say(text: str) -> None:

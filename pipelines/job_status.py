@@ -42,7 +42,7 @@ def show_logs(name: str, address: str, follow: bool) -> int:
         client = connect(address)
         job = find_job(our_jobs(client), name, address)
         if follow:
-            return stay(client, job.id, address, shown=True)
+            return stay(client, job.id, address, shown=True).exit_code()
         output = client.get_job_logs(job.id)
     sys.stdout.write(output)
     return 0

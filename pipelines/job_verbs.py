@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+from .option_types import at_least
+
 EXAMPLES = """\
   crawl2chat submit recipes/tiny.yaml --address http://127.0.0.1:8265
   crawl2chat status --address http://127.0.0.1:8265        the jobs there, the newest first
@@ -35,6 +37,13 @@ def add_job_verbs(verb: Verb) -> None:
     ):
         attend.add_argument(flag, dest="attend", action="store_const", const=value, default="follow", help=about)
     submit.add_argument(
+        "--retries",
+        type=at_least(0),
+        default=0,
+        metavar="N",
+        help="submit it again, up to N times, when it fails or its head dies, as long as this command runs (0)",
+    )
+    submit.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a value: train.steps=100; repeatable"
     )
 
@@ -60,7 +69,11 @@ def _submit(options: argparse.Namespace) -> int:
 
     if options.job_verb not in VERBS:
         raise RecipeError(f"--verb {options.job_verb!r} is none of a recipe's", f"one of: {', '.join(VERBS)}")
-    return submit(options.recipe, options.set, options.address, options.attend, options.job_verb)
+    if options.retries and options.attend == "leave":
+        raise RecipeError(
+            "--retries does not go with --no-follow: this command would not see the job fail", "leave one of them out"
+        )
+    return submit(options.recipe, options.set, options.address, options.attend, options.job_verb, options.retries)
 
 
 def _logs(options: argparse.Namespace) -> int:

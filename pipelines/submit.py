@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..core.files import write_text
 from ..core.recipe import Recipe, absolute_path, load_recipe
 from .job_client import connect, job_server
-from .job_follow import say, stay
+from .job_follow import say
+from .job_retry import see_through
 from .job_wheel import write_wheel
 from .jobs import commands, next_id, our_jobs, refuse_second
 
@@ -31,27 +32,38 @@ Attend = Literal["follow", "wait", "leave"]
 
 
 def submit(
-    recipe_path: str | Path, overrides: Iterable[str], address: str, attend: Attend = "follow", verb: str = "run"
+    recipe_path: str | Path,
+    overrides: Iterable[str],
+    address: str,
+    attend: Attend = "follow",
+    verb: str = "run",
+    retries: int = 0,
 ) -> int:
     """Run the recipe on the cluster, or a part of it; return the job's exit code.
 
     address is that of Ray's dashboard, http://HOST:8265. follow: the job's output appears here as it is written; wait:
-    without its output; leave: return 0 as soon as it is submitted. Ctrl-C stops the following, not the job. Raises
-    RecipeError before anything else happens, InputError when the cluster cannot be reached or refuses us, BusyError
-    while a job works on the same run there, StageError when the job could not be started.
+    without its output; leave: return 0 as soon as it is submitted. Ctrl-C stops the following, not the job. retries: how
+    often it is submitted again when it fails, by this command, while it follows or waits (job_retry.py).
+
+    Raises RecipeError before anything else happens, InputError when the cluster cannot be reached or refuses us,
+    BusyError while a job works on the same run there, StageError when the job could not be started.
     """
     overrides = tuple(overrides)
     recipe = travelling(load_recipe(recipe_path, overrides))
     again = _again(recipe_path, overrides, verb)
-    with job_server(address):
-        client = connect(address)
-        with tempfile.TemporaryDirectory(prefix="crawl2chat-job-") as temporary:
-            job = _start(client, recipe, address, _what_runs(Path(temporary), recipe, verb, again))
-        say(f"submitted {recipe.name} to {address} as {job}; the run's folder is {recipe.folder}")
+    with job_server(address), tempfile.TemporaryDirectory(prefix="crawl2chat-job-") as temporary:
+        what = _what_runs(Path(temporary), recipe, verb, again)
+
+        def start(client: JobSubmissionClient) -> str:
+            job = _start(client, recipe, address, what)
+            say(f"submitted {recipe.name} to {address} as {job}; the run's folder is {recipe.folder}")
+            return job
+
         if attend == "leave":
-            say(commands(job, address))
+            say(commands(start(connect(address)), address))
             return 0
-        return stay(client, job, address, shown=attend == "follow")
+        run = (recipe.name, recipe.storage)
+        return see_through(start, run, address, attend == "follow", retries).exit_code()
 
 
 def _start(client: JobSubmissionClient, recipe: Recipe, address: str, what: dict[str, Any]) -> str:

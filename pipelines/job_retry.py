@@ -1,0 +1,68 @@
+"""`submit --retries N`: stay with a run until its work is done, submitting it again when a job of it fails.
+
+What another job can change is submitted again: a job that failed, whose driver was killed, or that went down with its
+head. What it cannot change is final: a job that succeeded, was stopped, or found its input wrong (exit code 2). While
+the cluster does not answer, as when its head starts anew, the policy waits for it; a job that lived through it is
+followed on, one that this cluster does not know is submitted again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..core.log import log
+from .job_client import connect
+from .job_follow import End, say, stay
+from .jobs import our_jobs
+
+if TYPE_CHECKING:
+    from ray.job_submission import JobSubmissionClient
+
+PAUSE_S = 5.0  # before a job is submitted again, and between two looks for a cluster that does not answer
+PATIENCE_S = 900.0  # how long a cluster may be away: its head can be a machine that has to be ordered anew
+
+
+def see_through(
+    submit: Callable[[JobSubmissionClient], str], run: tuple[str, str], address: str, shown: bool, retries: int
+) -> End:
+    """The end of the run's last job: submit(client) starts one, at most 1 + retries times.
+
+    run: its name and its storage. Raises what `connect` and `submit` raise at the first attempt, and ConnectionError or
+    RuntimeError when the cluster stays away for PATIENCE_S.
+    """
+    from ray.exceptions import AuthenticationError
+    from requests.exceptions import RequestException
+
+    client = connect(address)
+    job, seen = submit(client), time.monotonic()
+    while True:
+        try:
+            if not job:
+                client = connect(address)
+                job = _active(client, run)
+                if not job:
+                    retries -= 1
+                    job = submit(client)
+            seen = time.monotonic()
+            end = stay(client, job, address, shown)
+            if end.final or retries == 0:
+                return end
+            say(f"{job} {end.how}; it is submitted again, {retries} times more at most")
+        except (ConnectionError, RequestException, RuntimeError) as error:
+            if (
+                isinstance(error, BrokenPipeError | AuthenticationError)
+                or retries == 0
+                or time.monotonic() - seen > PATIENCE_S
+            ):
+                raise
+            log.info("%s: %s", address, error)
+            say(f"{address} does not answer; trying again for {PATIENCE_S / 60:g} minutes at most")
+        job = ""
+        time.sleep(PAUSE_S)
+
+
+def _active(client: JobSubmissionClient, run: tuple[str, str]) -> str:
+    """The id of the job that works on the run: it outlived the silence, or its submission got no answer. Else ""."""
+    return next((job.id for job in our_jobs(client) if job.active and (job.run, job.storage) == run), "")
