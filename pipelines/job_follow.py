@@ -34,7 +34,7 @@ class End:
     """How a job ended, or that who followed it detached."""
 
     job: str
-    code: int | None  # the exit code of its command; below 0 the signal that killed it; None: it never ended by itself
+    code: int | None  # the exit code of its command; None: it did not come to an end of its own
     state: str
     message: str
 
