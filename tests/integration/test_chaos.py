@@ -1,4 +1,4 @@
-"""A run on a Ray of three raylets, whose workers, actors, raylets, driver and head are killed one after the other, makes
+"""Kills of workers, actors, raylets, driver and head, one after the other, on a Ray of three raylets: the run makes
 what the undisturbed run makes: benchmarks/chaos.py, on the tiny recipe made smaller.
 """
 
