@@ -74,6 +74,14 @@ def crawl_mirror(shared_data: Path, tmp_path: Path) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
+def store_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """An S3 server as a process of its own: see store_server.py."""
+    module = loaded(Path(__file__).with_name("store_server.py"))
+    with module.running(tmp_path_factory.mktemp("store")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """A Chromium without a window, for the whole session: see browser.py. In CI it must be there."""
     module = loaded(Path(__file__).with_name("browser.py"))

@@ -31,6 +31,7 @@ from ..core.errors import Crawl2ChatError, RecipeError, StageError
 from ..core.log import log
 from ..core.placement import await_node
 from ..core.progress import Progress
+from ..core.remote_path import RemotePath
 from ..core.settings_training import Resources
 from .fault import take_fault, tell_fault, told_by_all, told_fault
 from .follow import follow
@@ -108,7 +109,7 @@ def train_in_ray(config: dict[str, Any]) -> Crawl2ChatError | Leaving | None:
     def report(checkpoint: Path, row: dict[str, Any]) -> None:
         ray.train.report(
             row,
-            checkpoint=Checkpoint(str(checkpoint)),
+            checkpoint=Checkpoint(*as_ray_has(checkpoint)),
             checkpoint_dir_name=checkpoint.name,
             checkpoint_upload_mode=CheckpointUploadMode.NO_UPLOAD,
         )
@@ -134,8 +135,18 @@ def train_in_ray(config: dict[str, Any]) -> Crawl2ChatError | Leaving | None:
     return None
 
 
+def as_ray_has(folder: Path) -> tuple[str, Any]:
+    """A folder as Ray takes it: its path, and the file system where it is not this machine's."""
+    if not isinstance(folder, RemotePath):
+        return str(folder), None
+    from pyarrow.fs import FSSpecHandler, PyFileSystem
+
+    return folder.key, PyFileSystem(FSSpecHandler(folder.store.files))
+
+
 def _fit(job: Job, resources: Resources, labels: dict[str, str]) -> Leaving | None:
     """To the last step, or to a notice that a node is to be taken away."""
+    path, files = as_ray_has(job.folder.parent)  # Ray wants reported checkpoints below storage_path/name
     trainer = LeanTrainer(
         train_in_ray,
         train_loop_config={"job": job, "labels": labels},
@@ -152,7 +163,8 @@ def _fit(job: Job, resources: Resources, labels: dict[str, str]) -> Leaving | No
         ),
         run_config=RunConfig(
             name=job.folder.name,
-            storage_path=str(job.folder.parent),  # Ray wants reported checkpoints below storage_path/name
+            storage_path=path,
+            storage_filesystem=files,
             failure_config=FailureConfig(max_failures=resources.max_failures),
         ),
     )
