@@ -43,9 +43,12 @@ def cache_folder() -> Path:
     return Path(given).absolute() if given else root
 
 
-def local_copy(path: RemotePath) -> Path:
-    """A copy of the object, or folder, as it is now: to be read, and not written. Raises FileNotFoundError."""
-    found = path.found()
+def local_copy(path: RemotePath, found: Found | None = None) -> Path:
+    """A copy of the object, or folder, as it is now, or as it was `found`: to be read, and not written.
+
+    Raises FileNotFoundError.
+    """
+    found = found or path.found()
     return _folder_copy(path) if found.folder else _file_copy(path, found)
 
 

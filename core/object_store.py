@@ -22,6 +22,7 @@ from .errors import RecipeError
 from .remote_path import PACKAGES
 from .store_failures import told_by
 
+IN_PARTS = 32 << 20  # bytes from which on s3fs is left to put an object, from 100 MB on in parts
 REMOVED_AT_ONCE = 1000  # what S3 takes by one call
 UNMET = {"PreconditionFailed", "412", "ConditionalRequestConflict", "409", "NoSuchKey", "404"}  # S3's words, of a put
 
@@ -64,13 +65,18 @@ class ObjectStore:
         self.protocol = protocol
         self.files: Any = fsspec.filesystem(protocol, use_listings_cache=False, skip_instance_cache=True)
 
-    def find(self, key: str) -> Found | None:
-        """What stands at this key: an object, else a folder, else None."""
+    def find(self, key: str, folders: bool = True) -> Found | None:
+        """What stands at this key: an object, else a folder, else None. Without `folders` S3 is asked but once."""
         with told_by(self.protocol, key):
             try:
-                return _found(self.files.info(key, refresh=True))
+                if self.protocol == "s3" and not folders:
+                    bucket, _, name = key.partition("/")
+                    head = self.files.call_s3("head_object", Bucket=bucket, Key=name) if name else None
+                    return _found(head | {"type": "file", "size": head["ContentLength"]}) if head else None
+                found = _found(self.files.info(key, refresh=True))
             except FileNotFoundError:
                 return None
+        return None if found.folder and not folders else found
 
     def names(self, key: str) -> list[str]:
         """Names of the files and folders right below it."""
@@ -99,7 +105,12 @@ class ObjectStore:
 
     def put(self, source: Path, key: str) -> Found:
         """Write a whole object: others see all of it, or what was there before."""
+        size = source.stat().st_size
         with told_by(self.protocol, key):
+            if self.protocol == "s3" and size < IN_PARTS:  # without another question for the tag
+                bucket, _, name = key.partition("/")
+                put = self.files.call_s3("put_object", Bucket=bucket, Key=name, Body=source.read_bytes())
+                return Found(size, time.time(), put["ETag"])
             self.files.put_file(str(source), key)
             return _found(self.files.info(key, refresh=True))
 
@@ -185,7 +196,7 @@ class ObjectStore:
 def _found(info: dict[str, Any]) -> Found:
     if info["type"] == "directory":
         return Found(0, 0.0, "", folder=True)
-    changed = info.get("LastModified") or info.get("mtime") or info.get("updated")
+    changed: Any = info.get("LastModified") or info.get("mtime") or info.get("updated")
     seconds = changed.timestamp() if hasattr(changed, "timestamp") else 0.0
     return Found(int(info.get("size") or 0), seconds, str(info.get("ETag") or info.get("etag") or ""))
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     from .object_store import Found, ObjectStore
 
+MAGIC = set("*?[")
 PACKAGES = {"s3": "s3fs", "gs": "gcsfs"}  # by the address's protocol
 
 
@@ -100,8 +101,7 @@ class RemotePath(PosixPath):
         return self.store.find(self.key) is not None
 
     def is_file(self) -> bool:  # type: ignore[override]
-        found = self.store.find(self.key)
-        return found is not None and not found.folder
+        return self.store.find(self.key, folders=False) is not None
 
     def is_dir(self) -> bool:  # type: ignore[override]
         found = self.store.find(self.key)
@@ -119,6 +119,9 @@ class RemotePath(PosixPath):
 
     def glob(self, pattern: str, **options: Any) -> Iterator[RemotePath]:  # type: ignore[override]
         first, _, rest = str(pattern).partition("/")
+        if not rest and not MAGIC & set(first):
+            yield from (self / first,) if (self / first).exists() else ()
+            return
         for name in sorted(self.store.names(self.key)):
             if fnmatchcase(name, first):
                 yield from (self / name).glob(rest) if rest else (self / name,)
@@ -148,12 +151,11 @@ class RemotePath(PosixPath):
         return open_to_write(self, mode, buffering, encoding, errors, newline)
 
     def read_bytes(self) -> bytes:
-        with self.open("rb") as file:
-            return file.read()
+        """At once, and without a copy here."""
+        return self.store.read(self.key)
 
     def read_text(self, encoding: str | None = None, errors: str | None = None, newline: str | None = None) -> str:
-        with self.open(encoding=encoding, errors=errors, newline=newline) as file:
-            return file.read()
+        return io.TextIOWrapper(io.BytesIO(self.read_bytes()), encoding or "utf-8", errors, newline).read()
 
     def write_bytes(self, data: Any) -> int:
         with self.open("wb") as file:
@@ -192,4 +194,5 @@ class RemotePath(PosixPath):
         self.unlink()
         return target
 
-    rename = replace
+    def rename(self, target: Any) -> RemotePath:  # type: ignore[override]
+        return self.replace(target)

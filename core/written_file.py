@@ -77,11 +77,12 @@ class WrittenFile(io.FileIO):
 
     def __init__(self, target: RemotePath, mode: str) -> None:
         self._target, self._local = target, partial_of(target)
-        there = "w" not in mode and target.exists()
+        found = None if "w" in mode else target.store.find(target.key, folders=False)
+        there = found is not None
         if "x" in mode and there:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
         if there:
-            shutil.copyfile(local_copy(target), self._local)
+            shutil.copyfile(local_copy(target, found), self._local)
         elif "r" in mode:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(target))
         self._new = not there

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
@@ -67,7 +66,7 @@ def running(folder: Path) -> Iterator[StoreServer]:
     server = StoreServer(port, folder)
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | {"MOTO_S3_CUSTOM_ENDPOINTS": ""})
+        process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
             end = time.monotonic() + 60
             while True:

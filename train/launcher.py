@@ -109,7 +109,7 @@ def train_in_ray(config: dict[str, Any]) -> Crawl2ChatError | Leaving | None:
     def report(checkpoint: Path, row: dict[str, Any]) -> None:
         ray.train.report(
             row,
-            checkpoint=Checkpoint(*as_ray_has(checkpoint)),
+            checkpoint=ray_checkpoint(checkpoint),
             checkpoint_dir_name=checkpoint.name,
             checkpoint_upload_mode=CheckpointUploadMode.NO_UPLOAD,
         )
@@ -135,18 +135,25 @@ def train_in_ray(config: dict[str, Any]) -> Crawl2ChatError | Leaving | None:
     return None
 
 
-def as_ray_has(folder: Path) -> tuple[str, Any]:
+def ray_checkpoint(folder: Path) -> Checkpoint:
+    """A checkpoint as Ray knows it, on the very file system that it has the run on: an equal one it would refuse."""
+    if not isinstance(folder, RemotePath):
+        return Checkpoint(str(folder))
+    return Checkpoint(folder.key, ray.train.get_context().get_storage().storage_filesystem)
+
+
+def ray_storage(folder: Path) -> tuple[str, Any]:
     """A folder as Ray takes it: its path, and the file system where it is not this machine's."""
     if not isinstance(folder, RemotePath):
         return str(folder), None
     from pyarrow.fs import FSSpecHandler, PyFileSystem
 
-    return folder.key, PyFileSystem(FSSpecHandler(folder.store.files))
+    return folder.key, PyFileSystem(FSSpecHandler(folder.store.files))  # pyright: ignore[reportAbstractUsage]
 
 
 def _fit(job: Job, resources: Resources, labels: dict[str, str]) -> Leaving | None:
     """To the last step, or to a notice that a node is to be taken away."""
-    path, files = as_ray_has(job.folder.parent)  # Ray wants reported checkpoints below storage_path/name
+    path, files = ray_storage(job.folder.parent)  # Ray wants reported checkpoints below storage_path/name
     trainer = LeanTrainer(
         train_in_ray,
         train_loop_config={"job": job, "labels": labels},
