@@ -1,7 +1,11 @@
-"""An S3 server on loopback: moto's, as a process of its own, with a bucket and a planted secret key."""
+"""An S3 server on loopback: moto's, as a process of its own, with a bucket and a planted secret key.
+
+It believes every key, except where it is made `guarded`: then it knows none.
+"""
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -11,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+KEY_ID = "AKIAPLANTEDKEYID0000"
 SECRET = "planted/Secret+Key0123456789abcdefghij"
 BUCKET = "bucket"
 
@@ -22,7 +27,7 @@ class StoreServer:
         self.url = f"http://127.0.0.1:{port}"
         self.variables = {
             "AWS_ENDPOINT_URL": self.url,
-            "AWS_ACCESS_KEY_ID": "AKIAPLANTEDKEYID0000",
+            "AWS_ACCESS_KEY_ID": KEY_ID,
             "AWS_SECRET_ACCESS_KEY": SECRET,
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_EC2_METADATA_DISABLED": "true",
@@ -39,7 +44,7 @@ class StoreServer:
         return boto3.client(
             "s3",
             endpoint_url=self.url,
-            aws_access_key_id=self.variables["AWS_ACCESS_KEY_ID"],
+            aws_access_key_id=KEY_ID,
             aws_secret_access_key=SECRET,
             region_name="us-east-1",
         )
@@ -58,15 +63,16 @@ class StoreServer:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[StoreServer]:
+def running(folder: Path, guarded: bool = False) -> Iterator[StoreServer]:
     """The server, until the block ends."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     server = StoreServer(port, folder)
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    environment = os.environ | ({"INITIAL_NO_AUTH_ACTION_COUNT": "0"} if guarded else {})
     with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         try:
             end = time.monotonic() + 60
             while True:
@@ -76,7 +82,8 @@ def running(folder: Path) -> Iterator[StoreServer]:
                     if asking.connect_ex(("127.0.0.1", port)) == 0:
                         break
                 time.sleep(0.1)
-            server.client.create_bucket(Bucket=BUCKET)
+            if not guarded:
+                server.client.create_bucket(Bucket=BUCKET)
             yield server
         finally:
             process.kill()
