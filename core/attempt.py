@@ -65,11 +65,12 @@ def _settle_copies(new: RemotePath, folder: RemotePath) -> None:
     if (new / FILE_NAME).exists():
         (folder / FILE_NAME).unlink(missing_ok=True)
         folder.remove_below()
-        names = [name for name in new.below() if name != FILE_NAME]
+        names = [name for name in new.below() if name not in (FILE_NAME, STARTED)]
         at_once(lambda name: (new / name).copy_to(folder / name), names)
+        write_json(folder / STARTED, json.loads((new / FILE_NAME).read_text(encoding="utf-8"))["fingerprint"])
         (new / FILE_NAME).copy_to(folder / FILE_NAME)
+        (new / STARTED).unlink(missing_ok=True)  # first: what a kill leaves of the rest is no attempt
         (new / FILE_NAME).unlink()
-        (new / STARTED).unlink(missing_ok=True)  # what a kill leaves of the rest is no attempt
     if not (new / STARTED).exists():
         new.remove_below()
 

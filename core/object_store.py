@@ -20,7 +20,7 @@ from typing import Any
 
 from .errors import RecipeError
 from .remote_path import PACKAGES
-from .store_failures import told_by
+from .store_failures import code_of, told_by
 
 IN_PARTS = 32 << 20  # bytes from which on s3fs is left to put an object, from 100 MB on in parts
 REMOVED_AT_ONCE = 1000  # what S3 takes by one call
@@ -156,7 +156,7 @@ class ObjectStore:
         try:
             return self.files.call_s3("put_object", Bucket=bucket, Key=name, Body=data, **condition)["ETag"]
         except Exception as failure:
-            if _code(failure) in UNMET:
+            if code_of(failure) in UNMET:
                 raise otherwise from None
             raise
 
@@ -199,13 +199,3 @@ def _found(info: dict[str, Any]) -> Found:
     changed: Any = info.get("LastModified") or info.get("mtime") or info.get("updated")
     seconds = changed.timestamp() if hasattr(changed, "timestamp") else 0.0
     return Found(int(info.get("size") or 0), seconds, str(info.get("ETag") or info.get("etag") or ""))
-
-
-def _code(failure: BaseException | None) -> str:
-    """What S3 calls the failure, which s3fs hands on as the cause of another."""
-    while failure is not None:
-        response = getattr(failure, "response", None)
-        if isinstance(response, dict):
-            return str(response.get("Error", {}).get("Code", ""))
-        failure = failure.__cause__
-    return ""

@@ -28,7 +28,7 @@ def told_by(protocol: str, key: str, bucket: bool = False) -> Iterator[None]:
     except FileExistsError:
         raise
     except FileNotFoundError as failure:
-        if bucket or "bucket" in str(failure).lower():
+        if bucket or code_of(failure) == "NoSuchBucket":
             raise _no_bucket(protocol, key) from failure
         raise
     except PermissionError as failure:
@@ -55,8 +55,6 @@ def _in_words(protocol: str, key: str, failure: Exception) -> StoreError | None:
     said = masked(str(failure))
     if any("Credentials" in name for name in names):
         return StoreError(f"{protocol}://{key}: no credentials: {said}", KEYS[protocol])
-    if "NoSuchBucket" in said:
-        return _no_bucket(protocol, key)
     if any("Connect" in name or "Timeout" in name or "SSL" in name for name in names):
         return StoreError(f"no answer from {_where(protocol)} for {protocol}://{key}: {said}", ENDPOINT)
     return StoreError(f"{protocol}://{key}: {type(failure).__name__}: {said}", "the same command continues")
@@ -65,3 +63,13 @@ def _in_words(protocol: str, key: str, failure: Exception) -> StoreError | None:
 def _where(protocol: str) -> str:
     names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL") if protocol == "s3" else ("STORAGE_EMULATOR_HOST",)
     return masked(next((os.environ[name] for name in names if os.environ.get(name)), f"{protocol}://"))
+
+
+def code_of(failure: BaseException | None) -> str:
+    """What S3 calls the failure, which s3fs hands on as the cause of another."""
+    while failure is not None:
+        response = getattr(failure, "response", None)
+        if isinstance(response, dict):
+            return str(response.get("Error", {}).get("Code", ""))
+        failure = failure.__cause__
+    return ""
