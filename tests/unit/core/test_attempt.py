@@ -161,6 +161,7 @@ def test_killed_at_any_moment_there_is_the_old_output_or_the_new_one(tmp_path: P
 STORE_CHANGES = ("copy", "remove", "put")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", STORE_CHANGES)
 def test_in_a_store_killed_before_any_change_it_settles_to_the_new_output(
     bucket: Any, monkeypatch: pytest.MonkeyPatch, change: str
