@@ -139,7 +139,8 @@ def ray_checkpoint(folder: Path) -> Checkpoint:
     """A checkpoint as Ray knows it, on the very file system that it has the run on: an equal one it would refuse."""
     if not isinstance(folder, RemotePath):
         return Checkpoint(str(folder))
-    return Checkpoint(folder.key, ray.train.get_context().get_storage().storage_filesystem)
+    storage: Any = ray.train.get_context().get_storage()
+    return Checkpoint(folder.key, storage.storage_filesystem)
 
 
 def ray_storage(folder: Path) -> tuple[str, Any]:

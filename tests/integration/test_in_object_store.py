@@ -212,7 +212,7 @@ def test_a_second_process_is_refused_while_the_run_is_held(made: Made) -> None:
         (("report", "--run", RUN), f"{RUN}/report.html"),
         (("generate", "--run", RUN, "The history of"), ""),
         (("chat", "--run", RUN), ""),
-        (("trace", "--run", RUN, "--step", "3", "--row", "1"), "http://127.0.0.1"),
+        (("trace", "--run", RUN, "--step", "3", "--row", "1"), "shards/train/"),
         (("data", "stats", "--run", RUN), "web"),
         (("data", "export", "--run", RUN, "--out", "documents"), "documents"),
         (("export", "--run", RUN, "--out", "model"), "model"),
@@ -243,6 +243,7 @@ def test_the_secret_key_is_told_nowhere(made: Made, shop: Shop) -> None:
         (f"s3://{store.KEY_ID}:{store.SECRET}@bucket/runs", {}, "holds credentials"),
         ("hdfs://bucket/runs", {}, "give a folder, or s3://"),
     ],
+    ids=("bucket", "endpoint", "no keys", "keys in the address", "protocol"),
 )
 def test_wrong_places_are_told_before_anything_starts(
     shop: Shop, storage: str, variables: dict[str, str], tells: str
