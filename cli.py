@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from .chat.verbs import EXAMPLES as MODEL_EXAMPLES
 from .chat.verbs import add_model_verbs
 from .core.errors import Crawl2ChatError, RecipeError
-from .core.log import log, log_to_terminal
+from .core.log import end_logs, log, log_to_terminal
 from .core.recipe import load_recipe
 from .core.run import Run
 from .pipelines.data_verbs import EXAMPLES as DATA_EXAMPLES
@@ -81,6 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         log.error("interrupted; the same command continues where this one stopped")
         return 130
+    finally:
+        end_logs()
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:

@@ -5,6 +5,7 @@
     ├── InputError           exit code 2: a file is missing, unreadable or not what it claims to be
     ├── ContractError        exit code 2: two artefacts disagree
     ├── BusyError            exit code 2: another process works on the same run
+    ├── StoreError           exit code 2: an object store refuses, or does not answer
     └── StageError           exit code 1: a stage failed while it ran
 
 Each carries what is wrong (naming key or file, and the value) and how to fix it. `assert` is for our own invariants.
@@ -49,6 +50,12 @@ class ContractError(Crawl2ChatError):
 
 class BusyError(Crawl2ChatError):
     """Another process holds the run's lock."""
+
+    exit_code = 2
+
+
+class StoreError(Crawl2ChatError):
+    """An object store has no such bucket, refuses access, or does not answer."""
 
     exit_code = 2
 

@@ -1,4 +1,7 @@
-"""Writing files so that nothing half-written looks finished: write beside, flush to disk, rename."""
+"""Writing files so that nothing half-written looks finished: write beside, flush to disk, rename.
+
+Into an object store (remote_path.py) they are put whole instead, which is as atomic.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
+
+from .remote_path import RemotePath
 
 AT_ONCE = 32
 One = TypeVar("One")
@@ -22,10 +27,17 @@ Answer = TypeVar("Answer")
 def atomic_path(target: Path) -> Iterator[Path]:
     """A path to write to, which becomes `target` when the block ends well, and is removed when it does not.
 
-    The temporary name is unique, so that a second attempt and a dying first one never write to the same file.
+    The temporary name is unique, so that a second attempt and a dying first one never write to the same file. It is on
+    this machine's disk.
     """
+    if isinstance(target, RemotePath):
+        from .written_file import whole_file
+
+        with whole_file(target) as partial:
+            yield partial
+        return
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
+    partial = partial_of(target)
     try:
         yield partial
         with partial.open("rb") as handle:
@@ -35,8 +47,20 @@ def atomic_path(target: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def partial_of(target: Path) -> Path:
+    """A unique name for what is being written: beside `target`, or, for one in a store, on this machine's disk."""
+    if isinstance(target, RemotePath):
+        from .written_file import partial_of as on_disk
+
+        return on_disk(target)
+    return target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
+
+
 def link_or_copy(path: Path, target: Path) -> None:
     """Give a file a second name, atomically: a hard link, and a copy where the file system has none."""
+    if isinstance(path, RemotePath) and isinstance(target, RemotePath):
+        path.copy_to(target)
+        return
     with atomic_path(target) as partial:
         try:
             os.link(path, partial)
@@ -81,7 +105,50 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
+@contextmanager
+def folder_to_keep(folder: Path) -> Iterator[Path]:
+    """Where a program writes a folder that needs a disk: the folder itself, or, of one in a store, another, whose files
+    are put there when the block ends well.
+    """
+    if not isinstance(folder, RemotePath):
+        yield folder
+        return
+    from .written_file import kept_folder
+
+    with kept_folder(folder) as kept:
+        yield kept
+
+
+def keep_files(place: Path, folder: Path) -> None:
+    """Put what by now is in the place that `folder_to_keep` gave for the folder."""
+    if isinstance(folder, RemotePath):
+        from .written_file import put_files
+
+        put_files(place, folder)
+
+
+def sync(file: IO[Any]) -> None:
+    """Make what was written to an open file last through a crash of the machine."""
+    file.flush()
+    raw = getattr(getattr(file, "buffer", file), "raw", file)
+    if (put := getattr(raw, "put", None)) is not None:  # written_file.py
+        put()
+    else:
+        os.fsync(file.fileno())
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder with all that is in it, if it is there."""
+    if isinstance(folder, RemotePath):
+        folder.remove_below()
+    elif folder.exists():
+        shutil.rmtree(folder)
+
+
 def remove_partials(folder: Path) -> None:
     """Remove what killed attempts left behind. Call only while holding the run's lock and with no worker running."""
+    if isinstance(folder, RemotePath):
+        folder.store.abort_uploads(f"{folder.key}/")
+        return
     for partial in folder.rglob(".*.partial"):
         partial.unlink(missing_ok=True)

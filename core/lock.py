@@ -1,7 +1,7 @@
 """A folder that one process works on: FOLDER/lock, held by `flock`, with the process's number in it.
 
 The system releases it when the process dies, however it dies: unlike the number alone, which another process may have
-by then, it says whether somebody is at work.
+by then, it says whether somebody is at work. A folder in an object store is held by a lease (lease.py).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import BusyError
+from .remote_path import RemotePath
 
 FILE_NAME = "lock"
 LOOKS, PAUSE_S = 5, 0.02  # who asks `holder` has the lock for a moment
@@ -22,6 +23,12 @@ LOOKS, PAUSE_S = 5, 0.02  # who asks `holder` has the lock for a moment
 @contextmanager
 def hold(folder: Path) -> Iterator[None]:
     """Hold a folder, which is made where it is not there. Raises BusyError when another process holds it."""
+    if isinstance(folder, RemotePath):
+        from .lease import hold_lease
+
+        with hold_lease(folder):
+            yield
+        return
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / FILE_NAME).open("a+") as handle:
         for look in range(LOOKS):
@@ -48,6 +55,10 @@ def holder(folder: Path) -> str | None:
 
     Of this process too. On another machine's folder it knows what the file system knows of locks there.
     """
+    if isinstance(folder, RemotePath):
+        from .lease import lease_holder
+
+        return lease_holder(folder)
     try:
         with (folder / FILE_NAME).open("r") as handle:
             try:

@@ -14,6 +14,15 @@ from pathlib import Path
 from types import TracebackType
 
 from .credentials import masked
+from .errors import Crawl2ChatError
+from .remote_path import RemotePath
+
+
+class StoredLog(logging.StreamHandler):
+    """A log in an object store: put now and then, and by `end_logs`."""
+
+    def __init__(self, path: RemotePath) -> None:
+        super().__init__(path.open("a", encoding="utf-8"))
 
 
 class Mask(logging.Filter):
@@ -35,7 +44,7 @@ def log_to_terminal(verbose: bool = False) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setLevel(logging.DEBUG if verbose else logging.WARNING)
     handler.setFormatter(logging.Formatter("crawl2chat: %(message)s"))
-    for old in [h for h in log.handlers if not isinstance(h, logging.FileHandler)]:
+    for old in [h for h in log.handlers if not isinstance(h, logging.FileHandler | StoredLog)]:
         log.removeHandler(old)
     log.addHandler(handler)
     log.setLevel(logging.DEBUG)
@@ -46,9 +55,21 @@ def log_to_terminal(verbose: bool = False) -> None:
 def log_to_folder(folder: Path) -> None:
     """Everything into folder/crawl2chat.log as well, appended."""
     folder.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(folder / "crawl2chat.log", encoding="utf-8")
+    path = folder / "crawl2chat.log"
+    remote = isinstance(path, RemotePath)
+    handler = StoredLog(path) if remote else logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(message)s"))
     log.addHandler(handler)
+
+
+def end_logs() -> None:
+    """Put the logs in object stores; nothing is added to them afterwards. While Python ends it would be too late."""
+    for handler in [one for one in log.handlers if isinstance(one, StoredLog)]:
+        log.removeHandler(handler)
+        try:
+            handler.stream.close()
+        except (OSError, Crawl2ChatError) as failure:
+            log.warning("the log is not whole: %s", failure)
 
 
 def copy_masked(source: str, target: str) -> None:

@@ -11,6 +11,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from .errors import RecipeError
+from .remote_path import path_of
 from .settings_alignment import Align
 from .settings_cleaning import Decontaminate, Paragraphs, Spans
 from .settings_data import (
@@ -27,6 +28,7 @@ from .settings_data import (
 from .settings_evaluate import Evaluate
 from .settings_model import Model
 from .settings_quality import Classifier, Pii, Toxicity
+from .settings_storage import check_storage
 from .settings_training import Finetune, Instructions, Mixture, Resources, Sampling, Train
 from .settings_tune import Tune
 from .settings_watching import Watching
@@ -40,7 +42,10 @@ class Recipe(Section):
     is no fine-tuning, without `align` no alignment."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="of the run, and of its folder in `storage`")
-    storage: str = Field(default="runs", description="folder that holds the runs; relative to the working directory")
+    storage: str = Field(
+        default="runs",
+        description="folder that holds the runs, relative to the working directory; or s3://bucket/folder, gs://…",
+    )
     seed: int = Field(default=17, ge=0, lt=1 << 63)
     sources: list[Source] = Field(min_length=1)
     extract: Extract = Extract()
@@ -73,6 +78,7 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Recipe:
+        check_storage(self.storage)
         if wrong := self.model.fault():
             raise ValueError("; ".join(wrong))
         check_training(self.train, self.finetune, self.align, self.resources)
@@ -116,7 +122,7 @@ class Recipe(Section):
     @property
     def folder(self) -> Path:
         """Folder of the run."""
-        return Path(self.storage) / self.name
+        return path_of(self.storage) / self.name
 
     def crawl_sources(self) -> list[CrawlSource]:
         return [source for source in self.sources if isinstance(source, CrawlSource)]
@@ -131,7 +137,7 @@ def load_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
 
     Raises RecipeError naming the file, the key, the value and the fix.
     """
-    file = Path(path)
+    file = path_of(path)
     if not file.exists() and (SHIPPED / f"{path}.yaml").exists():
         file = SHIPPED / f"{path}.yaml"
     if not file.is_file():

@@ -18,21 +18,29 @@ from .files import write_text
 from .lock import hold
 from .manifest import Manifest, read_manifest
 from .recipe import Recipe, load_recipe
+from .remote_path import RemotePath, path_of
 from .run_events import RunEvents
+from .settings_storage import check_storage
 
 
 class Run:
-    """One run: its recipe and its folder (absolute)."""
+    """One run: its recipe and its folder (absolute). Raises StoreError when that is in a store that is out of reach."""
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
         self.folder = recipe.folder.absolute()
+        if isinstance(self.folder, RemotePath):
+            self.folder.store.check(self.folder.key)
         self.events = RunEvents(self.folder / "logs", recipe.name)
 
     @classmethod
     def open(cls, folder: str | Path, overrides: tuple[str, ...] = ()) -> Run:
         """The run that lives in this folder, with its own recipe. Raises InputError if there is none."""
-        path = Path(folder) / "recipe.yaml"
+        where = path_of(folder)
+        if isinstance(where, RemotePath):
+            check_storage(str(where))
+            where.store.check(where.key)
+        path = where / "recipe.yaml"
         if not path.is_file():
             raise InputError(
                 f"{folder} is not a run: it has no recipe.yaml", "give the folder that `crawl2chat run` printed"
@@ -40,7 +48,7 @@ class Run:
         for override in overrides:
             if override.partition("=")[0] in ("name", "storage"):
                 raise RecipeError(f"--set {override} does not go with --run", "give the recipe instead of --run")
-        absolute = Path(folder).resolve()
+        absolute = where.resolve()
         place = {"storage": str(absolute.parent), "name": absolute.name}
         return cls(load_recipe(path, overrides).model_copy(update=place))
 

@@ -38,7 +38,7 @@ from typing import Any
 
 from .. import __version__
 from .credentials import masked
-from .errors import ending
+from .errors import StoreError, ending
 from .log import log
 
 FILE_NAME = "events.jsonl"
@@ -59,7 +59,7 @@ class RunEvents:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             _append(self.path, json.dumps(_plain(line), ensure_ascii=False))
-        except OSError as failure:
+        except (OSError, StoreError) as failure:
             log.log(logging.DEBUG if self._told else logging.WARNING, "no event in %s: %s", self.path, failure)
             self._told = True
 

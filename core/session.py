@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
-from .errors import InputError
+from .errors import InputError, StoreError
+from .files import folder_to_keep
 from .log import copy_masked, log
 from .placement import placed
 from .raylet_watch import watched
@@ -85,8 +86,9 @@ def _started(resources: Resources, logs: Path, address: str | None) -> Iterator[
     finally:
         _shut_down()
         if session is not None:
-            with suppress(OSError):  # the logs are a courtesy: not having them must not fail a finished run
-                kept = logs / "ray" / session.name
+            kept_as = logs / "ray" / session.name
+            # the logs are a courtesy: not having them must not fail a finished run
+            with suppress(OSError, StoreError), folder_to_keep(kept_as) as kept:
                 shutil.copytree(session / "logs", kept, copy_function=copy_masked, dirs_exist_ok=True)
 
 

@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict
 from .credentials import values_without_credentials
 from .files import at_once, canonical, write_json
 from .manifest import FileEntry, missing
+from .remote_path import RemotePath
 
 
 class Unit(BaseModel):
@@ -77,7 +78,10 @@ def forget(folder: Path, units: Iterable[Unit], records: str = "units") -> None:
 
 def _recorded(folder: Path, units: Iterable[Unit]) -> list[Unit]:
     """The units that have a record. The folder is listed once, whatever the number of units that are to be done."""
-    names = {entry.name for entry in os.scandir(folder)} if folder.is_dir() else set()
+    if isinstance(folder, RemotePath):
+        names = set(folder.store.names(folder.key))
+    else:
+        names = {entry.name for entry in os.scandir(folder)} if folder.is_dir() else set()
     return [unit for unit in units if f"{unit.name}.json" in names]
 
 

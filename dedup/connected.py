@@ -5,11 +5,10 @@ signatures/stars/*, edges/*  ->  components/part-00000.arrow (COMPONENT)
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..core.files import link_or_copy
+from ..core.files import link_or_copy, remove_folder
 from ..core.log import log
 from ..core.settings_data import Dedup
 from .clusters import groups, join_forests, largest_key
@@ -19,7 +18,7 @@ from .star_rounds import MapUnits, find_stars
 
 def connect(files: Sequence[str], folder: Path, cluster_nodes: int, map_units: MapUnits) -> int:
     """Write components/. Gives how many documents the largest one has, those of an index included."""
-    shutil.rmtree(folder / "components", ignore_errors=True)  # of an attempt with other partitions
+    remove_folder(folder / "components")  # of an attempt with other partitions
     level, units = 0, groups(0, files)
     reports = map_units(join_forests, units, {}, "forests/units")
     nodes = sum(report.counters["nodes"] for report in reports)

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..core.manifest import file_entry
+from ..core.remote_path import path_of
 from ..core.settings_data import Dedup
 from ..core.units import Unit, UnitReport
 from .bands import EXACT, MINHASH, kind_of, members
@@ -60,7 +61,7 @@ def decide_part(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
     by_doc = np.argsort(doc)
     nodes = by_doc[np.searchsorted(doc, docs, sorter=by_doc)]
     stood = keys[(kind_of(keys) == EXACT) & old[nodes]]
-    texts = _old_texts(Path(config["index"]), stood, doc, by_doc) if len(stood) else None
+    texts = _old_texts(path_of(config["index"]), stood, doc, by_doc) if len(stood) else None
     fates, pairs, counters = decide(keys, nodes, found, old, settings, texts)
     files = []
     for name, table in (("fates", fates.sort_by("doc")), ("pairs", pairs)):
@@ -193,7 +194,7 @@ def _documents(part: int, docs: np.ndarray, folder: Path, config: dict[str, Any]
     runs = np.full(here.num_rows, THIS_RUN)
     missing = np.setdiff1d(docs, numbers(here["doc"]))
     if config["index"] and len(missing):
-        before, added = read_sketches(Path(config["index"]), missing, len(config["terms"]))
+        before, added = read_sketches(path_of(config["index"]), missing, len(config["terms"]))
         here, runs = pa.concat_tables([here, before]), np.concatenate([runs, added])
     assert here.num_rows == len(docs), f"{here.num_rows} of {len(docs)} documents of partition {part} have a sketch"
     return here, runs

@@ -18,7 +18,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from ..core.documents import extracted_units
@@ -27,6 +26,7 @@ from ..core.files import at_once, sha256_file
 from ..core.log import log
 from ..core.manifest import FileEntry
 from ..core.recipe import Recipe
+from ..core.remote_path import path_of
 from ..core.stage import Stage, StageContext, StageResult
 from ..core.unit_map import map_units
 from ..core.units import Unit, UnitReport, total
@@ -64,17 +64,17 @@ def _config(recipe: Recipe) -> dict[str, Any]:
 
 def _external(recipe: Recipe) -> dict[str, str]:
     index = recipe.dedup.index
-    return {"dedup.index": sha256_file(Path(index) / INDEX_FILE)} if index and read_index(Path(index)) else {}
+    return {"dedup.index": sha256_file(path_of(index) / INDEX_FILE)} if index and read_index(path_of(index)) else {}
 
 
 def _check(ctx: StageContext) -> None:
     dedup = ctx.recipe.dedup
     if dedup.index is not None:
-        if Path(dedup.index).resolve().is_relative_to(ctx.folder.resolve()):
+        if path_of(dedup.index).resolve().is_relative_to(ctx.folder.resolve()):
             raise InputError(
                 f"dedup.index is {dedup.index}, which this run itself writes anew", "give the index of another run"
             )
-        check_index(Path(dedup.index), dedup, _config(ctx.recipe)["terms"])
+        check_index(path_of(dedup.index), dedup, _config(ctx.recipe)["terms"])
 
 
 class _Passes:
@@ -86,7 +86,7 @@ class _Passes:
         self.units = extracted_units(ctx.inputs["extract"])
         self.names = [unit.name for unit in self.units]
         self.index = self.settings.index
-        self.before = read_index(Path(self.index)) if self.index else {"documents": 0, "partitions": 2, "runs": 0}
+        self.before = read_index(path_of(self.index)) if self.index else {"documents": 0, "partitions": 2, "runs": 0}
         passes = {"known": bool(self.index) and self.settings.known == "drop", "urls": self.settings.url}
         self.gone = [str(self.folder / name) for name, asked in passes.items() if asked]
         self.config = _config(ctx.recipe) | {"extract": str(self.extract), "gone": self.gone, "index": self.index}
@@ -118,7 +118,7 @@ class _Passes:
     def leave_early(self) -> None:
         """Pass 0."""
         for at, folder in enumerate(self.gone):
-            if Path(folder).name == "known":
+            if path_of(folder).name == "known":
                 meet = partial(meet_known, index=self.index)
                 self.shuffle("known", partial(known_rows, extract=self.extract), meet)
             else:
@@ -136,7 +136,7 @@ class _Passes:
             if doubled := [doc for report in reports for doc in report["twice"]]:
                 raise same_id(min(doubled), self.units, self.extract)
             if (known := [doc for report in reports for doc in report["known"]]) and self.settings.known == "refuse":
-                raise in_index(min(known), self.units, self.extract, Path(self.index or ""))
+                raise in_index(min(known), self.units, self.extract, path_of(self.index or ""))
             files += [f"{into}/part-{report['partition']:05d}.arrow" for report in reports]
         return files
 
@@ -187,7 +187,7 @@ class _Passes:
             met = self.shuffle(f"index/{name}", partial(rows, folder=self.folder, gone=self.gone), meet)
             written[name] = {report["partition"] for report in met}
             entries += [FileEntry.model_validate(report["file"]) for report in met]
-        left = carry_units(Path(self.index) if self.index else None, self.partitions, written)
+        left = carry_units(path_of(self.index) if self.index else None, self.partitions, written)
         carried = self.map(carry_unit, left, {"index": self.index, "partitions": self.partitions}, "index-carried")
         entries += [entry for report in [*reports, *carried] for entry in report.files]
         made = {

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ..core.remote_path import path_of
 from .bands import IDENTITY, MINHASH, collapse, kind_of, partition_of, rows_of, twice
 from .gone import gone_docs
 from .index import TABLES, joined, read_part
@@ -38,7 +39,7 @@ def meet_edges(number: int, rows: dict[str, np.ndarray], folder: Path, index: st
     keys, docs, edges = collapse(rows["key"], rows["doc"])
     report = {"partition": number, "rows": len(rows["key"]), "twice": twice(keys, docs).tolist()[:1], "known": []}
     for name in TABLES if index is not None else ():
-        table = read_part(Path(index or ""), name, number)
+        table = read_part(path_of(index or ""), name, number)
         at, found = joined(table, keys)
         old = numbers(table["doc"])[found]
         identity = kind_of(keys[at]) == IDENTITY

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from ..core.documents import kept_batches, strings
 from ..core.files import atomic_path
 from ..core.manifest import file_entry
+from ..core.remote_path import path_of
 from ..core.schema import CLUSTER, DROPPED
 from ..core.units import Unit, UnitReport
 from .bands import among, partition_of
@@ -101,7 +102,9 @@ def _followed(folder: Path, gone: pa.Table) -> pa.Table:
 
 def write_unit(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
     """Worker of pass 6. config: extract, gone, dedup, sample (documents whose texts are compared)."""
-    documents = pq.read_table(Path(config["extract"]) / "documents" / f"{unit.name}.parquet", columns=_IDENTITY_COLUMNS)
+    documents = pq.read_table(
+        path_of(config["extract"]) / "documents" / f"{unit.name}.parquet", columns=_IDENTITY_COLUMNS
+    )
     doc, low = split_ids(strings(documents["doc_id"]))
     fates = fates_of(folder, doc, low, config["gone"])
     rows = documents.take(np.flatnonzero(np.isin(doc, numbers(fates["doc"]))))
@@ -133,7 +136,7 @@ def _sample(unit: str, doc: np.ndarray, config: dict[str, Any]) -> pa.Table:
     wanted = np.setdiff1d(np.array(config["sample"], dtype=np.uint64), numbers(read_gone(config["gone"])["doc"]))
     found: dict[str, list[Any]] = {"doc": [], "text": []}
     if among(doc, wanted).any():
-        for batch in kept_batches(unit, Path(config["extract"]), columns=["doc_id", "text"]):
+        for batch in kept_batches(unit, path_of(config["extract"]), columns=["doc_id", "text"]):
             here = np.flatnonzero(among(split_ids(strings(batch["doc_id"]))[0], wanted))
             some = batch.take(here)
             texts = strings(some["text"])

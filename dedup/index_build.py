@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from ..core.documents import strings
 from ..core.files import atomic_path
 from ..core.manifest import FileEntry, file_entry
+from ..core.remote_path import path_of
 from ..core.units import Unit, UnitReport
 from .bands import IDENTITY, MINHASH, URL, among, exact_keys, of_kind, partition_of
 from .fates import fates_of, kept_of
@@ -97,7 +98,7 @@ def meet_rows(
     schema = TABLES[name]
     tables = [pa.Table.from_pydict({one: rows[one] for one in schema.names}, schema=schema)]
     if old is not None:
-        tables.append(of_part(Path(old), name, number, partitions))
+        tables.append(of_part(path_of(old), name, number, partitions))
     table = _distinct(pa.concat_tables(tables))
     path = folder / f"part-{number:05d}.arrow"
     write_arrow(path, table)

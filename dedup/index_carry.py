@@ -14,6 +14,7 @@ from typing import Any
 from ..core.errors import InputError
 from ..core.files import digest, link_or_copy, write_json
 from ..core.manifest import FileEntry, file_entry
+from ..core.remote_path import path_of
 from ..core.units import Unit, UnitReport
 from .index import FILES_FILE, INDEX_FILE, TABLES, part_file, read_files, read_index
 from .index_build import of_part
@@ -41,8 +42,10 @@ def carry_units(old: Path | None, partitions: int, written: dict[str, set[int]])
 
 def carry_unit(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
     """Worker: link the files, or write the partitions, that the unit names. config: index (or null), partitions."""
-    old = Path(config["index"]) if config["index"] else None
-    files = [_link(FileEntry.model_validate(one), Path(config["index"]), folder) for one in unit.spec.get("links", ())]
+    old = path_of(config["index"]) if config["index"] else None
+    files = [
+        _link(FileEntry.model_validate(one), path_of(config["index"]), folder) for one in unit.spec.get("links", ())
+    ]
     for name, part in unit.spec.get("parts", ()):
         table = TABLES[name].empty_table() if old is None else of_part(old, name, part, config["partitions"])
         path = part_file(folder / "index", name, part)

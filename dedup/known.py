@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..core.documents import strings
+from ..core.remote_path import path_of
 from .bands import IDENTITY, of_kind, partition_of
 from .index import joined, read_part
 from .tables import FATE, KNOWN_DOCUMENT, numbers, split_ids, write_arrow
@@ -32,7 +33,7 @@ def known_rows(unit: str, extract: Path, partitions: int) -> pa.Table:
 def meet_known(number: int, rows: dict[str, np.ndarray], folder: Path, index: str | None) -> dict[str, Any]:
     """The documents of one partition that the index has seen leave."""
     assert index is not None, "without an index no document is known"
-    table = read_part(Path(index), "seen", number)
+    table = read_part(path_of(index), "seen", number)
     at, found = joined(table, rows["key"])
     at = at[numbers(table["doc"])[found] == rows["doc"][at]]
     at = at[np.argsort(rows["doc"][at])]

@@ -7,7 +7,6 @@ is decided by our own hash (`bands.partition_of`): Ray's differs between environ
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ..core.files import write_json
+from ..core.files import remove_folder, write_json
 from ..core.placement import data_task
 from ..core.progress import Progress
 from ..core.unit_map import gave_up, named
@@ -42,7 +41,7 @@ def shuffle(
         if before["partitions"] == partitions:
             return before["reports"]
         done.unlink()  # first: what a kill leaves of the rest must not look like a whole shuffle
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_folder(folder)
     progress.start(partitions, counting="rows")
     reports = []
     for report in _reports(units, partitions, rows, meet, progress.stage) if units else ():

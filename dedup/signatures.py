@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from ..core.documents import kept_batches, strings
 from ..core.manifest import file_entry
+from ..core.remote_path import path_of
 from ..core.settings_data import Dedup
 from ..core.units import Unit, UnitReport
 from .bands import band_keys, collapse, rows_of
@@ -72,7 +73,7 @@ def sign_unit(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
     """Worker of pass 1. config: extract, the extract stage's folder; gone, those of pass 0; dedup, terms, sources."""
     settings, terms = Dedup.model_validate(config["dedup"]), config["terms"]
     columns = ["doc_id", "text", *columns_of(terms)]
-    batches = kept_batches(unit.name, Path(config["extract"]), columns=columns)
+    batches = kept_batches(unit.name, path_of(config["extract"]), columns=columns)
     tables = [signature_table(batch, settings, terms, config["sources"]) for batch in batches]
     schema = signature_schema(settings.banding[0], len(terms))
     table = pa.concat_tables([schema.empty_table(), *tables])

@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from ..core.documents import kept_batches, strings
 from ..core.manifest import file_entry
+from ..core.remote_path import path_of
 from ..core.settings_data import Dedup
 from ..core.units import Unit, UnitReport
 from .bands import among, banded, partition_of
@@ -70,7 +71,7 @@ def sketches(unit: str, wanted: np.ndarray, config: dict[str, Any]) -> dict[int,
     found: dict[int, np.ndarray] = {}
     if not len(wanted) or settings.verify == "none":
         return found
-    for batch in kept_batches(unit, Path(config["extract"]), columns=["doc_id", "text"]):
+    for batch in kept_batches(unit, path_of(config["extract"]), columns=["doc_id", "text"]):
         doc, _ = split_ids(strings(batch["doc_id"]))
         here = among(doc, wanted)
         texts = strings(batch["text"].filter(pa.array(here)))

@@ -19,6 +19,7 @@ import pyarrow as pa
 from ..core.compiled import compiled
 from ..core.cuts import CutText, Span
 from ..core.documents import strings
+from ..core.remote_path import path_of
 from ..core.removals import Removals, write_rows
 from ..core.settings_cleaning import Spans
 from ..core.units import Unit, UnitReport
@@ -43,7 +44,7 @@ def cut_unit(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
     """Pass 5. config: extract, stages; windows and places, folders; parts, how many; spans: the recipe's section."""
     settings = Spans.model_validate(config["spans"])
     found, holders = _repeated(unit.name, config, settings)
-    folders = Path(config["extract"]), [Path(one) for one in config["stages"]]
+    folders = path_of(config["extract"]), [path_of(one) for one in config["stages"]]
     removals = Removals(unit.name, "spans", *folders, settings.min_chars)
     rows: list[dict[str, Any]] = []
     with_spans = 0
@@ -90,13 +91,13 @@ def with_marks(text: str, start: int, stop: int) -> Span:
 
 def _repeated(unit: str, config: dict[str, Any], settings: Spans) -> tuple[Columns, np.ndarray]:
     """The unit's windows that go, by doc and position, and the documents that hold a first copy, which others miss."""
-    table = columns_of(Path(config["windows"]) / f"{unit}.arrow")
+    table = columns_of(path_of(config["windows"]) / f"{unit}.arrow")
     taken: dict[str, list[np.ndarray]] = {"doc": [], "position": [], "first": []}
     holders: list[np.ndarray] = []
     for part in range(config["parts"]):
         mine = part_slice(table["high"], part, config["parts"])
         here = {name: column[mine] for name, column in table.items()}
-        places = columns_of(Path(config["places"]) / f"{part_name(part)}.arrow")
+        places = columns_of(path_of(config["places"]) / f"{part_name(part)}.arrow")
         at = _joined(here["high"], here["low"], places["high"], places["low"])
         rows, at = np.flatnonzero(at >= 0), at[at >= 0]
         doc, position, first = here["doc"][rows], here["position"][rows], places["doc"][at]

@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from ..core.documents import kept_batches, strings
 from ..core.manifest import file_entry
+from ..core.remote_path import path_of
 from ..core.units import Unit, UnitReport
 from .hash_parts import add_counts, among, part_name, part_slice
 from .shingles import words
@@ -66,7 +67,7 @@ def repeat_anchors(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitRepo
     """Pass 2, in the folder repeated. spec: part; config: anchors, the folder; units, names; parts, how many."""
     hashes, counts = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
     for name in config["units"]:
-        table = read_arrow(Path(config["anchors"]) / f"{name}.arrow")
+        table = read_arrow(path_of(config["anchors"]) / f"{name}.arrow")
         column = numbers(table["hash"])
         mine = part_slice(column, unit.spec["part"], config["parts"])
         hashes.append(column[mine].copy())  # else every unit's file stays mapped, and a process cannot map so many
@@ -81,8 +82,8 @@ def window_unit(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
 
     config: as in pass 1; anchors and repeated, folders; parts, how many of `repeated`.
     """
-    own = numbers(read_arrow(Path(config["anchors"]) / f"{unit.name}.arrow")["hash"])
-    repeated = np.concatenate([own[mask] for mask in _met(own, Path(config["repeated"]), config["parts"])])
+    own = numbers(read_arrow(path_of(config["anchors"]) / f"{unit.name}.arrow")["hash"])
+    repeated = np.concatenate([own[mask] for mask in _met(own, path_of(config["repeated"]), config["parts"])])
     columns: dict[str, list[np.ndarray]] = {name: [PLACE.empty_table()[name].to_numpy()] for name in PLACE.names}
     documents = 0
     for ids, found, offsets in _texts(unit, config):
@@ -108,7 +109,7 @@ def first_places(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport
     """
     taken: dict[str, list[np.ndarray]] = {name: [PLACE.empty_table()[name].to_numpy()] for name in PLACE.names}
     for name in config["units"]:
-        table = columns_of(Path(config["windows"]) / f"{name}.arrow")
+        table = columns_of(path_of(config["windows"]) / f"{name}.arrow")
         mine = part_slice(table["high"], unit.spec["part"], config["parts"])
         table = {name: column[mine] for name, column in table.items()}
         first, last = _groups(table)
@@ -131,7 +132,7 @@ def columns_of(path: Path) -> Columns:
 
 def _texts(unit: Unit, config: dict[str, Any]) -> Iterator[tuple[list[str], np.ndarray, np.ndarray]]:
     """doc_ids, words and their offsets, batch by batch."""
-    folders = Path(config["extract"]), [Path(one) for one in config["stages"]]
+    folders = path_of(config["extract"]), [path_of(one) for one in config["stages"]]
     for batch in kept_batches(unit.name, *folders, ["doc_id", "text"]):
         yield strings(batch["doc_id"]), *words(strings(batch["text"]))
 

@@ -14,6 +14,7 @@ a `.ranges.npy` beside it: where each partition begins, and the end.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -101,7 +102,7 @@ def only_parts(folder: Path, units: Iterable[Unit]) -> None:
 
 def read_arrow(path: Path) -> pa.Table:
     """Memory-map an Arrow IPC file."""
-    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+    return pa.ipc.open_file(pa.memory_map(os.fspath(path))).read_all()
 
 
 def numbers(column: pa.ChunkedArray) -> np.ndarray:

@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..core.documents import strings
+from ..core.remote_path import path_of
 from .bands import URL, among, of_kind, partition_of
 from .gone import gone_docs
 from .index import joined, read_part
@@ -73,7 +74,7 @@ def meet_urls(number: int, rows: dict[str, np.ndarray], folder: Path, index: str
     survivor, survivor_low = doc[best], low[best]
     leaves = ~begins & (doc != survivor)
     if index is not None:
-        table = read_part(Path(index), "seen", number)
+        table = read_part(path_of(index), "seen", number)
         heads = np.flatnonzero(begins)
         at, found = joined(table, of_kind(one[heads], URL))
         same = (numbers(table["first"])[found] == one[heads[at]]) & (numbers(table["second"])[found] == two[heads[at]])

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ..core.manifest import FileEntry, file_entry
 from ..core.progress import Progress
+from ..core.remote_path import path_of
 from ..core.settings_evaluate import Evaluate
 from ..core.settings_training import Resources
 from ..core.unit_map import map_units
@@ -50,7 +51,7 @@ def evaluate_models(
     reports = map_units(work, units, folder, {}, progress, counting="items", needs=resources.of_task)
     results, items = [], []
     for (model, asking), some in chunks.items():
-        records, flagged = read_chunks(folder, some), flags(Path(asking.file))
+        records, flagged = read_chunks(folder, some), flags(path_of(asking.file))
         results += results_of(model.name, asking, records, flagged)
         items += item_rows(model.name, asking, records, flagged)
     tables = [file_entry(folder, path, rows) for path, rows in write_tables(folder, results, items)]

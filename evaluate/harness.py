@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from ..core.errors import InputError
 from ..core.files import digest
+from ..core.remote_path import path_of
 from ..core.run import Run
 from ..model.generation import generate
 from ..model.transformer import Transformer
@@ -60,7 +60,7 @@ class CheckpointLM(LM):
             opened = Run.open(run)
             files = trained_model(opened, stage, opened.need(stage))
         else:
-            files = model_in(Path(str(folder)))
+            files = model_in(path_of(str(folder)))
         self._set(*open_model(files), int(batch_tokens))
 
     @classmethod

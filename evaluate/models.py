@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from ..core.errors import ContractError, InputError
 from ..core.files import digest, sha256_file
 from ..core.manifest import Manifest
+from ..core.remote_path import path_of
 from ..core.run import Run
 from ..model.hf_config import read_config
 from ..model.huggingface import read_model
@@ -88,7 +89,7 @@ def _template(folder: Path) -> str | None:
 
 def context_of(files: ModelFiles) -> int:
     """Tokens of the model's context, without a look at its weights. Raises InputError for files that are broken."""
-    weights = Path(files.weights)
+    weights = path_of(files.weights)
     if (weights / META).is_file():
         return int(read_meta(weights).model["context"])
     path = weights / "config.json"
@@ -99,7 +100,7 @@ def context_of(files: ModelFiles) -> int:
 def tokenizer_of(files: ModelFiles) -> ModelTokenizer:
     """Raises InputError for files that are broken."""
     template = None if files.template is None else json.loads(files.template)
-    return ModelTokenizer(Path(files.tokenizer), template, files.stop_ids)
+    return ModelTokenizer(path_of(files.tokenizer), template, files.stop_ids)
 
 
 @lru_cache(maxsize=1)
@@ -108,7 +109,7 @@ def open_model(files: ModelFiles) -> tuple[Transformer, ModelTokenizer]:
 
     Raises InputError for files that are broken, ContractError when the model was trained with another tokenizer.
     """
-    tokenizer, weights = tokenizer_of(files), Path(files.weights)
+    tokenizer, weights = tokenizer_of(files), path_of(files.weights)
     if (weights / META).is_file():
         model, meta = load_for_inference(weights)
         if meta["tokenizer_digest"] != tokenizer.digest:

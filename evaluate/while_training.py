@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import cast
 
 import torch
@@ -23,6 +22,7 @@ from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 
 from ..core.errors import Crawl2ChatError
+from ..core.remote_path import path_of
 from ..model.transformer import Transformer
 from ..train.world import World
 from .asking import Asking, read_questions
@@ -96,4 +96,4 @@ def _undisturbed(model: Transformer) -> Iterator[None]:
 
 @lru_cache(maxsize=1)
 def _tokenizer(path: str) -> TextTokenizer:
-    return ModelTokenizer(Path(path))
+    return ModelTokenizer(path_of(path))

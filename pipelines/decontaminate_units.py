@@ -23,6 +23,7 @@ from ..core.cuts import CutText, cut, pieces
 from ..core.documents import read_cuts, strings, uncut_batches
 from ..core.files import atomic_path
 from ..core.manifest import file_entry
+from ..core.remote_path import path_of
 from ..core.removals import IDENTITY, span_rows, write_rows
 from ..core.schema import CUTS, DROPPED
 from ..core.settings_cleaning import Decontaminate
@@ -66,12 +67,12 @@ def write_index(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
 
 def match_unit(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
     """Pass 2, in the folder matches. config: extract, stages: folders of the documents to read; index: folder."""
-    index = Index(Path(config["index"]))
-    stages = [Path(one) for one in config["stages"]]
+    index = Index(path_of(config["index"]))
+    stages = [path_of(one) for one in config["stages"]]
     cuts = read_cuts(unit.name, stages)
     rows: list[dict[str, Any]] = []
     documents = 0
-    for batch in uncut_batches(unit.name, Path(config["extract"]), stages, ["doc_id", "text"]):
+    for batch in uncut_batches(unit.name, path_of(config["extract"]), stages, ["doc_id", "text"]):
         ids = strings(batch["doc_id"])
         texts = [CutText(text, cuts.get(one, ())) for one, text in zip(ids, strings(batch["text"]), strict=True)]
         documents += len(ids)
@@ -131,14 +132,14 @@ def _fates(
     unit: str, found: dict[str, list[dict[str, Any]]], config: dict[str, Any], settings: Decontaminate
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], int]:
     """Rows of CUTS and of DROPPED for the documents in `found`, and how many documents the unit has."""
-    stages = [Path(one) for one in config["stages"]]
+    stages = [path_of(one) for one in config["stages"]]
     earlier = read_cuts(unit, stages) if settings.action == "cut" else {}
     wanted = pa.array(list(found), type=pa.string())
     columns = [*IDENTITY, "text"] if found and settings.action == "cut" else IDENTITY
     cuts: list[dict[str, Any]] = []
     dropped: list[dict[str, Any]] = []
     documents = 0
-    for batch in uncut_batches(unit, Path(config["extract"]), stages, columns):
+    for batch in uncut_batches(unit, path_of(config["extract"]), stages, columns):
         documents += batch.num_rows
         hits = batch.filter(pc.is_in(batch["doc_id"], value_set=wanted))
         for row in hits.to_pylist():

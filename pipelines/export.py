@@ -26,6 +26,7 @@ from ..core.errors import ContractError, InputError
 from ..core.files import atomic_path, digest, write_json
 from ..core.manifest import Manifest, file_entry, read_manifest, write_manifest
 from ..core.progress import Progress, console
+from ..core.remote_path import path_of
 from ..core.run import Run
 from ..core.session import ray_session
 from ..core.stage import plan
@@ -75,7 +76,7 @@ def run_export(run: Run, out: Path, kind: str) -> int:
 
 def export_unit(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
     """Write one unit's documents."""
-    extract, ledgers = Path(config["extract"]), [Path(ledger) for ledger in config["ledgers"]]
+    extract, ledgers = path_of(config["extract"]), [path_of(ledger) for ledger in config["ledgers"]]
     schema = pq.read_schema(extract / "documents" / f"{unit.name}.parquet")
     target = folder / f"{unit.name}{SUFFIXES[config['format']]}"
     documents = size = 0

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import BusyError, InputError
+from ..core.remote_path import path_of
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -45,7 +46,7 @@ class Job:
     @property
     def folder(self) -> Path:
         """The run's folder, as the cluster sees it."""
-        return Path(self.storage) / self.run
+        return path_of(self.storage) / self.run
 
     @property
     def seconds(self) -> float:

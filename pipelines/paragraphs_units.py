@@ -23,6 +23,7 @@ import pyarrow as pa
 from ..core.documents import kept_batches, strings
 from ..core.files import atomic_path, write_text
 from ..core.manifest import file_entry
+from ..core.remote_path import path_of
 from ..core.removals import Removals
 from ..core.settings_cleaning import Paragraphs
 from ..core.units import Unit, UnitReport
@@ -41,7 +42,7 @@ def count_unit(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
     """Pass 1, in the folder counts. config: extract, stages: folders of the documents to read."""
     hashes, counts = [np.zeros(0, dtype=np.uint64)], [np.zeros(0, dtype=np.int64)]
     documents = held = 0
-    for batch in kept_batches(unit.name, Path(config["extract"]), _paths(config), ["text"]):
+    for batch in kept_batches(unit.name, path_of(config["extract"]), _paths(config), ["text"]):
         lines, number = count_documents(lines_of(strings(batch["text"])))
         hashes.append(lines)
         counts.append(number)
@@ -69,7 +70,7 @@ def add_part(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
     """
     hashes, counts, owners = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)], [np.zeros(0, np.int32)]
     for place, name in enumerate(config["units"]):
-        table = read_arrow(Path(config["counts"]) / f"{name}.arrow")
+        table = read_arrow(path_of(config["counts"]) / f"{name}.arrow")
         column = numbers(table["hash"])
         mine = part_slice(column, unit.spec["part"], config["parts"])
         hashes.append(column[mine].copy())  # else every unit's file stays mapped, and a process cannot map so many
@@ -99,7 +100,7 @@ def show(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
     for place in sorted({row["unit"] for row in rows.values()}):
         wanted = {digest for digest, row in rows.items() if row["unit"] == place}
         columns = ["doc_id", "url", "text"]
-        for batch in kept_batches(config["units"][place], Path(config["extract"]), _paths(config), columns):
+        for batch in kept_batches(config["units"][place], path_of(config["extract"]), _paths(config), columns):
             for found in _examples(batch, wanted):
                 rows[found.pop("hash")].update(found)
             if not wanted:
@@ -133,7 +134,7 @@ def cut_unit(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
     """Pass 4. config: extract, stages; paragraphs: the recipe's section."""
     settings = Paragraphs.model_validate(config["paragraphs"])
     frequent = np.load(folder / "frequent.npy", mmap_mode="r")
-    removals = Removals(unit.name, "paragraphs", Path(config["extract"]), _paths(config), settings.min_chars)
+    removals = Removals(unit.name, "paragraphs", path_of(config["extract"]), _paths(config), settings.min_chars)
     removals.counters["paragraphs_removed"] = 0
     for batch in removals.batches():
         texts = removals.texts(batch)
@@ -153,4 +154,4 @@ def _parts(folder: Path, parts: int) -> list[Path]:
 
 
 def _paths(config: dict[str, Any]) -> Sequence[Path]:
-    return [Path(one) for one in config["stages"]]
+    return [path_of(one) for one in config["stages"]]

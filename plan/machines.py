@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core.recipe import Recipe
+from ..core.remote_path import is_remote
 from ..core.session import LOCAL_OBJECT_STORE
 from ..tune.gpus import MFU, Gpu, find_gpu
 from .cluster import GB, Cluster
@@ -93,5 +94,6 @@ def machines_of(
     memory = memory_gb or (this_memory_gb() if here else cores * CORE_GB)
     given = recipe.resources.object_store_bytes
     store = given / GB if given else LOCAL_OBJECT_STORE / GB if nodes == 1 else memory * STORE_SHARE
-    disk = disk_gb if disk_gb is not None else free_gb(Path(recipe.storage)) if here else np.inf
+    disk_counts = here and not is_remote(recipe.storage)
+    disk = disk_gb if disk_gb is not None else free_gb(Path(recipe.storage)) if disk_counts else np.inf
     return Machines(nodes, cores, memory, store, disk, gpus, gpu, mfu, speed)

@@ -22,6 +22,7 @@ from ..core.code_version import code_version
 from ..core.errors import InputError
 from ..core.progress import console
 from ..core.recipe import Recipe
+from ..core.remote_path import is_remote
 from ..core.run import Run
 from ..core.settings_alignment import Align
 from ..core.settings_training import Finetune, Train
@@ -48,8 +49,8 @@ LEAST_VALIDATION = 0.1  # of the sample's documents, so that some are there
 
 
 def place(recipe: Recipe) -> Path:
-    """Where the runs of a measurement lie."""
-    return Path(recipe.storage) / f"{recipe.name}.plan"
+    """Where the runs of a measurement lie: of a run in an object store, here."""
+    return Path("" if is_remote(recipe.storage) else recipe.storage) / f"{recipe.name}.plan"
 
 
 def measure(recipe: Recipe, wanted: float | None = None) -> Measured:

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from ..core.errors import InputError
+from ..core.remote_path import path_of
 from ..core.run import Run
 from ..core.session import ray_session
 from ..core.settings_training import Resources
@@ -40,7 +41,7 @@ def run_serve(source: Source, settings: ServerSettings, host: str, port: int) ->
         check_port(host, port)
         if (settings.threads or 1) > cpus:
             raise InputError(f"--threads {settings.threads}, but there are {cpus} cores", "give fewer")
-    logs = Path(source.run or source.folder or ".") / "logs"
+    logs = path_of(source.run or source.folder or ".") / "logs"
     stopped = threading.Event()
     print(f"starting {source.name} …", flush=True)
     # Ray sets handlers of its own when it starts: ours go before and behind it.

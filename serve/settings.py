@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ..chat.answering import last_stage
 from ..chat.session import ChatSession
+from ..core.remote_path import path_of
 from ..core.run import Run
 
 # Of a model without a run, whose recipe would say.
@@ -26,7 +26,7 @@ class Source:
     @property
     def name(self) -> str:
         """The model's name in requests."""
-        return Path(self.run or self.folder or "model").resolve().name
+        return path_of(self.run or self.folder or "model").resolve().name
 
     def open(self) -> tuple[ChatSession, dict[str, Any], Sequence[str]]:
         """The model, how it is sampled where a request does not say, and questions that the page proposes.
@@ -34,7 +34,7 @@ class Source:
         Raises InputError and ContractError.
         """
         if self.run is None:
-            return ChatSession.open(Path(self.folder or ".")), SAMPLING, ()
+            return ChatSession.open(path_of(self.folder or ".")), SAMPLING, ()
         run = Run.open(self.run)
         stage, sampling = self.stage or last_stage(run), run.recipe.sampling
         questions = () if stage == "pretrain" else sampling.questions

@@ -42,6 +42,7 @@ def add_serve_verb(verb: Verb) -> None:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    from ..core.remote_path import path_of
     from .launch import allowed_hosts, digest_of, read_key, run_serve
     from .settings import ServerSettings, Source
 
@@ -56,7 +57,7 @@ def _serve(options: argparse.Namespace) -> int:
         key_digest=digest_of(key),
         hosts=allowed_hosts(options.host, key, options.open, options.allow_host),
     )
-    run, folder = (str(Path(one).absolute()) if one else None for one in (options.run, options.model))
+    run, folder = (str(path_of(one).absolute()) if one else None for one in (options.run, options.model))
     return run_serve(Source(run, options.stage, folder), settings, options.host, options.port)
 
 

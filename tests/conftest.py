@@ -74,6 +74,29 @@ def crawl_mirror(shared_data: Path, tmp_path: Path) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
+def store_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """An S3 server as a process of its own: see store_server.py."""
+    module = loaded(Path(__file__).with_name("store_server.py"))
+    with module.running(tmp_path_factory.mktemp("store")) as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(store_server: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
+    """A folder of the test's own in the server's bucket, as a path."""
+    from crawl2chat.core import local_copies, object_store
+    from crawl2chat.core.remote_path import path_of
+
+    for name, value in (store_server.variables | {"CRAWL2CHAT_CACHE": str(tmp_path / "cache")}).items():
+        monkeypatch.setenv(name, value)
+    object_store._store_of.cache_clear()
+    local_copies._scratch.cache_clear()
+    yield path_of(f"s3://bucket/{tmp_path.name}")
+    object_store._store_of.cache_clear()
+    local_copies._scratch.cache_clear()
+
+
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """A Chromium without a window, for the whole session: see browser.py. In CI it must be there."""
     module = loaded(Path(__file__).with_name("browser.py"))

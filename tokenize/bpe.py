@@ -21,6 +21,7 @@ import tokenizers
 
 from ..core.errors import InputError
 from ..core.log import log
+from ..core.remote_path import path_of
 from .encoders import Encoder, LibraryEncoder, candidates, choose, valid
 from .probes import probes
 from .roles import CONFIG, MAP, document_begin
@@ -73,11 +74,11 @@ class Tokenizer:
     def load(cls, path: str | Path) -> Tokenizer:
         """Read a tokenizer.json, and the verdict beside it. Raises InputError when there is none, or something else."""
         try:
-            data = Path(path).read_bytes()
+            data = path_of(path).read_bytes()
         except OSError as error:
             raise InputError(f"no tokenizer at {path}: {error.strerror}", "run the stage `tokenizer` first") from error
-        verdict = read_verdict(Path(path), hashlib.sha256(data).hexdigest())
-        return cls(data, str(path), verdict, _made_elsewhere(Path(path), data))
+        verdict = read_verdict(path_of(path), hashlib.sha256(data).hexdigest())
+        return cls(data, str(path), verdict, _made_elsewhere(path_of(path), data))
 
     def __reduce__(self) -> tuple[type[Tokenizer], tuple[bytes, str, str | None, str | None]]:
         return Tokenizer, (self._data, self._name, self.verdict, self._end_of_text)

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..core.documents import kept_batches, strings
 from ..core.log import log
+from ..core.remote_path import path_of
 from ..core.units import Unit, source_of
 from .bpe import Tokenizer
 from .verdict import keep_verdict
@@ -32,11 +33,11 @@ def checked_tokenizer(path: Path, units: Sequence[Unit], config: dict[str, Any])
 
 def some_texts(units: Iterable[str], config: dict[str, Any]) -> list[str]:
     """The first texts of each source, at most SOME of them or some SOME_CHARACTERS long. config: extract, stages."""
-    stages, found = [Path(one) for one in config["stages"]], {}
+    stages, found = [path_of(one) for one in config["stages"]], {}
     for unit in units:
         if source_of(unit) in found:
             continue
-        for batch in kept_batches(unit, Path(config["extract"]), stages, ["text"]):
+        for batch in kept_batches(unit, path_of(config["extract"]), stages, ["text"]):
             texts = strings(batch["text"].slice(0, SOME))
             ends = accumulate(map(len, texts))
             found[source_of(unit)] = [text for text, end in zip(texts, ends, strict=True) if end <= SOME_CHARACTERS]

@@ -13,6 +13,7 @@ ends what the model writes.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,7 @@ def read_given(folder: Path) -> GivenTokenizer:
     if not path.is_file():
         raise InputError(f"no tokenizer at {path}", "convert it: AutoTokenizer.from_pretrained(…).save_pretrained(…)")
     try:
-        tokenizers.Tokenizer.from_file(str(path))
+        tokenizers.Tokenizer.from_file(os.fspath(path))
     except Exception as error:  # the library raises plain Exception
         raise InputError(f"{path} is not a tokenizer: {error}", "fetch the file again") from error
     tokenizer = Tokenizer.load(path)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.documents import kept_batches, strings
+from ..core.remote_path import path_of
 from ..core.units import Unit, UnitReport, source_of
 from .bpe import Tokenizer
 from .encode import byte_lengths
@@ -22,8 +23,8 @@ from .sample import FERTILITY, TOKENIZER, places
 def count_unit(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitReport:
     """How much text a unit has. config: extract, stages: folders."""
     counters = {"documents": 0, "bytes": 0}
-    stages = [Path(one) for one in config["stages"]]
-    for batch in kept_batches(unit.name, Path(config["extract"]), stages, ["doc_id", "text"]):
+    stages = [path_of(one) for one in config["stages"]]
+    for batch in kept_batches(unit.name, path_of(config["extract"]), stages, ["doc_id", "text"]):
         counters["documents"] += batch.num_rows
         counters["bytes"] += int(byte_lengths(batch["text"]).sum())
     return UnitReport(name=unit.name, files=[], counters=counters)
@@ -43,8 +44,8 @@ def fertility_unit(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitRepo
 def sample_of(unit: str, config: dict[str, Any], purpose: str = TOKENIZER) -> Iterator[dict[str, list[str]]]:
     """Columns lang and text of a unit's sampled documents, batch by batch. config: also cuts, by source: documents
     placed below it for this purpose are in the sample."""
-    stages = [Path(one) for one in config["stages"]]
-    for batch in kept_batches(unit, Path(config["extract"]), stages, ["doc_id", "lang", "text"]):
+    stages = [path_of(one) for one in config["stages"]]
+    for batch in kept_batches(unit, path_of(config["extract"]), stages, ["doc_id", "lang", "text"]):
         inside = places(strings(batch["doc_id"]), purpose) < config["cuts"][source_of(unit)]
         if inside.any():
             chosen = batch.filter(inside)

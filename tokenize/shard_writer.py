@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import uuid
 from pathlib import Path
 from types import TracebackType
 from typing import cast
@@ -13,6 +12,7 @@ from typing import cast
 import numpy as np
 import pyarrow as pa
 
+from ..core.files import partial_of
 from .bpe import Tokenizer
 from .encode import column_bytes
 from .encoders import token_type
@@ -29,7 +29,7 @@ class ShardWriter:
         self._counts: list[np.ndarray] = [np.zeros(0, np.int64)]
         self._bytes = self._tokens = self.documents = 0
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._waiting = path.with_name(f".{path.name}.tokens.{uuid.uuid4().hex[:8]}.partial")
+        self._waiting = partial_of(path.with_name(f"{path.name}.tokens"))
         self._file = self._waiting.open("wb")
 
     def add(self, batch: pa.RecordBatch) -> None:

@@ -79,7 +79,7 @@ def write_shard(
 def read_shard(path: Path) -> Shard:
     """Map a shard into memory. Raises InputError when the file is not one."""
     try:
-        reader = pa.ipc.open_file(pa.memory_map(str(path)))
+        reader = pa.ipc.open_file(pa.memory_map(os.fspath(path)))
         batches = reader.num_record_batches
         if batches != 1 or reader.schema.names != ["doc_id", "tokens"]:
             raise InputError(

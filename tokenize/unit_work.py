@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from ..core.documents import kept_batches, strings
 from ..core.manifest import file_entry
+from ..core.remote_path import path_of
 from ..core.units import Unit, UnitReport
 from .bpe import Tokenizer
 from .sample import SPLIT, places
@@ -78,4 +79,4 @@ def _torn(batch: pa.RecordBatch, share: float) -> list[pa.RecordBatch]:
 
 
 def _batches(unit: Unit, config: dict[str, Any], columns: list[str]) -> Iterator[pa.RecordBatch]:
-    return kept_batches(unit.name, Path(config["extract"]), [Path(one) for one in config["stages"]], columns)
+    return kept_batches(unit.name, path_of(config["extract"]), [path_of(one) for one in config["stages"]], columns)

@@ -9,13 +9,13 @@ folder may move.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from ..core.errors import InputError
 from ..core.files import link_or_copy, sha256_file
 from ..core.manifest import file_entry
 from ..core.recipe import Recipe
+from ..core.remote_path import path_of
 from ..core.stage import Stage, StageContext, StageResult
 
 CHECKPOINTS = "checkpoints"
@@ -23,7 +23,7 @@ CHECKPOINTS = "checkpoints"
 
 def _marks(recipe: Recipe, *patterns: str) -> dict[str, str]:
     """SHA-256 of the files that say what the model is. A checkpoint's meta.json has the digests of all its files."""
-    folder = Path(recipe.base or "")
+    folder = path_of(recipe.base or "")
     found = {one.relative_to(folder).as_posix(): one for pattern in patterns for one in sorted(folder.glob(pattern))}
     if not found:
         raise InputError(f"base: {folder} holds no imported model", f"crawl2chat import MODEL --out {folder}")
@@ -33,7 +33,7 @@ def _marks(recipe: Recipe, *patterns: str) -> dict[str, str]:
 def _check(ctx: StageContext) -> None:
     from .model_folder import ModelFolder
 
-    folder = Path(ctx.recipe.base or "")
+    folder = path_of(ctx.recipe.base or "")
     if ModelFolder.open(folder).checkpoint is None:
         raise InputError(f"base: {folder} is no imported model", f"crawl2chat import {folder} --out NEW_FOLDER")
 
@@ -42,7 +42,7 @@ def _take_tokenizer(ctx: StageContext) -> StageResult:
     from ..tokenize.bpe import Tokenizer
     from ..tokenize.given import FILES
 
-    base = Path(ctx.recipe.base or "")
+    base = path_of(ctx.recipe.base or "")
     names = [name for name in FILES if (base / name).exists()]
     for name in names:
         link_or_copy(base / name, ctx.folder / name)
@@ -57,7 +57,7 @@ def _take_model(ctx: StageContext) -> StageResult:
     from .checkpoints import read_meta
     from .model_folder import ModelFolder
 
-    base = ModelFolder.open(Path(ctx.recipe.base or ""))
+    base = ModelFolder.open(path_of(ctx.recipe.base or ""))
     assert base.checkpoint is not None, "it has been checked"
     target = ctx.folder / CHECKPOINTS / base.checkpoint.name
     for path in sorted(base.checkpoint.iterdir()):

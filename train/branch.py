@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..core.errors import ContractError, InputError
+from ..core.remote_path import path_of
 from ..core.settings_training import Train
 from ..model.config import ModelConfig
 from . import checkpoints
@@ -45,7 +46,7 @@ def open_branch(
     """
     if settings.branch_from is None:
         return None
-    folder = Path(settings.branch_from)
+    folder = path_of(settings.branch_from)
     if (fault := checkpoints.broken(folder)) is not None:
         raise InputError(f"train.branch_from: checkpoint {folder}: {fault}", "name a complete checkpoint's folder")
     meta = checkpoints.read_meta(folder)

@@ -9,6 +9,7 @@ read by torch with `weights_only`, as DCP reads the tensors, and no file outside
 from __future__ import annotations
 
 import io
+import os
 import pickle
 from pathlib import Path, PurePath
 from typing import Any
@@ -71,7 +72,7 @@ class PlainReader(FileSystemReader):
 
     def __init__(self, checkpoint: Path) -> None:
         """Raises InputError when the description is broken, or names what does not belong there."""
-        super().__init__(checkpoint)
+        super().__init__(os.fspath(checkpoint))
         self._description = read_description(checkpoint / DESCRIPTION)
 
     def read_metadata(self, *args: Any, **kwargs: Any) -> dcp.Metadata:

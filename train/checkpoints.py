@@ -11,7 +11,6 @@ with its size and digest. What stands in it is read by train/checkpoint_reader.p
 from __future__ import annotations
 
 import json
-import shutil
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -30,8 +29,9 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.distributed.fsdp import FSDPModule
 
 from ..core.errors import ContractError, InputError
-from ..core.files import sha256_file
+from ..core.files import remove_folder, sha256_file
 from ..core.log import log
+from ..core.remote_path import path_of
 from ..model.config import ModelConfig
 from ..model.transformer import Transformer
 from .checkpoint_reader import read_into
@@ -111,7 +111,7 @@ def read_meta(checkpoint: Path) -> Meta:
 
     Checkpoints from before there were digests list sizes alone.
     """
-    path = Path(checkpoint) / META
+    path = path_of(checkpoint) / META
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         files = {name: {"bytes": one} if isinstance(one, int) else dict(one) for name, one in raw["files"].items()}
@@ -169,13 +169,13 @@ def load_for_inference(checkpoint: Path) -> tuple[Transformer, dict[str, Any]]:
     Low-rank differences are merged into the weights; of a reward model it is a RewardModel (train/reward.py). Raises
     InputError when the checkpoint is broken.
     """
-    fault = broken(Path(checkpoint))
+    fault = broken(path_of(checkpoint))
     if fault is not None:
         raise InputError(f"checkpoint {checkpoint}: {fault}", "run the training stage again")
     meta = read_meta(checkpoint)
     variant = Variant.from_dict(meta.variant)
     model = variant.make(ModelConfig.from_dict(meta.model))
-    load_weights(Path(checkpoint), model, World())
+    load_weights(path_of(checkpoint), model, World())
     if variant.lora is not None:
         merge(model)
     return model.eval(), asdict(meta)
@@ -193,9 +193,9 @@ def prune(folder: Path, keep: int, keep_every: int | None = None, *, newest: Pat
     kept = {path for path in complete if keep_every and int(path.name.removeprefix("step_")) % keep_every == 0}
     for path in _found(folder):
         if path not in kept.union(complete[-keep:]):
-            shutil.rmtree(path)
+            remove_folder(path)
     for path in folder.glob(".step_*.writing"):
-        shutil.rmtree(path)
+        remove_folder(path)
 
 
 def step_name(step: int) -> str:

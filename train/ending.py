@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from itertools import pairwise
 from pathlib import Path
 from typing import cast
@@ -19,7 +20,7 @@ def held_out_prompts(path: Path, number: int, context: int) -> list[list[int]]:
 
     `path`: an Arrow file of train/examples.py's columns.
     """
-    batch = pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
+    batch = pa.ipc.open_file(pa.memory_map(os.fspath(path))).get_batch(0)
     tokens = cast(pa.LargeListArray, batch.column("tokens"))
     learned = cast(pa.LargeListArray, batch.column("answer")).values.to_numpy(zero_copy_only=False)
     ids, offsets = tokens.values.to_numpy(), tokens.offsets.to_numpy()

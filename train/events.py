@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.files import write_text
+from ..core.remote_path import RemotePath
 
 FILE_NAME = "events.jsonl"
 
@@ -35,7 +36,7 @@ def add_event(folder: Path, event: dict[str, Any]) -> None:
 
 def sync_events(folder: Path) -> None:
     """Make what was added last through a crash of the machine."""
-    if (folder / FILE_NAME).exists():
+    if not isinstance(folder, RemotePath) and (folder / FILE_NAME).exists():  # a store keeps what was put
         with (folder / FILE_NAME).open("rb") as file:
             os.fsync(file.fileno())
 

@@ -13,6 +13,7 @@ One conversation a row; those longer than the context are cut, left out, or spli
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import cast
 
@@ -94,7 +95,7 @@ class ChatDataset:
     """
 
     def __init__(self, path: Path, context: int, whole: bool = False) -> None:
-        batch = pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
+        batch = pa.ipc.open_file(pa.memory_map(os.fspath(path))).get_batch(0)
         tokens = cast(pa.LargeListArray, batch.column("tokens"))
         answer = cast(pa.LargeListArray, batch.column("answer"))
         self.context, self.pad_to = context, context if whole else PAD_TO

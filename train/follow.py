@@ -16,23 +16,25 @@ from typing import Any
 
 from ..core.log import log
 from ..core.progress import Progress
+from ..core.remote_path import RemotePath
 from . import course, events
 from .course import read_course
 from .events import read_events
 from .metrics import last_row
 
 EVERY_S = 0.5
+STORE_EVERY_S = 5.0  # each look asks a store some times
 RATES = ("tokens_per_second", "mfu")
 
 
 @contextmanager
 def follow(folder: Path, step: int, tokens: int, progress: Progress) -> Iterator[None]:
     """Tell what happens in the folder of a training that goes on after `step`, by which `tokens` had been counted."""
-    stop = threading.Event()
+    stop, every = threading.Event(), STORE_EVERY_S if isinstance(folder, RemotePath) else EVERY_S
     follower = Follower(folder, step, tokens, progress)
 
     def watch() -> None:
-        while not stop.wait(EVERY_S):
+        while not stop.wait(every):
             follower.look()
 
     thread = threading.Thread(target=watch, daemon=True)

@@ -31,6 +31,7 @@ from ..core.errors import Crawl2ChatError, RecipeError, StageError
 from ..core.log import log
 from ..core.placement import await_node
 from ..core.progress import Progress
+from ..core.remote_path import RemotePath
 from ..core.settings_training import Resources
 from .fault import take_fault, tell_fault, told_by_all, told_fault
 from .follow import follow
@@ -108,7 +109,7 @@ def train_in_ray(config: dict[str, Any]) -> Crawl2ChatError | Leaving | None:
     def report(checkpoint: Path, row: dict[str, Any]) -> None:
         ray.train.report(
             row,
-            checkpoint=Checkpoint(str(checkpoint)),
+            checkpoint=ray_checkpoint(checkpoint),
             checkpoint_dir_name=checkpoint.name,
             checkpoint_upload_mode=CheckpointUploadMode.NO_UPLOAD,
         )
@@ -134,8 +135,26 @@ def train_in_ray(config: dict[str, Any]) -> Crawl2ChatError | Leaving | None:
     return None
 
 
+def ray_checkpoint(folder: Path) -> Checkpoint:
+    """A checkpoint as Ray knows it, on the very file system that it has the run on: an equal one it would refuse."""
+    if not isinstance(folder, RemotePath):
+        return Checkpoint(str(folder))
+    storage: Any = ray.train.get_context().get_storage()
+    return Checkpoint(folder.key, storage.storage_filesystem)
+
+
+def ray_storage(folder: Path) -> tuple[str, Any]:
+    """A folder as Ray takes it: its path, and the file system where it is not this machine's."""
+    if not isinstance(folder, RemotePath):
+        return str(folder), None
+    from pyarrow.fs import FSSpecHandler, PyFileSystem
+
+    return folder.key, PyFileSystem(FSSpecHandler(folder.store.files))  # pyright: ignore[reportAbstractUsage]
+
+
 def _fit(job: Job, resources: Resources, labels: dict[str, str]) -> Leaving | None:
     """To the last step, or to a notice that a node is to be taken away."""
+    path, files = ray_storage(job.folder.parent)  # Ray wants reported checkpoints below storage_path/name
     trainer = LeanTrainer(
         train_in_ray,
         train_loop_config={"job": job, "labels": labels},
@@ -152,7 +171,8 @@ def _fit(job: Job, resources: Resources, labels: dict[str, str]) -> Leaving | No
         ),
         run_config=RunConfig(
             name=job.folder.name,
-            storage_path=str(job.folder.parent),  # Ray wants reported checkpoints below storage_path/name
+            storage_path=path,
+            storage_filesystem=files,
             failure_config=FailureConfig(max_failures=resources.max_failures),
         ),
     )

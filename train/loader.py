@@ -19,6 +19,7 @@ from typing import Protocol
 import numpy as np
 
 from ..core.errors import InputError
+from ..core.remote_path import path_of
 from ..tokenize.shards import read_shard
 from .gather import copy_windows
 from .order import keyed_permutation, sample_index
@@ -71,7 +72,7 @@ class TokenStream:
     """The concatenated tokens of shard files, sorted by name. `len` is the number of tokens."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
-        self.paths = sorted((Path(path) for path in paths), key=lambda path: path.name)
+        self.paths = sorted((path_of(path) for path in paths), key=lambda path: path.name)
         shards = [read_shard(path) for path in self.paths]
         self._doc_ids = [shard.doc_ids for shard in shards]
         self._offsets = [shard.offsets for shard in shards]

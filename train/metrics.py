@@ -12,12 +12,11 @@ A run that resumes after step s cuts the lines behind s, so that the file reads 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..core.files import write_text
+from ..core.files import sync, write_text
 from .trackers import Tracker
 
 FILE_NAME = "metrics.jsonl"
@@ -42,7 +41,7 @@ class Metrics:
 
     def sync(self) -> None:
         """Make what was written last through a crash of the machine."""
-        os.fsync(self._file.fileno())
+        sync(self._file)
         for tracker in self._trackers:
             tracker.sync()
 

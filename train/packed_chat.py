@@ -6,6 +6,7 @@ on its own, with positions from 0. Padding, at the end of a row, has the number 
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import cast
 
@@ -21,7 +22,7 @@ class PackedChat:
     """Rows of `context` inputs and targets. `packing` says which conversations share a row, and what was left out."""
 
     def __init__(self, path: Path, context: int, too_long: TooLong, apart: bool = False) -> None:
-        batch = pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
+        batch = pa.ipc.open_file(pa.memory_map(os.fspath(path))).get_batch(0)
         tokens = cast(pa.LargeListArray, batch.column("tokens"))
         answer = cast(pa.LargeListArray, batch.column("answer"))
         self.file, self.doc_ids, self.context = path.name, batch.column("doc_id"), context

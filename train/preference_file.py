@@ -11,6 +11,7 @@ Inputs hold every token, the last one too, at which a reward model looks; its ta
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
@@ -51,7 +52,7 @@ class PairRows:
     def __init__(
         self, path: Path, reference: Sequence[Path] = (), whole: int | None = None, context: int | None = None
     ) -> None:
-        batch = pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
+        batch = pa.ipc.open_file(pa.memory_map(os.fspath(path))).get_batch(0)
         self.file, self.sources, self._whole, self._context = path.name, batch.column("source"), whole, context
         lists = {name: cast(pa.LargeListArray, batch.column(name)) for name in ("prompt", "chosen", "rejected")}
         self._ids = {name: one.values.to_numpy() for name, one in lists.items()}
@@ -105,6 +106,6 @@ def _read_reference(paths: Sequence[Path]) -> np.ndarray:
     """float64 [pairs, 2]."""
     found = [np.empty((0, 2))]
     for path in paths:
-        batch = pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
+        batch = pa.ipc.open_file(pa.memory_map(os.fspath(path))).get_batch(0)
         found.append(np.stack([batch.column(name).to_numpy() for name in ("chosen", "rejected")], axis=1))
     return np.concatenate(found)

@@ -15,13 +15,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import InputError
 from ..core.files import digest, sha256_file
 from ..core.manifest import Manifest
 from ..core.recipe import Recipe
+from ..core.remote_path import path_of
 from ..core.settings_alignment import Align
 from ..core.settings_training import Finetune, Mixture, Train
 from ..core.stage import Stage, StageContext, StageResult, sections
@@ -60,7 +60,7 @@ def branched_from(recipe: Recipe) -> dict[str, str]:
     """Identity of the checkpoint that a branch goes on from: meta.json lists its files' digests."""
     if recipe.train.branch_from is None:
         return {}
-    path = Path(recipe.train.branch_from) / "meta.json"
+    path = path_of(recipe.train.branch_from) / "meta.json"
     return {str(path): sha256_file(path) if path.is_file() else "absent"}
 
 

@@ -17,6 +17,7 @@ import torch
 
 from ..core.files import atomic_path
 from ..core.manifest import file_entry
+from ..core.remote_path import path_of
 from ..core.units import Unit, UnitReport
 from ..model.transformer import Transformer
 from .checkpoints import load_for_inference
@@ -61,4 +62,4 @@ def reference_work(unit: Unit, folder: Path, config: dict[str, Any]) -> UnitRepo
 @lru_cache(maxsize=1)
 def _model(checkpoint: str, device: str) -> Transformer:
     """Read once in a worker process, for all of its units."""
-    return load_for_inference(Path(checkpoint))[0].to(device)
+    return load_for_inference(path_of(checkpoint))[0].to(device)

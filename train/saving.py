@@ -1,8 +1,11 @@
 """Writing checkpoints beside the training: the state is copied to memory, and a thread writes the copy.
 
 All ranks write into `.step_000100.ATTEMPT.writing`, each takes the SHA-256 of its own files; when all are done, rank 0
-adds meta.json and renames the folder. The threads of the ranks talk over a process group of their own, so that what
-they have to say never stands between two words of the training. A checkpoint begins when the one before is in place.
+adds meta.json and renames the folder. In an object store each rank puts its files at the folder's own name from its
+machine's disk, and rank 0 puts meta.json last: without it there is no checkpoint.
+
+The threads of the ranks talk over a process group of their own, so that what they have to say never stands between two
+words of the training. A checkpoint begins when the one before is in place.
 """
 
 from __future__ import annotations
@@ -22,8 +25,9 @@ from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
 from ..core.errors import StageError
 from ..core.files import sha256_file, write_json
 from ..core.log import log
+from ..core.remote_path import RemotePath
 from .checkpoints import META, Meta, prune, quiet, state_of, step_name
-from .storage import cannot_write, is_full, sync_folder
+from .storage import cannot_write, disk_of, is_full, sync_folder
 from .world import World
 from .zero import ZeroOptimizer
 
@@ -98,16 +102,22 @@ class Saver:
     def _write(self, state: dict[str, Any], meta: Meta) -> Path:
         """On the thread: write, rename, prune. Raises the same StageError on every rank."""
         target = self._folder / step_name(meta.step)
-        partial = self._folder / f".{target.name}.{self._attempt}.writing"
+        partial = disk_of(self._folder) / f".{target.name}.{self._attempt}.writing"
         try:
             self._together(lambda: self._write_state(state, partial))
             files = self._together(lambda: _describe(partial, self._side.rank))
             whole = replace(meta, files={name: one for part in files for name, one in sorted(part.items())})
+            if isinstance(target, RemotePath):
+                self._together(lambda: target.remove_below() if self._side.rank == 0 else None)  # a broken one
+                self._together(lambda: _put_own(partial, self._side.rank, target))
             self._together(lambda: self._put(whole, partial, target) if self._side.rank == 0 else None)
         except StageError:
             if self._side.rank == 0:
                 shutil.rmtree(partial, ignore_errors=True)
             raise
+        finally:
+            if isinstance(target, RemotePath):
+                shutil.rmtree(partial, ignore_errors=True)  # every rank's own
         return target
 
     def _together(self, work: Callable[[], Any]) -> list[Any]:
@@ -131,6 +141,10 @@ class Saver:
 
     def _put(self, meta: Meta, partial: Path, target: Path) -> None:
         """Make what was written a checkpoint."""
+        if isinstance(target, RemotePath):
+            write_json(target / META, asdict(meta))
+            prune(self._folder, self._keep, self._keep_every, newest=target)
+            return
         write_json(partial / META, asdict(meta))
         if target.exists():  # a broken one: complete ones are resumed from, not written again
             shutil.rmtree(target)
@@ -141,10 +155,20 @@ class Saver:
 
 def _describe(partial: Path, rank: int) -> dict[str, dict[str, Any]]:
     """{name: {bytes, sha256}} of the files that this rank has written: `__RANK_N.distcp`, rank 0 also `.metadata`."""
-    mine = [path for path in sorted(partial.iterdir()) if path.name.startswith(f"__{rank}_")]
-    if rank == 0:
-        mine.append(partial / ".metadata")
+    mine = _own(partial, rank)
     return {path.name: {"bytes": path.stat().st_size, "sha256": sha256_file(path)} for path in mine}
+
+
+def _own(partial: Path, rank: int) -> list[Path]:
+    mine = [path for path in sorted(partial.iterdir()) if path.name.startswith(f"__{rank}_")]
+    return [*mine, partial / ".metadata"] if rank == 0 else mine
+
+
+def _put_own(partial: Path, rank: int, target: RemotePath) -> None:
+    from ..core.local_copies import adopt
+
+    for path in _own(partial, rank):
+        adopt(path, target / path.name, target.store.put(path, (target / path.name).key))
 
 
 def _explain(failure: BaseException, folder: Path) -> StageError:

@@ -12,12 +12,14 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
 from ..core.errors import RecipeError
-from ..core.files import write_json
+from ..core.files import folder_to_keep, keep_files, write_json
 from ..core.settings_watching import Watching
+from .storage import disk_of
 
 IDS = "tracker_ids.json"
 
@@ -60,7 +62,10 @@ class TensorBoard:
     def __init__(self, folder: Path, step: int) -> None:
         from torch.utils.tensorboard.writer import SummaryWriter  # here: it loads TensorBoard
 
-        self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None)
+        self._kept = ExitStack()
+        self._folder = folder / "tensorboard"
+        self._place = self._kept.enter_context(folder_to_keep(self._folder))
+        self._events = SummaryWriter(str(self._place), purge_step=step + 1 if step else None)
 
     def write(self, row: dict[str, Any]) -> None:
         for name, value in row.items():
@@ -69,9 +74,11 @@ class TensorBoard:
 
     def sync(self) -> None:
         self._events.flush()
+        keep_files(self._place, self._folder)
 
     def close(self) -> None:
         self._events.close()
+        self._kept.close()
 
 
 class WeightsAndBiases:
@@ -80,7 +87,7 @@ class WeightsAndBiases:
     def __init__(self, folder: Path, name: str, project: str) -> None:
         wandb: Any = importlib.import_module("wandb")
         known = _ids(folder).get("wandb")
-        self._run = wandb.init(project=project, name=name, id=known, resume="allow", dir=str(folder))
+        self._run = wandb.init(project=project, name=name, id=known, resume="allow", dir=str(disk_of(folder)))
         _remember(folder, "wandb", self._run.id)
 
     def write(self, row: dict[str, Any]) -> None:

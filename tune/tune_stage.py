@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import StageError
+from ..core.errors import RecipeError, StageError
 from ..core.manifest import file_entry
 from ..core.recipe import Recipe
+from ..core.remote_path import RemotePath
 from ..core.stage import Stage, StageContext, StageResult
 from ..train.pretrain_stage import rounding
 from .results import State, best_of_rows, in_order, write_results
@@ -53,6 +54,11 @@ def sweep_trials(ctx: StageContext) -> Trials:
 def _check(ctx: StageContext) -> None:
     from .checks import check_sweep
 
+    if isinstance(ctx.folder, RemotePath):
+        raise RecipeError(
+            f"{ctx.folder}: a search writes its state where only a file system can hold it",
+            "search in a run whose storage is a folder, and train what it finds in this one",
+        )
     check_sweep(ctx.recipe)
 
 

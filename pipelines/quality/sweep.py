@@ -20,6 +20,7 @@ from rich.table import Table
 
 from ...core.errors import InputError
 from ...core.progress import console
+from ...core.remote_path import path_of
 from ...core.run import Run
 from ...core.settings_filters import Filters
 from .rules import Rule, custom_rules, rules_of
@@ -143,7 +144,7 @@ def _quantiles(files: Sequence[str], measure: str) -> np.ndarray:
 
 def _batches(files: Sequence[str], measures: Sequence[str]) -> Iterator[dict[str, np.ndarray]]:
     for path in files:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path_of(path)) as file:
             for batch in file.iter_batches(BATCH_ROWS, columns=list(measures)):
                 yield {name: batch[name].to_numpy() for name in measures}
 

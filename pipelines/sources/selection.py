@@ -24,6 +24,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from ...core.errors import InputError
+from ...core.remote_path import path_of
 from ...core.settings_sources import CommonCrawlSource, IndexSelect
 from .common_crawl import Mirror
 from .records import Item, Loss, Other
@@ -108,7 +109,7 @@ def _pieces(folder: Path, file: str, records_per_unit: int) -> Iterator[dict[str
 def read_selected(source: CommonCrawlSource, spec: Mapping[str, Any], max_bytes: int) -> Iterator[Item]:
     """The items of one unit's records; each names its WARC file."""
     mirror, access = Mirror(source), source.access
-    rows = _rows(Path(spec["selection"]), spec["first"], spec["last"])
+    rows = _rows(path_of(spec["selection"]), spec["first"], spec["last"])
     for file, records in groupby(rows, key=lambda row: row[0]):
         places = [(offset, length) for _, offset, length in records]
         for group in coalesce(places, access.gap_bytes, max(RANGE_BYTES, access.block_bytes)):

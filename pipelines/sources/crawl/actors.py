@@ -46,16 +46,22 @@ def run_actors(
     connect_to: Mapping[str, tuple[str, int]],
     folder: Path,
     progress: Progress,
+    here: bool = False,
 ) -> None:
-    """Crawl until the schedule says that it is over. A fetcher that dies is replaced, and its jobs are done again."""
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    """Crawl until the schedule says that it is over. A fetcher that dies is replaced, and its jobs are done again.
+
+    `here`: the folder is on this machine's disk alone.
+    """
+    this = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     schedule: Any = (
         ray.remote(Schedule)
-        .options(num_cpus=0, scheduling_strategy=here)
+        .options(num_cpus=0, scheduling_strategy=this)
         .remote(source, seeds, folder / "frontier.sqlite")
     )
     # Fetchers of a site that this process serves must run on its machine. Waiting takes no CPU, so they claim none.
-    there: Any = {"scheduling_strategy": here} if connect_to else {"scheduling_strategy": "SPREAD"} | data_task()
+    there: Any = (
+        {"scheduling_strategy": this} if connect_to or here else {"scheduling_strategy": "SPREAD"} | data_task()
+    )
     make = ray.remote(FetchActor).options(num_cpus=0, **there)
     options = {
         "source": source,

@@ -1,7 +1,8 @@
 """The stage `crawl`: crawl sources to WARC. Other sources do not touch it; without a crawl source it is empty.
 
     SOURCE/warc/SOURCE-00000.warc.gz …, SOURCE/other_answers.warc.gz, SOURCE/crawl_log.parquet    see finish.py
-    SOURCE/frontier.sqlite, SOURCE/segments/     while the crawl is under way
+    SOURCE/frontier.sqlite, SOURCE/segments/     while the crawl is under way; of a run in an object store on the disk
+                                                 of the command's machine, where all fetchers are then
     units/SOURCE.json                            this source is done
 
 One schedule actor owns frontier and politeness, `workers` fetcher actors ask it for jobs. Everything that counts is in
@@ -15,7 +16,9 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from ....core.attempt import STARTED
 from ....core.errors import StageError
+from ....core.local_copies import work_folder
 from ....core.log import log
 from ....core.recipe import Recipe
 from ....core.settings_data import CrawlSource
@@ -48,10 +51,11 @@ def _work(context: StageContext) -> StageResult:
     reports = finished(context.folder, units.values(), {})
     for source in sources:
         folder = context.folder / source.name
+        disk = work_folder(folder, context.folder / STARTED)
         if source.name not in reports:
-            reports[source.name] = _crawl(source, folder, context)
+            reports[source.name] = _crawl(source, folder, disk, context)
             commit(context.folder, units[source.name], {}, reports[source.name])
-        _remove_traces(folder)
+        _remove_traces(disk)
     ordered = [reports[source.name] for source in sources]
     return StageResult([entry for report in ordered for entry in report.files], dict(total(ordered)))
 
@@ -59,17 +63,20 @@ def _work(context: StageContext) -> StageResult:
 CRAWL = Stage("crawl", inputs=(), config=_config, work=_work)
 
 
-def _crawl(source: CrawlSource, folder: Path, context: StageContext) -> UnitReport:
-    """Crawl one source to its end, from the beginning or from where a killed attempt was."""
-    path = folder / "frontier.sqlite"
+def _crawl(source: CrawlSource, folder: Path, disk: Path, context: StageContext) -> UnitReport:
+    """Crawl one source to its end, from the beginning or from where a killed attempt was.
+
+    `disk` has the frontier and the segments: the folder itself, where that is not in an object store.
+    """
+    path = disk / "frontier.sqlite"
     if path.exists():
         frontier = Frontier(path)
-        lost = missing_segments(frontier, folder / "segments")
+        lost = missing_segments(frontier, disk / "segments")
         over = frontier.fact("over", "") != ""
         frontier.close()
         if lost:
             log.warning("%s: segment %s is gone or cut; the crawl starts again", source.name, lost[0])
-            _remove_traces(folder)
+            _remove_traces(disk)
             over = False
     else:
         over = False
@@ -79,16 +86,16 @@ def _crawl(source: CrawlSource, folder: Path, context: StageContext) -> UnitRepo
         with served as site:
             from .actors import run_actors  # imports ray
 
-            run_actors(source, [*seeds, *site.seeds], site.connect_to, folder, context.progress)
+            run_actors(source, [*seeds, *site.seeds], site.connect_to, disk, context.progress, here=disk != folder)
     frontier = Frontier(path)
     try:
         counts = frontier.counts()
         if counts["pages"] == 0:
             raise _nothing_stored(source, frontier)
-        files = write_results(frontier, source, folder, context.folder)
+        files = write_results(frontier, source, folder, context.folder, disk / "segments")
     except StageError:
         frontier.close()
-        _remove_traces(folder)  # what failed for good today may work when the command is given again
+        _remove_traces(disk)  # what failed for good today may work when the command is given again
         raise
     frontier.close()
     return UnitReport(name=source.name, files=files, counters=counts)

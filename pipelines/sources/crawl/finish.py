@@ -42,19 +42,22 @@ LOG = pa.schema(
 _ROWS = 10_000
 
 
-def write_results(frontier: Frontier, source: CrawlSource, folder: Path, stage_folder: Path) -> list[FileEntry]:
-    """Write a source's files below `folder`, and describe them."""
+def write_results(
+    frontier: Frontier, source: CrawlSource, folder: Path, stage_folder: Path, segments: Path | None = None
+) -> list[FileEntry]:
+    """Write a source's files below `folder`, and describe them. `segments`: where these are, if not there."""
+    segments = segments or folder / "segments"
     entries = []
     shares: list[list[Location]] = [[] for _ in range(source.warc_files)]
     for url, location in frontier.stored_pages():
         shares[xxhash.xxh3_64_intdigest(url.encode()) % source.warc_files].append(location)
     for index, share in enumerate(shares):
         target = folder / "warc" / f"{source.name}-{index:05d}.warc.gz"
-        _copy(share, folder / "segments", target, source)
+        _copy(share, segments, target, source)
         entries.append(file_entry(stage_folder, target, len(share)))
     others = list(frontier.other_answers())
     target = folder / "other_answers.warc.gz"
-    _copy(others, folder / "segments", target, source)
+    _copy(others, segments, target, source)
     entries.append(file_entry(stage_folder, target, len(others)))
     target = folder / "crawl_log.parquet"
     rows = _write_log(frontier, target)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -156,3 +156,52 @@ def test_killed_at_any_moment_there_is_the_old_output_or_the_new_one(tmp_path: P
             execute(before)
             assert content(before) == {old} and not (before.folder / "made.old").exists()
     assert len(seen) > 15 and seen.count(set()) == 1 and {"7"} in seen
+
+
+STORE_CHANGES = ("copy", "remove", "put")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", STORE_CHANGES)
+def test_in_a_store_killed_before_any_change_it_settles_to_the_new_output(
+    bucket: Any, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """A store renames nothing: a replacement is copies and removals, begun anew after a kill between any two."""
+    from crawl2chat.core.object_store import ObjectStore
+
+    stage = Stage("two", (), sections("train"), two_files, needs_ray=False)
+
+    def bring(*overrides: str) -> None:
+        run = Run(load_recipe("tiny", [f"storage={bucket}", *overrides]))
+        with run.lock():
+            list(bring_up_to_date([stage], run, nullcontext))
+
+    def found() -> list[str]:
+        return [name for name in (bucket / "tiny").below() if not name.startswith("logs/")]
+
+    real, at = getattr(ObjectStore, change), 0
+    while True:
+        bring()
+        before = found()
+        assert (bucket / "tiny/two/deep/a.txt").read_text() == "800"
+        left = at
+
+        def dies(*arguments: Any, **options: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise SystemExit
+            return real(*arguments, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(ObjectStore, change, dies)
+            with suppress(SystemExit):
+                bring(*NEW)
+        if left >= 0:
+            break
+        (bucket / "tiny" / "lock").unlink(missing_ok=True)  # which the dying one could not give back
+        bring(*NEW)
+        assert [(bucket / "tiny/two/deep" / f"{name}.txt").read_text() for name in ("a", "b")] == ["7", "7"]
+        assert found() == before, at
+        at += 1
+    assert at >= 3
