@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from .disk import full_disk_named
+
 AT_ONCE = 32
 One = TypeVar("One")
 Answer = TypeVar("Answer")
@@ -22,15 +24,18 @@ Answer = TypeVar("Answer")
 def atomic_path(target: Path) -> Iterator[Path]:
     """A path to write to, which becomes `target` when the block ends well, and is removed when it does not.
 
+    Raises DiskFullError where there is no room for it.
+
     The temporary name is unique, so that a second attempt and a dying first one never write to the same file.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
-        yield partial
-        with partial.open("rb") as handle:
-            os.fsync(handle.fileno())
-        partial.replace(target)
+        with full_disk_named(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            yield partial
+            with partial.open("rb") as handle:
+                os.fsync(handle.fileno())
+            partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
 

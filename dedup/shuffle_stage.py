@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ..core.errors import Crawl2ChatError
 from ..core.files import write_json
 from ..core.placement import data_task
 from ..core.progress import Progress
-from ..core.unit_map import gave_up, named
+from ..core.unit_map import gave_up, named, pack_error, unpack_error
 from ..core.units import Unit
 from .tables import numbers
 
@@ -71,16 +72,25 @@ def _reports(units: Sequence[Unit], partitions: int, rows: Rows, meet: Meet, sta
             found.append(json.dumps(meet(number, {name: values[here] for name, values in columns.items()})))
         return pa.table({"report": pa.array(found, type=pa.string())})
 
+    def reports_or_error(block: Any) -> Any:
+        try:
+            return partition_reports(block)
+        except Crawl2ChatError as error:  # as data: Ray would wrap it, and lose class and message on the way
+            return pa.table({"report": [json.dumps({"error": pack_error(error)})]})
+
     with _one_block_a_partition(partitions):
         dataset = ray.data.from_items([{"unit": unit.name} for unit in units], override_num_blocks=len(units))
         place = data_task()  # of the tasks before and after: the shuffle's own take no resources of ours
         sent = dataset.map_batches(named(unit_rows, stage, rows), batch_size=1, batch_format="pyarrow", **place)
         parts = sent.repartition(partitions, keys=["partition"])
-        met = parts.map_batches(named(partition_reports, stage, meet), batch_size=None, batch_format="pyarrow", **place)
-        met.set_name(partition_reports.__name__)
+        met = parts.map_batches(named(reports_or_error, stage, meet), batch_size=None, batch_format="pyarrow", **place)
+        met.set_name(reports_or_error.__name__)
         try:
             for row in met.iter_rows():
-                yield json.loads(row["report"])
+                report = json.loads(row["report"])
+                if "error" in report:
+                    raise unpack_error(report["error"])
+                yield report
         except RayError as error:
             raise gave_up(error) from error
 
