@@ -1,4 +1,4 @@
-"""A Ray of several raylets on this machine, started by `ray start`: each may stand in a network namespace of its own."""
+"""A Ray of several raylets on this machine, each started by `ray start`, in a network namespace where one is given."""
 
 from __future__ import annotations
 

@@ -39,4 +39,4 @@ def test_afterwards_the_settings_are_what_they_were(local_ray: None) -> None:
         partitions, at_once, block = (getattr(context, name) for name in names)
         assert (partitions, block) == (7, None) and at_once == 16 << 20, "a 32nd of the store of a local Ray"
     assert [getattr(context, name) for name in names] == before
-    assert MOST == before[1], "Ray's default has changed"
+    assert before[1] == MOST, "Ray's default has changed"
