@@ -98,9 +98,10 @@ def _check_size(resources: Resources) -> None:
 
 
 def train_in_ray(config: dict[str, Any]) -> Crawl2ChatError | Leaving | None:
-    """What each of Ray's workers runs: `job`, with `labels` for its numbers and `patience` with the others. An error of ours that all of them met is
-    handed back, not raised: for Ray the run is over, as repeating would not mend it. So is Leaving, which is not one of
-    the failures that Ray counts.
+    """What each of Ray's workers runs: `job`, with `labels` for its numbers, and `patience` with the other workers.
+
+    An error of ours that all of them met is handed back, not raised: for Ray the run is over, as repeating would not
+    mend it. So is Leaving, which is not one of the failures that Ray counts.
 
     One that met a worker alone leaves the others in the middle of a collective, out of which only their end brings
     them: it is raised, Ray ends all workers and starts them again, and these hand it back before they train.

@@ -26,6 +26,7 @@ class Raylets:
     def __init__(self, folder: Path, variables: dict[str, str]) -> None:
         self.folder, self.variables, self.address = folder, variables, ""
         self.started: list[subprocess.Popen[bytes]] = []
+        self.drivers: list[subprocess.Popen[str]] = []
 
     def add(self, ip: str = "127.0.0.1", prefix: tuple[str, ...] = (), **options: Any) -> psutil.Process:
         """Start a node with these options of `ray start`, by way of a prefix as `ip netns exec NAME`."""
@@ -59,8 +60,18 @@ class Raylets:
         """For processes that belong to this Ray, or connect to it."""
         return own_environment(**QUIET, **self.variables, **more)
 
-    def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "crawl2chat", *arguments, "--set", f"resources.address={self.address}"]
+    def start(self, command: list[str], cwd: Path, prefix: tuple[str, ...] = (), **more: str) -> subprocess.Popen[str]:
+        """A driver, its output captured; it ends with the cluster."""
+        process = subprocess.Popen(
+            [*prefix, *command],
+            cwd=cwd,
+            env=self.environment(RAY_ADDRESS=self.address, **more),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        self.drivers.append(process)
+        return process
 
     def told(self, name: str) -> str:
         """What all logs of this name say, as raylet*.out."""
@@ -74,6 +85,9 @@ def raylets(**variables: str) -> Iterator[Raylets]:
     try:
         yield nodes
     finally:
+        for driver in nodes.drivers:
+            driver.kill()  # `ip netns exec` becomes the command itself
+            driver.wait()
         for process in nodes.started:
             _end(process, nodes.folder)
         shutil.rmtree(nodes.folder, ignore_errors=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import random
 import re
-import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,10 +54,10 @@ def test_rows_that_do_not_fit_a_node_come_by_way_of_the_disk(
 ) -> None:
     with raylets() as ray:
         ray.add(**{"num-cpus": 2, "object-store-memory": STORE, "memory": MEMORY})
-        command, place = ray.command("data", "recipe.yaml"), {"cwd": shop, "env": ray.environment()}
-        output = subprocess.run(command, **place, timeout=SECONDS, check=False, text=True, capture_output=True)
+        process = ray.start([sys.executable, "-m", "crawl2chat", "data", "recipe.yaml"], shop)
+        output, _ = process.communicate(timeout=SECONDS)
         told = ray.told("raylet*.out")
-    assert output.returncode == 0, output.stderr
+    assert process.returncode == 0, output
     monkeypatch.chdir(shop)
     assert main(["data", "recipe.yaml", "--set", "name=large"]) == 0, "on a node with room for them"
     small, large = (read_manifest(shop / "runs" / name / "dedup") for name in ("small", "large"))
