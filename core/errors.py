@@ -7,12 +7,15 @@
     ├── BusyError            exit code 2: another process works on the same run
     ├── StoreError           exit code 2: an object store refuses, or does not answer
     └── StageError           exit code 1: a stage failed while it ran
+        ├── DivergedError
+        └── DiskFullError    an OSError too, as those who can do without a file expect it
 
 Each carries what is wrong (naming key or file, and the value) and how to fix it. `assert` is for our own invariants.
 """
 
 from __future__ import annotations
 
+import errno
 from typing import Literal, NamedTuple
 
 
@@ -66,6 +69,14 @@ class StageError(Crawl2ChatError):
 
 class DivergedError(StageError):
     """A loss or a gradient that is not finite."""
+
+
+class DiskFullError(StageError, OSError):
+    """A file system has no room for what a stage writes."""
+
+    def __init__(self, message: str, fix: str = "") -> None:
+        super().__init__(message, fix)
+        self.errno = errno.ENOSPC  # OSError took the message for it
 
 
 class Ending(NamedTuple):

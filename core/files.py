@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+from .disk import full_disk_named
 from .remote_path import RemotePath
 
 AT_ONCE = 32
@@ -27,22 +28,23 @@ Answer = TypeVar("Answer")
 def atomic_path(target: Path) -> Iterator[Path]:
     """A path to write to, which becomes `target` when the block ends well, and is removed when it does not.
 
-    The temporary name is unique, so that a second attempt and a dying first one never write to the same file. It is on
-    this machine's disk.
+    Raises DiskFullError where there is no room for it. The temporary name is unique, so that a second attempt and a dying
+    first one never write to the same file. It is on this machine's disk.
     """
     if isinstance(target, RemotePath):
         from .written_file import whole_file
 
-        with whole_file(target) as partial:
+        with full_disk_named(target), whole_file(target) as partial:
             yield partial
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_of(target)
     try:
-        yield partial
-        with partial.open("rb") as handle:
-            os.fsync(handle.fileno())
-        partial.replace(target)
+        with full_disk_named(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            yield partial
+            with partial.open("rb") as handle:
+                os.fsync(handle.fileno())
+            partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
 

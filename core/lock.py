@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .disk import full_disk_named
 from .errors import BusyError
 from .remote_path import RemotePath
 
@@ -44,9 +45,10 @@ def hold(folder: Path) -> Iterator[None]:
                     f"{folder} is being worked on by process {handle.read().strip() or 'unknown'}",
                     "wait for it, stop it, or give this run another name with --set name=…",
                 ) from None
-        handle.truncate(0)
-        handle.write(str(os.getpid()))
-        handle.flush()
+        with full_disk_named(folder / FILE_NAME):
+            handle.truncate(0)
+            handle.write(str(os.getpid()))
+            handle.flush()
         yield
 
 

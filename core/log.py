@@ -35,6 +35,14 @@ class Mask(logging.Filter):
         return True
 
 
+class LogFile(logging.FileHandler):
+    """A file whose disk may be full: the terminal has what matters, and not a traceback for each line that is lost."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+
 log = logging.getLogger("crawl2chat")
 log.addFilter(Mask())
 
@@ -56,8 +64,7 @@ def log_to_folder(folder: Path) -> None:
     """Everything into folder/crawl2chat.log as well, appended."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "crawl2chat.log"
-    remote = isinstance(path, RemotePath)
-    handler = StoredLog(path) if remote else logging.FileHandler(path, encoding="utf-8")
+    handler = StoredLog(path) if isinstance(path, RemotePath) else LogFile(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(message)s"))
     log.addHandler(handler)
 

@@ -180,6 +180,9 @@ class Resources(Section):
         description="the same of the nodes that train, fine-tune, align and evaluate: `train`",
     )
     shard_cache: ShardCache | None = None
+    collective_seconds: int = Field(
+        default=600, ge=1, description="that a training worker waits for the others; then it counts as failed"
+    )
     max_failures: int = Field(default=3, ge=0, description="restarts of the training workers after a failure")
     object_store_bytes: int | None = Field(default=None, ge=80 << 20, description="of a local Ray; null: 512 MiB")
     price_per_cpu_hour: float | None = Field(default=None, ge=0, description="for the costs in the run's report")

@@ -82,9 +82,9 @@ def _run(
         unit = Unit.model_validate_json(row["unit"])
         try:
             report = work(unit, folder, config)
+            commit(folder, unit, config, report, records)
         except Exception as error:  # as data: Ray would wrap it, and lose class and message on the way
             return {"report": "", "error": pack_error(error), "trace": traceback.format_exc()}
-        commit(folder, unit, config, report, records)
         return {"report": report.model_dump_json(), "error": "", "trace": ""}
 
     specs = ray.data.from_items([{"unit": unit.model_dump_json()} for unit in todo], override_num_blocks=len(todo))

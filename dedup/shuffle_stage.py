@@ -15,14 +15,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ..core.errors import Crawl2ChatError
 from ..core.files import remove_folder, write_json
 from ..core.placement import data_task
 from ..core.progress import Progress
-from ..core.unit_map import gave_up, named
+from ..core.unit_map import gave_up, named, pack_error, unpack_error
 from ..core.units import Unit
 from .tables import numbers
 
-AGGREGATORS = 4096  # Ray is tested with some 10,000 actors
+SHARE = 32  # of a node: a task has so small a part of its store of objects, and of its memory, at once
+LEAST, MOST = 1 << 20, 1 << 30  # bytes of rows; the most is what Ray gives a task by default
 Rows = Callable[[str], pa.Table]
 Meet = Callable[[int, dict[str, np.ndarray]], dict[str, Any]]
 
@@ -70,34 +72,40 @@ def _reports(units: Sequence[Unit], partitions: int, rows: Rows, meet: Meet, sta
             found.append(json.dumps(meet(number, {name: values[here] for name, values in columns.items()})))
         return pa.table({"report": pa.array(found, type=pa.string())})
 
+    def reports_or_error(block: Any) -> Any:
+        try:
+            return partition_reports(block)
+        except Crawl2ChatError as error:  # as data: Ray would wrap it, and lose class and message on the way
+            return pa.table({"report": [json.dumps({"error": pack_error(error)})]})
+
     with _one_block_a_partition(partitions):
         dataset = ray.data.from_items([{"unit": unit.name} for unit in units], override_num_blocks=len(units))
         place = data_task()  # of the tasks before and after: the shuffle's own take no resources of ours
         sent = dataset.map_batches(named(unit_rows, stage, rows), batch_size=1, batch_format="pyarrow", **place)
         parts = sent.repartition(partitions, keys=["partition"])
-        met = parts.map_batches(named(partition_reports, stage, meet), batch_size=None, batch_format="pyarrow", **place)
-        met.set_name(partition_reports.__name__)
+        met = parts.map_batches(named(reports_or_error, stage, meet), batch_size=None, batch_format="pyarrow", **place)
+        met.set_name(reports_or_error.__name__)
         try:
             for row in met.iter_rows():
-                yield json.loads(row["report"])
+                report = json.loads(row["report"])
+                if "error" in report:
+                    raise unpack_error(report["error"])
+                yield report
         except RayError as error:
             raise gave_up(error) from error
 
 
 @contextmanager
 def _one_block_a_partition(partitions: int) -> Iterator[None]:
-    """Ray Data's settings for the shuffle; a partition above its usual block size would come in pieces.
-
-    Tasks gather the rows. With Ray's older strategy actors do, by default 128 at most however large the cluster is:
-    then as many as there are partitions, up to AGGREGATORS. Ray never starts more of them than there are CPUs.
-    """
+    """Ray Data's settings for the shuffle; a partition above its usual block size would come in pieces."""
+    import ray
     from ray.data import DataContext
 
     context = DataContext.get_current()
     ours = {
         "default_hash_shuffle_parallelism": partitions,
         "target_max_block_size": None,
-        "max_hash_shuffle_aggregators": min(partitions, AGGREGATORS),
+        "shuffle_input_batch_bytes": rows_at_once(ray.nodes()),
     }
     before = {name: getattr(context, name) for name in ours}
     try:
@@ -107,3 +115,13 @@ def _one_block_a_partition(partitions: int) -> Iterator[None]:
     finally:
         for name, value in before.items():
             setattr(context, name, value)
+
+
+def rows_at_once(nodes: Sequence[dict[str, Any]]) -> int:
+    """Bytes of rows that a task parts: a share of the smallest of these nodes, as `ray.nodes` tells of them.
+
+    Ray asks for twice as much memory for the task, and waits for ever where no node has it.
+    """
+    has = [node["Resources"] for node in nodes if node["Alive"] and node["Resources"].get("CPU")]
+    least = min((min(one.get("object_store_memory", MOST), one.get("memory", MOST)) for one in has), default=MOST)
+    return max(LEAST, min(MOST, int(least) // SHARE))

@@ -29,7 +29,7 @@ GROUP_BYTES = 8 << 20
 
 
 class TableWriter:
-    """A parquet file that is written row by row, in groups."""
+    """A parquet file that is written row by row, in groups. A context manager: it is whole when that is left."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._writer = pq.ParquetWriter(path, schema, compression="zstd")
@@ -46,9 +46,15 @@ class TableWriter:
         if len(self._rows) >= GROUP_ROWS or self._bytes >= GROUP_BYTES:
             self._flush()
 
-    def close(self) -> None:
-        self._flush()
-        self._writer.close()
+    def __enter__(self) -> TableWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._writer:
+            if error is None:
+                self._flush()
 
     def _flush(self) -> None:
         if self._rows:
@@ -63,20 +69,19 @@ class UnitWriter:
         self._folder, self._unit = folder, unit
         self._schema = document_schema(classifiers)
         self._paths = [folder / kind / f"{unit}.parquet" for kind in ("documents", "dropped")]
-        self._stack = ExitStack()
         self.counters: Counter[str] = Counter(documents_in=0, documents=0, dropped=0, bytes_text=0)
 
     def __enter__(self) -> UnitWriter:
-        partials = [self._stack.enter_context(atomic_path(path)) for path in self._paths]
-        self._documents = TableWriter(partials[0], self._schema)
-        self._dropped = TableWriter(partials[1], DROPPED_EARLY)
+        with ExitStack() as stack:
+            partials = [stack.enter_context(atomic_path(path)) for path in self._paths]
+            self._documents = stack.enter_context(TableWriter(partials[0], self._schema))
+            self._dropped = stack.enter_context(TableWriter(partials[1], DROPPED_EARLY))
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._documents.close()
-        self._dropped.close()
         self._stack.__exit__(kind, error, trace)  # renames the files, or removes them after an error
 
     def keep(self, row: dict[str, Any]) -> None:

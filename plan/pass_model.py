@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..dedup.shuffle_stage import AGGREGATORS
 from .cluster import GB, Cluster, Costs
 from .loads import Corpus, Load, Loads
 from .passes import DRIVER, PASSES, SHUFFLE, STARS, Pass, in_files
@@ -112,7 +111,7 @@ class Model:
         return done.seconds, done.busy, done.lost
 
     def _shuffled(self, timed: Timed, load: Load) -> tuple[float, float, int]:
-        """Ray's shuffle: units send their rows on all cores, and few gather a piece for each unit and partition.
+        """Ray's shuffle: units send their rows on all cores, and tasks gather a piece for each unit and partition.
 
         What it took in the profile's run, and is not of its rows and pieces, is what starting it costs.
         """
@@ -123,8 +122,8 @@ class Model:
         spilled = load.shuffled / (cluster.disk_gb_s / cluster.cores * GB)
         sent = (load.amount * costs.row_s + spilled) / cluster.speed + self._waited(load)
         gathered = load.objects * costs.object_s / cluster.speed
-        actors = min(cluster.all_cores, load.tasks, AGGREGATORS)
-        return start + sent / min(cluster.all_cores, self.corpus.units) + gathered / actors, sent + gathered, 0
+        seconds = sent / min(cluster.all_cores, self.corpus.units) + gathered / min(cluster.all_cores, load.tasks)
+        return start + seconds, sent + gathered, 0
 
     def _waited(self, load: Load) -> float:
         """Seconds that all tasks wait for the storage: for its answers, and for their bytes at a core's share."""

@@ -12,6 +12,7 @@ from typing import cast
 import numpy as np
 import pyarrow as pa
 
+from ..core.disk import full_disk_named
 from ..core.files import partial_of
 from .bpe import Tokenizer
 from .encode import column_bytes
@@ -28,15 +29,17 @@ class ShardWriter:
         self._doc_ids: list[pa.Array] = []
         self._counts: list[np.ndarray] = [np.zeros(0, np.int64)]
         self._bytes = self._tokens = self.documents = 0
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._waiting = partial_of(path.with_name(f"{path.name}.tokens"))
-        self._file = self._waiting.open("wb")
+        with full_disk_named(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._waiting.open("wb")
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Encode the documents of a batch with the columns doc_id and text."""
         data, offsets = column_bytes(batch["text"])
         tokens, counts = self._tokenizer.encoder.encode(data, offsets)
-        self._file.write(tokens.data)
+        with full_disk_named(self.path):
+            self._file.write(tokens.data)
         self._doc_ids.append(batch["doc_id"].cast(pa.string()))
         self._counts.append(counts)
         self._bytes += int(offsets[-1] - offsets[0])
@@ -50,7 +53,8 @@ class ShardWriter:
         """Write the shard; False, and no file, where the split has no document in this unit."""
         if not self.documents:
             return False
-        self._file.flush()
+        with full_disk_named(self.path):
+            self._file.flush()
         tokens = np.memmap(self._waiting, self._type, mode="r")
         doc_ids = cast(pa.StringArray, pa.concat_arrays(self._doc_ids))
         write_shard(self.path, doc_ids, tokens, np.concatenate(self._counts), self._tokenizer, self._split)
@@ -62,5 +66,8 @@ class ShardWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
-        self._waiting.unlink(missing_ok=True)
+        try:
+            with full_disk_named(self.path):
+                self._file.close()  # writes what it still holds
+        finally:
+            self._waiting.unlink(missing_ok=True)

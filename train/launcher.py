@@ -14,6 +14,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -98,9 +99,10 @@ def _check_size(resources: Resources) -> None:
 
 
 def train_in_ray(config: dict[str, Any]) -> Crawl2ChatError | Leaving | None:
-    """What each of Ray's workers runs: `job`, with `labels` for its numbers. An error of ours that all of them met is
-    handed back, not raised: for Ray the run is over, as repeating would not mend it. So is Leaving, which is not one of
-    the failures that Ray counts.
+    """What each of Ray's workers runs: `job`, with `labels` for its numbers, and `patience` with the other workers.
+
+    An error of ours that all of them met is handed back, not raised: for Ray the run is over, as repeating would not
+    mend it. So is Leaving, which is not one of the failures that Ray counts.
 
     One that met a worker alone leaves the others in the middle of a collective, out of which only their end brings
     them: it is raised, Ray ends all workers and starts them again, and these hand it back before they train.
@@ -119,7 +121,7 @@ def train_in_ray(config: dict[str, Any]) -> Crawl2ChatError | Leaving | None:
             meters.show(RANKS[figure], row[figure], **labels)
 
     job: Job = config["job"]
-    world = Distributed(get_device())
+    world = Distributed(get_device(), patience=config["patience"])
     labels = config["labels"] | {"rank": str(world.rank)}
     if (before := told_fault(job.folder)) is not None:
         return before
@@ -157,8 +159,8 @@ def _fit(job: Job, resources: Resources, labels: dict[str, str]) -> Leaving | No
     path, files = ray_storage(job.folder.parent)  # Ray wants reported checkpoints below storage_path/name
     trainer = LeanTrainer(
         train_in_ray,
-        train_loop_config={"job": job, "labels": labels},
-        torch_config=MeetingConfig(),
+        train_loop_config={"job": job, "labels": labels, "patience": timedelta(seconds=resources.collective_seconds)},
+        torch_config=MeetingConfig(timeout_s=resources.collective_seconds),
         scaling_config=ScalingConfig(
             num_workers=(
                 (resources.min_train_workers, resources.train_workers)

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..core.disk import cannot_write, is_full
 from ..core.log import log
 from .along import add_samples, cut_samples
 from .course import add_checkpoint, add_start
 from .events import add_event, cut_events, sync_events
 from .job import Job
 from .metrics import Metrics
-from .storage import cannot_write, is_full
 from .trackers import open_trackers
 from .world import World
 

@@ -22,12 +22,13 @@ from torch.distributed.checkpoint import state_dict_saver
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
 
+from ..core.disk import cannot_write, disk_of, is_full
 from ..core.errors import StageError
 from ..core.files import sha256_file, write_json
 from ..core.log import log
 from ..core.remote_path import RemotePath
 from .checkpoints import META, Meta, prune, quiet, state_of, step_name
-from .storage import cannot_write, disk_of, is_full, sync_folder
+from .storage import sync_folder
 from .world import World
 from .zero import ZeroOptimizer
 

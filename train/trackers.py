@@ -16,10 +16,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
+from ..core.disk import disk_of
 from ..core.errors import RecipeError
 from ..core.files import folder_to_keep, keep_files, write_json
 from ..core.settings_watching import Watching
-from .storage import disk_of
 
 IDS = "tracker_ids.json"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -45,13 +46,21 @@ class World:
 
 
 class Distributed(World):
-    """The ranks of the default process group, or all of them in a group of their own."""
+    """The ranks of the default process group, or all of them in a group of their own.
+
+    patience: what a further group waits for a rank; torch gives it its own default, not that of the default group.
+    """
 
     distributed = True
 
-    def __init__(self, device: torch.device | str = "cpu", group: dist.ProcessGroup | None = None) -> None:
+    def __init__(
+        self,
+        device: torch.device | str = "cpu",
+        group: dist.ProcessGroup | None = None,
+        patience: timedelta | None = None,
+    ) -> None:
         super().__init__(device)
-        self.rank, self.size, self.group = dist.get_rank(), dist.get_world_size(), group
+        self.rank, self.size, self.group, self._patience = dist.get_rank(), dist.get_world_size(), group, patience
 
     def sum(self, tensor: torch.Tensor) -> torch.Tensor:
         tensor = tensor.detach().clone()
@@ -69,7 +78,7 @@ class Distributed(World):
         return found
 
     def side_channel(self) -> World:
-        group = dist.new_group(backend="gloo")
+        group = dist.new_group(backend="gloo", timeout=self._patience)
         assert isinstance(group, dist.ProcessGroup), "every rank belongs to it"
         return Distributed("cpu", group)
 

@@ -55,14 +55,16 @@ class ScoreWriter:
 
     def __enter__(self) -> ScoreWriter:
         if self._schema is not None:
-            partial = self._stack.enter_context(atomic_path(self._path))
-            self._writer = self._stack.enter_context(pq.ParquetWriter(partial, self._schema, compression="zstd"))
+            with ExitStack() as stack:
+                partial = stack.enter_context(atomic_path(self._path))
+                self._writer = stack.enter_context(pq.ParquetWriter(partial, self._schema, compression="zstd"))
+                stack.push(self._finish)
+                self._stack = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._flush()
         self._stack.__exit__(kind, error, trace)  # renames the file, or removes it after an error
 
     def add(self, table: pa.Table | None) -> None:
@@ -76,6 +78,10 @@ class ScoreWriter:
     def entries(self) -> list[FileEntry]:
         """The finished file, for the unit's report."""
         return [] if self._schema is None else [file_entry(self._folder, self._path, self._rows)]
+
+    def _finish(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._flush()
 
     def _flush(self) -> None:
         if self._waiting:

@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +178,20 @@ def _document(number: int, default: str, *of: str) -> dict[str, Any]:
     names = {"doc_id": doc_id(source, key), "url": f"http://example.org/{key}", "source": source, "title": ""}
     origin = {"origin_file": "pages.jsonl", "origin_offset": number}
     return {**names, "date": "", "lang": "en", "lang_score": 1.0, "text": text, **origin}
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own, of 6 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    options = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)]
+    if os.geteuid() or subprocess.run(options, capture_output=True, check=False).returncode:
+        if os.environ.get("CI"):
+            pytest.fail("mounting a tmpfs is not permitted: CI must be able to")
+        pytest.skip("mounting a tmpfs is not permitted here")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 @pytest.fixture(scope="session")

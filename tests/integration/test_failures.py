@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -106,20 +106,6 @@ def test_the_driver_is_killed_and_the_command_repeated(run: Run, tmp_path: Path)
     again = subprocess.run(command, **options, timeout=200, check=False)
     assert again.returncode == 0, again.stdout
     check_undisturbed(job_of(run), tmp_path / "alone")
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own, of 6 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    options = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)]
-    if os.geteuid() or subprocess.run(options, capture_output=True, check=False).returncode:
-        if os.environ.get("CI"):
-            pytest.fail("mounting a tmpfs is not permitted: CI must be able to")
-        pytest.skip("mounting a tmpfs is not permitted here")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 @pytest.mark.ray
