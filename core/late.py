@@ -2,7 +2,7 @@
 
 The later stage knows the earlier one by its fingerprint, which follows from settings and inputs before there is any
 output. Whoever needs the output, in whatever process, waits for the manifest with that fingerprint (`awaited`). The
-earlier stage works in a thread of the driver (`Beside`); where it ends without an output, it says so for those who wait:
+earlier stage works in a thread of the driver (`Beside`); where it ends without an output, those who wait are told:
 
     RUN/STAGE.ended    {state, error, fix}: errors.Ending; of no meaning where the manifest is there
 """

@@ -253,7 +253,7 @@ def _may_overlap(stage: Stage, following: Stage, run: Run) -> bool:
 def _overlap(
     planned: Planned, context: StageContext, following: Stage, at_work: Callable[[Sequence[str]], None]
 ) -> Iterator[tuple[Planned, Manifest]]:
-    """Two stages at once, the first in a thread. What fails first ends the other, and is raised when both have ended."""
+    """Two stages at once, the first in a thread. What fails first ends the other, and is raised when both are over."""
     stage, run = planned.stage, context.run
     after, its_context = _judge(following, run), _context(following, run)
     following.check(its_context)
