@@ -4,11 +4,13 @@ A node is marked by a custom resource (`ray start --resources '{"data": 1}'`, or
 the groups of ray_job.yaml). What has its place there asks for a thousandth of it, beside the CPUs that it takes: so the
 mark limits nothing, and a cluster that grows starts nodes of this kind. Training asks by `Resources.of_worker`, data by
 `data_task`, which holds for the session.
+
+Where data and a training are at work at once (late.py), data take what the training's workers leave.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -23,6 +25,7 @@ LOOK_S = 5.0
 SURE = 3  # looks in a row at which the autoscaler says that it has no such node
 
 _data: str | None = None  # of the session
+_beside: Resources | None = None  # of a training that is at work, or begins
 
 
 @contextmanager
@@ -46,6 +49,84 @@ def data_task() -> dict[str, Any]:
         return {}
     await_node(_data)
     return {"resources": {_data: SHARE}}
+
+
+def hold_both(resources: Resources) -> bool:
+    """Whether the nodes have processors for tasks on data wherever the workers of a training are placed.
+
+    Of a cluster that grows, no node may be wanted by both: it is not known how far it grows.
+    """
+    if _grows():
+        names = (resources.data_resource, resources.train_resource)
+        return None not in names and names[0] != names[1]
+    return _left_over([node["Resources"] for node in _alive()], resources)
+
+
+@contextmanager
+def beside_training(resources: Resources) -> Iterator[None]:
+    """Within, tasks on data leave the processors free that the workers of a training take."""
+    global _beside
+    _beside = resources
+    try:
+        yield
+    finally:
+        _beside = None
+
+
+def taken_beside() -> dict[str, float]:
+    """{CPU, GPU} that a training holds beside the work on data."""
+    return _beside.training if _beside is not None else {}
+
+
+def data_cpus() -> float | None:
+    """CPUs that tasks on data may take at once; None: all.
+
+    Without a limit they would take each CPU that becomes free, and a training beside would find no place.
+    """
+    if _beside is None or _grows():
+        return None
+    nodes = [node["Resources"] for node in _alive() if _fits(node["Resources"], _beside.data_resource, 1)]
+    if not any(_trains(node, _beside) for node in nodes):
+        return None
+    return max(1.0, sum(node["CPU"] for node in nodes) - _beside.training["CPU"])
+
+
+def _left_over(nodes: Sequence[dict[str, float]], resources: Resources) -> bool:
+    """Whether no placement of all workers leaves less than a CPU on every node that tasks on data may use."""
+    workers, each = resources.train_workers, resources.cpus_per_worker
+    for node in nodes:
+        if not _fits(node, resources.data_resource, 1):
+            continue
+        most = int(node["CPU"] // each) if _trains(node, resources) else 0
+        if resources.gpus_per_worker and most:
+            most = min(most, int(node["GPU"] // resources.gpus_per_worker))
+        full = next((number for number in range(most + 1) if node["CPU"] - number * each < 1), None)
+        if full is None:
+            return True  # it cannot be filled up
+        workers -= full
+    return workers < 0
+
+
+def _fits(node: dict[str, float], name: str | None, cpus: float) -> bool:
+    return (name is None or name in node) and node.get("CPU", 0) >= cpus
+
+
+def _trains(node: dict[str, float], resources: Resources) -> bool:
+    return (
+        _fits(node, resources.train_resource, resources.cpus_per_worker)
+        and node.get("GPU", 0) >= resources.gpus_per_worker
+    )
+
+
+def _alive() -> list[dict[str, Any]]:
+    import ray
+
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
+def _grows() -> bool:
+    """Whether a cluster launcher started the nodes, and may start more."""
+    return any(node.get("Labels", {}).get(GROUP) for node in _alive())
 
 
 def await_node(name: str | None) -> None:
@@ -74,7 +155,7 @@ def _check(resources: Resources) -> None:
     import ray
 
     named = {key: name for key in KINDS if (name := getattr(resources, key)) is not None}
-    if not named or any(node["Alive"] and node.get("Labels", {}).get(GROUP) for node in ray.nodes()):
+    if not named or _grows():
         return
     has = ray.cluster_resources()
     for key, name in named.items():

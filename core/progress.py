@@ -1,10 +1,13 @@
 """Progress of one stage: a bar with rate and time left on a terminal, a line now and then elsewhere.
 
+A terminal has one bar at a time: of two stages at work (late.py) the later one has lines.
+
 Of a stage of a run also an event now and then (run_events.py), and numbers for Prometheus (meters.py).
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -20,6 +23,7 @@ from .run_events import RunEvents
 console = Console(highlight=False)
 LINE_EVERY_S = 10.0
 EVENT_EVERY_S = 30.0
+_bar = threading.Lock()  # held by who shows one
 
 
 class Progress:
@@ -40,6 +44,7 @@ class Progress:
         self._counting = ""
         self._began = self._last_line = self._last_event = time.monotonic()
         self._done_before = 0
+        self._stopped = threading.Event()
 
     def __enter__(self) -> Progress:
         return self
@@ -47,20 +52,18 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        self._end_bar()
         if self._total and error is None:
             console.print(f"  {self.stage:<12} {self._line()}", soft_wrap=True)
 
     def start(self, total: int, done: int = 0, counting: str = "") -> None:
         """Begin to count to `total`; `done` of it were done by an earlier attempt. Call it again for a next part."""
-        if self._bar is not None:
-            self._bar.stop()
+        self._end_bar()
         self._total, self._done, self._done_before, self._counting = total, done, done, counting
         self._amount = 0.0
         self._began = self._last_line = time.monotonic()
         self._show_share()
-        if console.is_terminal:
+        if console.is_terminal and _bar.acquire(blocking=False):
             columns = (
                 TextColumn("  {task.description:<12}"),
                 BarColumn(),
@@ -72,7 +75,9 @@ class Progress:
             self._bar.start()
 
     def advance(self, steps: int, amount: float = 0.0, note: str = "") -> None:
-        """`steps` more are done, with `amount` more documents or tokens."""
+        """`steps` more are done, with `amount` more documents or tokens. Raises KeyboardInterrupt after `stop`."""
+        if self._stopped.is_set():
+            raise KeyboardInterrupt
         self._done += steps
         self._amount += amount
         now = time.monotonic()
@@ -85,6 +90,10 @@ class Progress:
             self._last_event = now
             self._tell_progress(note)
         self._show_share()
+
+    def stop(self) -> None:
+        """Interrupt the work, from another thread, at its next step."""
+        self._stopped.set()
 
     def tell(self, event: str, **fields: Any) -> None:
         """Add an event of this stage to those of its run."""
@@ -106,6 +115,12 @@ class Progress:
         self.count("crawl2chat_tokens_total", tokens)
         for reason, number in dropped.items():
             self.count("crawl2chat_dropped_total", number, reason=reason)
+
+    def _end_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+            _bar.release()
 
     def _show_share(self) -> None:
         if self._total:

@@ -91,6 +91,8 @@ class Recipe(Section):
                 raise ValueError(f"sources.{source.name}.seeds is empty: nothing to crawl; give at least one URL")
         if self.mixture is not None:
             _numbers_each(self.mixture.parts, names)
+        if self.shards.early is not None:
+            _may_begin_early(self.mixture is not None, self.base is not None)
         scores = [one.name for one in self.classifiers]
         if twice := sorted({name for name in scores if scores.count(name) > 1}):
             raise ValueError(f"classifiers: the name {twice[0]!r} is used twice; give each classifier its own name")
@@ -192,6 +194,16 @@ def _numbers_each(parts: Collection[str], sources: list[str]) -> None:
         raise ValueError(f"mixture names {unknown[0]!r}, but the sources are {sources}; correct {unknown[0]!r}")
     if unnamed := [name for name in sources if name not in parts]:
         raise ValueError(f"mixture has no number for the source {unnamed[0]!r}; give it one, 0 leaves it out")
+
+
+def _may_begin_early(mixture: bool, base: bool) -> None:
+    """Raise ValueError where no training could begin before all shards are there."""
+    if mixture:
+        raise ValueError(
+            "shards.early is given, but a mixture's order follows from the rows of all shards; leave one of them out"
+        )
+    if base:
+        raise ValueError("shards.early is given, but with a base nothing is pretrained; leave shards.early out")
 
 
 def _apply(raw: dict[str, Any], override: str) -> None:

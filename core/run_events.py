@@ -12,6 +12,7 @@
 | stage_failed, stage_interrupted | seconds, error, fix |
 | progress | done, total, counting, amount, per_second, seconds_left, note: every EVENT_EVERY_S (progress.py) |
 | training_began, training_resumed | step, ranks: after which step the workers began |
+| training_waits | step: before it, for the stage `shards` (train/early.py) |
 | checkpoint | step |
 | spike | step, reason, action |
 | trial_ended | trial |

@@ -18,7 +18,7 @@ from pathlib import Path
 from .errors import InputError, StoreError
 from .files import folder_to_keep
 from .log import copy_masked, log
-from .placement import placed
+from .placement import placed, taken_beside
 from .raylet_watch import watched
 from .settings_training import Resources
 
@@ -116,12 +116,14 @@ def _loopback() -> Iterator[None]:
 
 
 def processors() -> dict[str, float]:
-    """{CPU: …, GPU: …} of the Ray that this process is connected to; nothing where it is to none."""
+    """{CPU: …, GPU: …} of the Ray that this process is connected to, without what a training holds beside; nothing where
+    it is to none."""
     ray = sys.modules.get("ray")  # who is connected has imported it
     if ray is None or not ray.is_initialized():
         return {}
     has = ray.cluster_resources()
-    return {kind: has[kind] for kind in ("CPU", "GPU") if kind in has}
+    taken = taken_beside()
+    return {kind: max(0.0, has[kind] - taken.get(kind, 0.0)) for kind in ("CPU", "GPU") if kind in has}
 
 
 def _shut_down() -> None:

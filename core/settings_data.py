@@ -55,3 +55,9 @@ class Shards(Section):
     split: Literal["documents", "tail"] = Field(
         default="documents", description="tail: the share is the last part of every document, for a corpus of few"
     )
+    early: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="share of the units after which pretraining begins, on these; null: when all are there",
+    )

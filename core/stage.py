@@ -3,6 +3,9 @@
 A stage is up to date when its manifest carries the fingerprint that the recipe and its inputs give now. Otherwise it
 runs: continuing what a killed attempt with the same fingerprint left, or from an empty folder, beside an output that
 is there already and stays until the new one is whole (attempt.py).
+
+Stages run one after the other. One that the next needs late, and by its fingerprint, is still at work when that begins,
+where the processors hold both (late.py).
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import json
 import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,10 +22,13 @@ from typing import Any
 from .. import __version__
 from .attempt import STARTED, begin, settle, unfinished
 from .credentials import masked, values_without_credentials, without_credentials
+from .errors import ContractError
 from .files import digest
+from .late import Beside, awaited
 from .log import log
 from .made_with import made_with
 from .manifest import FileEntry, Manifest, missing, write_manifest
+from .placement import beside_training, hold_both
 from .progress import Progress
 from .recipe import Recipe
 from .run import Run
@@ -42,20 +48,28 @@ class StageResult:
 
 @dataclass(frozen=True)
 class StageContext:
-    """What a stage gets to work with: the folder to write into, the manifests of the stages it named."""
+    """What a stage gets to work with: the folder to write into, the manifests of the stages it named; of those that it
+    needs late, the fingerprints."""
 
     run: Run
     folder: Path
     inputs: dict[str, Manifest]
     progress: Progress
+    late: dict[str, str] = field(default_factory=dict)
 
     @property
     def recipe(self) -> Recipe:
         return self.run.recipe
 
     def input_folder(self, stage: str) -> Path:
-        assert stage in self.inputs, f"{stage} is not an input of this stage"
+        assert stage in self.inputs or stage in self.late, f"{stage} is not an input of this stage"
         return self.run.stage(stage)
+
+    def input(self, stage: str) -> Manifest:
+        """The manifest of an input; of one that comes late, when it is there."""
+        if stage in self.late:
+            return awaited(self.input_folder(stage), self.late[stage], lambda: log.info("waiting for %s", stage))
+        return self.inputs[stage]
 
 
 @dataclass(frozen=True)
@@ -66,7 +80,8 @@ class Stage:
     output; external(recipe) identifies what it uses outside the run (path -> size and time, library -> version);
     check(context) raises what can be known to be wrong before a worker starts and before anything of an earlier attempt
     is removed; the context's folder is then the one that the output will stand in. holds(recipe): the processors of its
-    workers, {CPU: …, GPU: …}, where these are not all that Ray has.
+    workers, {CPU: …, GPU: …}, where these are not all that Ray has. late: those of its inputs that may come while it is
+    at work; its output must not depend on when.
     """
 
     name: str
@@ -78,6 +93,7 @@ class Stage:
     check: Callable[[StageContext], None] = lambda context: None
     holds: Callable[[Recipe], dict[str, float]] = lambda recipe: processors()
     needs_ray: bool = True
+    late: tuple[Stage, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -126,23 +142,40 @@ def plan(stages: Sequence[Stage], run: Run) -> list[Planned]:
 
 
 def _judge(stage: Stage, run: Run) -> Planned:
-    inputs = {name: run.need(name).digest for name in stage.inputs}
-    mark = fingerprint(stage, run.recipe, inputs)
+    inputs = _marks(stage, run)
+    mark, came = fingerprint(stage, run.recipe, inputs), _came(stage, run)
     manifest = run.manifest(stage.name)
     if manifest is None:
         started = (run.stage(stage.name) / STARTED).exists()
         return Planned(stage, mark, True, "unfinished" if started else "never ran")
-    if manifest.fingerprint != mark:
+    others = [name for name, value in (inputs | came).items() if manifest.inputs.get(name) != value]
+    if manifest.fingerprint != mark or not came.keys().isdisjoint(others):
         changed = _changed_keys(manifest.config, values_without_credentials(stage.config(run.recipe)))
         if manifest.version != stage.version:
             changed.append(f"the stage's version, {manifest.version} to {stage.version}")
-        changed += [f"output of {name}" for name, value in inputs.items() if manifest.inputs.get(name) != value]
+        changed += [f"output of {name}" for name in others]
         begun = "; an unfinished attempt would go on" if unfinished(run.stage(stage.name), mark) else ""
         return Planned(stage, mark, True, f"changed: {', '.join(changed) or 'input files or libraries'}{begun}")
     lost = missing(run.stage(stage.name), manifest.files)
     if lost:
         return Planned(stage, mark, True, f"missing or cut: {lost[0]}")
     return Planned(stage, mark, False, "up to date")
+
+
+def _marks(stage: Stage, run: Run) -> dict[str, str]:
+    """What the fingerprint takes of the inputs: their digests; the fingerprints of those that may come late."""
+    late = {one.name: one for one in stage.late}
+    return {name: _mark(late[name], run) if name in late else run.need(name).digest for name in stage.inputs}
+
+
+def _mark(stage: Stage, run: Run) -> str:
+    return fingerprint(stage, run.recipe, _marks(stage, run))
+
+
+def _came(stage: Stage, run: Run) -> dict[str, str]:
+    """The digests of those late inputs that are there."""
+    made = [(one, run.manifest(one.name)) for one in stage.late]
+    return {one.name: it.digest for one, it in made if it is not None and it.fingerprint == _mark(one, run)}
 
 
 def taken_back(stage: Stage, run: Run) -> str:
@@ -172,15 +205,20 @@ def _changed_keys(old: Any, new: Any, at: str = "") -> list[str]:
 
 
 def bring_up_to_date(
-    stages: Sequence[Stage], run: Run, session: Callable[[], AbstractContextManager[None]]
+    stages: Sequence[Stage],
+    run: Run,
+    session: Callable[[], AbstractContextManager[None]],
+    at_work: Callable[[Sequence[str]], None] = lambda names: None,
 ) -> Iterator[tuple[Planned, Manifest]]:
     """Run every stage that is not up to date, in order, yielding each with its manifest. The caller holds the lock.
 
     `session` starts Ray; it is entered at the first stage that needs it, and not at all when nothing is to do.
+    `at_work` is told the stages at work where these are not the next one alone: when two are, and when one is left.
     """
     with ExitStack() as stack:
-        started = False
-        for stage in stages:
+        started, waiting = False, list(reversed(stages))
+        while waiting:
+            stage = waiting.pop()
             settle(run.stage(stage.name))
             planned = _judge(stage, run)
             if not planned.todo:
@@ -192,7 +230,65 @@ def bring_up_to_date(
             if stage.needs_ray and not started:
                 stack.enter_context(session())
                 started = True
-            yield planned, _execute(planned, context)
+            if waiting and _may_overlap(stage, waiting[-1], run):
+                yield from _overlap(planned, context, waiting.pop(), at_work)
+            else:
+                _check_late(stage, run)
+                yield planned, _execute(planned, context)
+
+
+def _may_overlap(stage: Stage, following: Stage, run: Run) -> bool:
+    """Whether the stage, which is to run, may still be at work when the one behind it begins."""
+    if stage.name not in {one.name for one in following.late}:
+        return False
+    settle(run.stage(following.name))
+    if not _judge(following, run).todo:
+        return False
+    if stage.needs_ray and not hold_both(run.recipe.resources):
+        log.info("%s ends before %s begins: there are no processors for both", stage.name, following.name)
+        return False
+    return True
+
+
+def _overlap(
+    planned: Planned, context: StageContext, following: Stage, at_work: Callable[[Sequence[str]], None]
+) -> Iterator[tuple[Planned, Manifest]]:
+    """Two stages at once, the first in a thread. What fails first ends the other, and is raised when both are over."""
+    stage, run = planned.stage, context.run
+    after, its_context = _judge(following, run), _context(following, run)
+    following.check(its_context)
+
+    def work() -> Manifest:
+        made = _execute(planned, context)
+        at_work([following.name])
+        return made
+
+    beside, made = Beside(context.folder, context.progress, work), None
+    with beside_training(run.recipe.resources) if stage.needs_ray else nullcontext(), beside:
+        log.info("%s begins while %s is at work", following.name, stage.name)
+        at_work([stage.name, following.name])
+        try:
+            made = _execute(after, its_context)
+            error = None
+        except BaseException as failure:  # also an interrupt: the other has to end before the command does
+            error = beside.error or failure
+            beside.stop()
+    if beside.made is not None:
+        yield planned, beside.made
+    if made is None or beside.made is None:
+        error = error or beside.error
+        assert error is not None
+        at_work([stage.name if error is beside.error else following.name])
+        raise error
+    yield after, made
+
+
+def _check_late(stage: Stage, run: Run) -> None:
+    """Raise ContractError for a late input that nobody is going to make."""
+    came = _came(stage, run)
+    for one in stage.late:
+        if one.name not in came:
+            raise ContractError(f"{run.stage(one.name)} is not up to date", f"bring it up to date first: {run.command}")
 
 
 def check_planned(planned: Sequence[Planned], run: Run) -> None:
@@ -204,7 +300,9 @@ def check_planned(planned: Sequence[Planned], run: Run) -> None:
 
 def _context(stage: Stage, run: Run) -> StageContext:
     progress = Progress(stage.name, run.events)
-    return StageContext(run, run.stage(stage.name), {name: run.need(name) for name in stage.inputs}, progress)
+    late = {one.name: _mark(one, run) for one in stage.late}
+    inputs = {name: run.need(name) for name in stage.inputs if name not in late}
+    return StageContext(run, run.stage(stage.name), inputs, progress, late)
 
 
 def _execute(planned: Planned, context: StageContext) -> Manifest:
@@ -217,12 +315,13 @@ def _execute(planned: Planned, context: StageContext) -> Manifest:
     with context.run.events.of_stage(stage.name, planned.why) as told:
         with context.progress:
             result = stage.work(context)
+        inputs = {name: context.input(name) for name in stage.inputs}
         manifest = Manifest(
             stage=stage.name,
             version=stage.version,
             config=values_without_credentials(stage.config(context.recipe)),
             fingerprint=mark,
-            inputs={name: value.digest for name, value in context.inputs.items()},
+            inputs={name: value.digest for name, value in inputs.items()},
             files=sorted(result.files, key=lambda entry: entry.path),
             counters=result.counters,
             facts=result.facts,

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from . import errors
 from .credentials import masked
 from .errors import Crawl2ChatError, StageError
 from .log import log
-from .placement import data_task
+from .placement import data_cpus, data_task
 from .progress import Progress
 from .units import Unit, UnitReport, commit, finished, forget
 
@@ -48,10 +49,11 @@ def map_units(
     progress.start(len(units), done=len(reports), counting=counting)
     todo = [unit for unit in units if unit.name not in reports]
     forget(folder, todo, records)
-    for report in _run(work, todo, folder, config, records, needs, progress.stage):
-        reports[report.name] = report
-        progress.count_unit(report.counters)
-        progress.advance(1, report.counters.get(f"{counting}_in", report.counters.get(counting, 0)))
+    with closing(_run(work, todo, folder, config, records, needs, progress.stage)) as done:  # a stop ends Ray's tasks
+        for report in done:
+            reports[report.name] = report
+            progress.count_unit(report.counters)
+            progress.advance(1, report.counters.get(f"{counting}_in", report.counters.get(counting, 0)))
     missing = [name for name in names if name not in reports]
     if missing:
         raise StageError(
@@ -69,7 +71,7 @@ def _run(
     records: str,
     needs: dict[str, Any] | None,
     stage: str,
-) -> Iterable[UnitReport]:
+) -> Generator[UnitReport]:
     if not todo:
         return
     import ray.data  # here, not above: `run` of a finished recipe must not pay for importing Ray
@@ -90,6 +92,9 @@ def _run(
     specs = ray.data.from_items([{"unit": unit.model_dump_json()} for unit in todo], override_num_blocks=len(todo))
     dataset = specs.map(named(one, stage, work), **needs)
     dataset.set_name(one.__name__)
+    if (most := data_cpus()) is not None:
+        limits = dataset.context.execution_options.resource_limits
+        dataset.context.execution_options.resource_limits = limits.copy(cpu=most)
     try:
         for row in dataset.iter_rows():
             if row["error"]:

@@ -42,7 +42,7 @@ def execute(run: Run, stages: Sequence[Stage]) -> list[str]:
         try:
             with run.events.of_command(names), keep_report(run, names) as report:
                 session = partial(ray_session, run.recipe.resources, run.folder / "logs")
-                for item, _ in bring_up_to_date(stages, run, session):
+                for item, _ in bring_up_to_date(stages, run, session, report.at_work):
                     if item.todo:
                         ran.append(item.stage.name)
                     else:

@@ -15,13 +15,13 @@ from ..core.stage import Planned, Stage, StageResult, plan, taken_back
 from ..dedup.dedup_stage import DEDUP
 from ..dedup.spans_stage import SPANS
 from ..evaluate.evaluate_stage import evaluate_stage, make_probe
-from ..tokenize.tokenize_stage import SHARDS, TOKENIZER
+from ..tokenize.tokenize_stage import SHARDS, SHARDS_EARLY, TOKENIZER
 from ..train.align_stage import align_stage
 from ..train.align_stage import work as align
 from ..train.base_stage import BASE_MODEL, BASE_TOKENIZER
 from ..train.finetune_stage import finetune_stage
 from ..train.finetune_stage import work as fine_tune
-from ..train.pretrain_stage import PRETRAIN
+from ..train.pretrain_stage import PRETRAIN, pretrain_early
 from ..train.pretrain_stage import work as train_base
 from ..tune.forecast_stage import FORECAST
 from ..tune.tune_stage import TUNE
@@ -34,7 +34,7 @@ from .sources.crawl.crawl_stage import CRAWL
 
 GROUPS = {
     "data": ("crawl", "extract", "dedup", "spans", "paragraphs", "decontaminate"),
-    "tokenizer": ("tokenizer", "shards"),
+    "tokenizer": ("tokenizer", "shards_early", "shards"),
     "pretrain": ("pretrain",),
     "finetune": ("instructions", "finetune"),
     "align": ("align",),
@@ -66,8 +66,11 @@ def all_stages(recipe: Recipe) -> list[Stage]:
         trained = [BASE_MODEL, *answers]
         given = [BASE_TOKENIZER, *trained, *_evaluation(recipe, trained), samples_stage(recipe)]
         return [_behind_ledgers(stage, recipe) for stage in (*data, *given)]
-    trained = [_looking(PRETRAIN, train_base, recipe), *answers]
-    learning = [TOKENIZER, SHARDS, *trained, *_evaluation(recipe, trained), samples_stage(recipe), TUNE]
+    early = recipe.shards.early is not None
+    pretrain = pretrain_early(_behind_ledgers(SHARDS, recipe)) if early else PRETRAIN
+    trained = [_looking(pretrain, train_base, recipe), *answers]
+    shards = [SHARDS_EARLY, SHARDS] if early else [SHARDS]
+    learning = [TOKENIZER, *shards, *trained, *_evaluation(recipe, trained), samples_stage(recipe), TUNE]
     learning += [FORECAST] if recipe.tune.ladder is not None else []
     learning += [VERIFY] if recipe.tune.target is not None else []
     return [_behind_ledgers(stage, recipe) for stage in (CRAWL, EXTRACT, *ledgers, *learning)]
@@ -124,7 +127,7 @@ def sweep_stages(recipe: Recipe) -> list[Stage]:
         raise RecipeError(
             "the recipe has a base, which is pretrained already: there is nothing to search", "leave it out"
         )
-    chosen = {name for group in ("data", "tokenizer", *SEARCH) for name in GROUPS[group]}
+    chosen = {name for group in ("data", "tokenizer", *SEARCH) for name in GROUPS[group]} - {SHARDS_EARLY.name}
     return [stage for stage in all_stages(recipe) if stage.name in chosen]
 
 

@@ -84,7 +84,7 @@ def _line(stage: str, manifest: Manifest) -> Line:
         return Line(flow, notes="; ".join(filter(None, [_most("dropped", count, "dropped."), cut])))
     if stage == "tokenizer":
         return Line(notes=f"{manifest.facts['vocab_size']:,} entries in the vocabulary")
-    if stage == "shards":
+    if stage in ("shards", "shards_early"):
         documents = f"{count['documents_train']:,} + {count['documents_validation']:,}"
         tokens = f"{_short(count['tokens_train'])} + {_short(count['tokens_validation'])}"
         return Line(documents, tokens, notes=f"train + validation; {count['fertility']:.2f} bytes a token")

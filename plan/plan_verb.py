@@ -19,6 +19,8 @@ from .table import as_json, show
 def run_plan(options: argparse.Namespace) -> int:
     """Print the plan. 0 where all fits, else 1. Raises InputError, ContractError, RecipeError."""
     recipe = load_recipe(options.recipe, options.set)
+    shards = recipe.shards.model_copy(update={"early": None})  # planned as if the stages came one after the other
+    recipe = recipe.model_copy(update={"shards": shards})
     machines = _machines(recipe, options)
     prices = read_prices(options.prices).changed(recipe.resources)
     if machines.gpus:

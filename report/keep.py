@@ -48,9 +48,14 @@ class Keeper:
     def done(self, stage: str, ran: bool) -> None:
         """A stage is up to date; the one behind it begins."""
         behind = self._stages[self._stages.index(stage) + 1 :]
-        self._set(replace(self._state, stage=next(iter(behind), "")))
+        self._set(replace(self._state, stage=next(iter(behind), ""), beside=""))
         if ran:
             self._wake.set()
+
+    def at_work(self, names: Sequence[str]) -> None:
+        """These are under way: the first that is not up to date, and one beside it."""
+        stage, *beside = names
+        self._set(replace(self._state, stage=stage, beside=next(iter(beside), "")))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -59,9 +64,9 @@ class Keeper:
         self._wake.set()
         self._thread.join()
         if error is None:
-            ended = replace(self._state, state="finished", stage="")
+            ended = replace(self._state, state="finished", stage="", beside="")
         else:
-            ended = replace(self._state, **ending(error)._asdict())
+            ended = replace(self._state, beside="", **ending(error)._asdict())
         self._set(ended)
         self._write(last=True)
 

@@ -16,8 +16,8 @@ from .reading import read_lines
 from .state import State
 
 ORDER = (
-    "crawl", "extract", "dedup", "spans", "paragraphs", "decontaminate", "tokenizer", "shards", "pretrain",
-    "instructions", "finetune", "align", "evaluate", "samples", "tune", "forecast", "verify",
+    "crawl", "extract", "dedup", "spans", "paragraphs", "decontaminate", "tokenizer", "shards_early", "shards",
+    "pretrain", "instructions", "finetune", "align", "evaluate", "samples", "tune", "forecast", "verify",
 )  # fmt: skip
 
 
@@ -91,7 +91,7 @@ def _word(run: Run, name: str, manifest: Manifest | None, state: State) -> str:
     here = name == state.stage
     if here and state.state in ("failed", "stopped", "interrupted"):
         return state.state
-    if here and state.state == "running":
+    if name in (state.stage, state.beside) and state.state == "running":
         return "under way"
     if newest_folder(run, name) != run.stage(name) or (manifest is None and (run.stage(name) / STARTED).exists()):
         return "unfinished"

@@ -1,8 +1,10 @@
 """How a run stands: RUN/state.json, written by the process that works on it.
 
-    {state: "running" | "finished" | "failed" | "interrupted", stages, stage, error, fix, began, written, host, process}
+    {state: "running" | "finished" | "failed" | "interrupted", stages, stage, beside, error, fix, began, written, host,
+     process}
 
-`stages` are those that the command brings up to date, `stage` is the one under way or the one that failed; times are in
+`stages` are those that the command brings up to date, `stage` is the one under way or the one that failed, `beside` one
+that is under way at the same time; times are in
 seconds since 1970. A process that was killed leaves "running", but not the run's lock: the page says "stopped" then.
 """
 
@@ -37,6 +39,7 @@ class State:
     written: float = 0.0
     host: str = ""
     process: int = 0
+    beside: str = ""
 
 
 def begun(stages: list[str]) -> State:

@@ -23,7 +23,8 @@ def status(facts: Facts) -> Status:
     """How the run stands, in a sentence."""
     state, here = facts.state, facts.state.stage
     if state.state == "running":
-        return Status("running", _progress(facts) or f"working on {here}")
+        beside = f" and {state.beside}" if state.beside else ""
+        return Status("running", _progress(facts) or f"working on {here}{beside}")
     if state.state == "failed":
         return Status("failed", f"{here}: {state.error}" if here else state.error, state.fix)
     if state.state == "interrupted":
@@ -39,7 +40,7 @@ def status(facts: Facts) -> Status:
 def _progress(facts: Facts) -> str:
     """Of the training under way."""
     for one in facts.trainings:
-        if one.stage == facts.state.stage:
+        if one.stage in (facts.state.stage, facts.state.beside):
             left = one.last("seconds_left")
             about = f", about {duration(left)} left" if left else ""
             return f"{one.stage}: step {one.step:,} of {one.steps:,}{about}"

@@ -1,4 +1,4 @@
-"""The stages `tokenizer` and `shards`: a vocabulary learned on the kept documents, and these as tokens.
+"""The stages `tokenizer`, `shards_early` and `shards`: a vocabulary learned on the kept documents, and these as tokens.
 
     tokenizer   count     unit by unit: how much text there is
                 train     on a stream of sampled documents, every source with its part        tokenizer.json
@@ -7,6 +7,7 @@
                 measure   unit by unit, on another sample: fertility of each language         fertility.json
     shards      place     unit by unit: is there a document for validation?
                 encode    unit by unit                                    {train,validation}/UNIT.arrow
+    shards_early    with `shards.early`: the same of the first units, which `shards` then takes over
 
 Which split a document is in depends on its doc_id and `shards.validation_share` alone. Only when no document at all
 falls into validation, the one that comes nearest is taken. With `shards.split: tail` every document is in both: its
@@ -16,18 +17,20 @@ last part, as large a share of its characters, is for validation.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 from ..core.documents import extracted_units, ledger_stages
 from ..core.errors import StageError
 from ..core.files import atomic_path, write_json
 from ..core.log import log
-from ..core.manifest import file_entry
+from ..core.manifest import Manifest, file_entry
 from ..core.recipe import Recipe
 from ..core.settings_tokenizer import Tokenizer as Settings
 from ..core.stage import Stage, StageContext, StageResult, sections
 from ..core.unit_map import map_units
 from ..core.units import Unit, UnitReport, commit, finished, source_of, total
+from .early import early_units, take_over
 
 FERTILITY_FILE = "fertility.json"
 FERTILITY_BYTES = 64 << 20  # of text, to measure on
@@ -112,24 +115,56 @@ def _cuts(counted: list[UnitReport], budget: int, balance: float) -> dict[str, i
 
 
 def _encode(ctx: StageContext) -> StageResult:
-    from .encode import token_type
-    from .encoder_check import checked_tokenizer
-    from .unit_work import place_unit, shard_unit
+    units, early = extracted_units(ctx.inputs["extract"]), _early_output(ctx)
+    config = _encoding(ctx, units, early.facts["split"] if early else None)
+    if early:
+        take_over(ctx.run.stage(SHARDS_EARLY.name), ctx.folder, units, config)
+    return _encoded(ctx, units, config, f"lower shards.validation_share ({ctx.recipe.shards.validation_share})")
 
-    units = extracted_units(ctx.inputs["extract"])
+
+def _encode_early(ctx: StageContext) -> StageResult:
+    units, share = extracted_units(ctx.inputs["extract"]), ctx.recipe.shards.early
+    assert share is not None, "the recipe has this stage"
+    config = _encoding(ctx, units)
+    made = _encoded(ctx, early_units(units, share), config, f"raise shards.early ({share})")
+    return replace(made, facts=made.facts | {"split": {key: config[key] for key in ("cut", "tail") if key in config}})
+
+
+def _early_output(ctx: StageContext) -> Manifest | None:
+    """The manifest of `shards_early`, if it is of the same documents and settings. It saves work, and is no input: the
+    shards have the same bytes without it.
+    """
+    found = ctx.run.manifest(SHARDS_EARLY.name) if ctx.recipe.shards.early is not None else None
+    same = found is not None and found.inputs == {name: made.digest for name, made in ctx.inputs.items()}
+    return found if same and found.config == SHARDS_EARLY.config(ctx.recipe) else None
+
+
+def _encoding(ctx: StageContext, units: list[Unit], split: dict[str, Any] | None = None) -> dict[str, Any]:
+    """What the workers have to know. `split`: which documents validate, if that is known already."""
+    from .encoder_check import checked_tokenizer
+    from .unit_work import place_unit
+
     config = _kept_from(ctx)
     path = ctx.input_folder("tokenizer") / "tokenizer.json"
     checked_tokenizer(path, units, config)  # an output of before may have no verdict
-    if ctx.recipe.shards.split == "tail":
+    if split is None and ctx.recipe.shards.split == "tail":
         split = {"tail": ctx.recipe.shards.validation_share}
-    else:
+    elif split is None:
         split = {"cut": _cut(map_units(place_unit, units, ctx.folder / "places", config, ctx.progress), ctx)}
-    reports = map_units(shard_unit, units, ctx.folder, config | {"tokenizer": str(path)} | split, ctx.progress)
+    return config | {"tokenizer": str(path)} | split
+
+
+def _encoded(ctx: StageContext, units: list[Unit], config: dict[str, Any], fix: str) -> StageResult:
+    """Raises StageError when no document is left to train on; `fix`: what to do then."""
+    from .encode import token_type
+    from .unit_work import shard_unit
+
+    reports = map_units(shard_unit, units, ctx.folder, config, ctx.progress)
     counters = total(reports)
     if not counters["documents_train"]:
         raise StageError(
             f"all {counters['documents']} documents fell into validation: {_funnel(ctx)}",
-            f"lower shards.validation_share ({ctx.recipe.shards.validation_share}); {_MORE}",
+            f"{fix}; {_MORE}",
         )
     made_by = ctx.inputs["tokenizer"].facts
     facts = {
@@ -177,5 +212,11 @@ def _stamps(recipe: Recipe) -> dict[str, str]:
     return digests(recipe.tokenizer.files) if recipe.tokenizer.files else {}
 
 
+def _whole(recipe: Recipe) -> dict[str, Any]:
+    """Which units come early changes nothing of the shards."""
+    return {"shards": recipe.shards.model_dump(mode="json", exclude={"early"})}
+
+
 TOKENIZER = Stage("tokenizer", ("extract", "dedup"), sections("tokenizer"), _train, version=2, external=_stamps)
-SHARDS = Stage("shards", ("extract", "dedup", "tokenizer"), sections("shards"), _encode)
+SHARDS = Stage("shards", ("extract", "dedup", "tokenizer"), _whole, _encode)
+SHARDS_EARLY = Stage("shards_early", SHARDS.inputs, sections("shards"), _encode_early)

@@ -11,9 +11,11 @@ from ..core.manifest import Manifest
 from ..core.run import Run
 from ..core.settings_training import Mixture
 from .batch_sizes import begins
+from .early import EarlyRows
 from .guard import History
 from .loader import Span, TrainData
 from .mixture import open_rows, row_numbers
+from .pretrain_stage import EARLY, late_shards
 
 
 def trace_rows(run: Run, step: int, row: int) -> list[Span]:
@@ -33,8 +35,14 @@ def trace_rows(run: Run, step: int, row: int) -> list[Span]:
         raise InputError(f"there is no step {step}: {run.folder} has trained steps 1 to {steps}", "name one of these")
     if not 0 <= row < behind - first:
         raise InputError(f"there is no row {row}: this batch has rows 0 to {behind - first - 1}", "name one of these")
-    mixture = Mixture.model_validate(config["mixture"]) if "mixture" in config else None
-    data = open_rows(shards.paths(run.stage("shards"), "train/"), context, mixture)
+    if EARLY in trained.inputs:
+        early = run.need(EARLY)
+        _same("pretrain", trained, EARLY, early, run)
+        late = late_shards(early, run.stage("shards"), shards.fingerprint)
+        data = EarlyRows(early.paths(run.stage(EARLY), "train/"), late, context)
+    else:
+        mixture = Mixture.model_validate(config["mixture"]) if "mixture" in config else None
+        data = open_rows(shards.paths(run.stage("shards"), "train/"), context, mixture)
     shift = History(shifts=trained.facts.get("shifts", [])).shift(step)
     position = np.array([first + row + shift])
     return data.trace(int(row_numbers(data, config["seed"], position)[0]))

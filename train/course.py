@@ -2,6 +2,7 @@
 
     {what: "start", step, ranks, time}    began after step `step`: 0, or that of the checkpoint they go on from
     {what: "checkpoint", step, time}
+    {what: "waits", step, time}    for the stage `shards`, before step `step` (train/early.py)
 
 `time` is in seconds since 1970, UTC. Lines are only added: where the metrics read like those of an undisturbed run,
 this says how often it was disturbed.
@@ -23,6 +24,10 @@ def add_start(folder: Path, step: int, ranks: int) -> None:
 
 def add_checkpoint(folder: Path, step: int) -> None:
     _add(folder, {"what": "checkpoint", "step": step})
+
+
+def add_wait(folder: Path, step: int) -> None:
+    _add(folder, {"what": "waits", "step": step})
 
 
 def read_course(folder: Path) -> list[dict[str, Any]]:

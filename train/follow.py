@@ -100,6 +100,10 @@ class Follower:
                 self._began_before = True
             elif line.get("what") == "checkpoint":
                 self._progress.tell("checkpoint", step=line["step"])
+            elif line.get("what") == "waits":
+                log.info("training waits for the stage shards before step %d", line["step"])
+                self._progress.tell("training_waits", step=line["step"])
+                continue
             self._saved = line.get("time", time.time())
         self._lines = max(self._lines, len(found))
 

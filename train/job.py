@@ -62,6 +62,9 @@ class Job:
     name: str = "run"  # for people, where several runs are shown
     save_beside: bool = True  # write checkpoints on a thread (train/saving.py)
     unit_parameters: int = UNIT_PARAMETERS  # train/sharding.py
+    late: Path | None = (
+        None  # folder of a stage that may be at work beside, and whose output comes late (train/early.py)
+    )
     probe: Probe | None = None  # joins the metrics every plan.probe_every steps; with validate_first, before them
 
     @property

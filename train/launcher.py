@@ -29,6 +29,7 @@ from ray.util.placement_group import PlacementGroup, remove_placement_group
 
 from ..core import meters
 from ..core.errors import Crawl2ChatError, RecipeError, StageError
+from ..core.late import ended
 from ..core.log import log
 from ..core.placement import await_node
 from ..core.progress import Progress
@@ -37,7 +38,7 @@ from ..core.settings_training import Resources
 from .fault import take_fault, tell_fault, told_by_all, told_fault
 from .follow import follow
 from .job import Job
-from .notice import Leaving
+from .notice import Leaving, Told
 from .rendezvous import MeetingConfig
 from .trackers import check_trackers
 from .trainer import LeanTrainer
@@ -80,6 +81,8 @@ def launch(job: Job, resources: Resources, progress: Progress) -> None:
         os.environ.setdefault(name, value)
     with follow(job.folder, start.step, start.tokens_seen, progress), _placement_groups(), _own_interrupt():
         while (leaving := _fit(job, resources, progress.labels)) is not None:
+            if job.late is not None and (fault := ended(job.late)) is not None:
+                raise fault
             log.warning("training: %s; it goes on where there is room", leaving)
             (job.folder / SNAPSHOT).unlink(missing_ok=True)
 
@@ -125,9 +128,8 @@ def train_in_ray(config: dict[str, Any]) -> Crawl2ChatError | Leaving | None:
     labels = config["labels"] | {"rank": str(world.rank)}
     if (before := told_fault(job.folder)) is not None:
         return before
-    told = None if os.environ.get(WATCHER) == "0" else lambda: ray.train.get_preemption_info() is not None
     try:
-        run_training(job, world, report, show, told)
+        run_training(job, world, report, show, _told(job))
     except Leaving as leaving:
         return leaving
     except Crawl2ChatError as error:
@@ -152,6 +154,17 @@ def ray_storage(folder: Path) -> tuple[str, Any]:
     from pyarrow.fs import FSSpecHandler, PyFileSystem
 
     return folder.key, PyFileSystem(FSSpecHandler(folder.store.files))  # pyright: ignore[reportAbstractUsage]
+
+
+def _told(job: Job) -> Told | None:
+    """Tells workers to leave: Ray, of a node that goes; a stage beside, that it has ended without its output."""
+    watched, late = os.environ.get(WATCHER) != "0", job.late
+
+    def told() -> bool:
+        going = watched and ray.train.get_preemption_info() is not None
+        return going or (late is not None and ended(late) is not None)
+
+    return told if watched or late is not None else None
 
 
 def _fit(job: Job, resources: Resources, labels: dict[str, str]) -> Leaving | None:

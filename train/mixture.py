@@ -27,6 +27,7 @@ from ..core.compiled import compiled
 from ..core.errors import InputError
 from ..core.settings_training import Mixture
 from ..core.units import source_of
+from .early import EarlyRows
 from .loader import Span, TokenDataset, TokenStream, TrainData
 from .order import sample_index
 
@@ -38,7 +39,9 @@ def open_rows(paths: Sequence[Path], context: int, mixture: Mixture | None) -> T
 
 def row_numbers(data: TrainData, seed: int, position: np.ndarray) -> np.ndarray:
     """Rows of the data for global positions 0, 1, 2, …"""
-    return data.order(seed, position) if isinstance(data, MixedDataset) else sample_index(seed, position, len(data))
+    if isinstance(data, MixedDataset | EarlyRows):
+        return data.order(seed, position)
+    return sample_index(seed, position, len(data))
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ A keyed permutation by a balanced Feistel network (Luby & Rackoff 1988) with cyc
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from ..core.compiled import compiled
 
 ROUNDS = 8
 MASK = (1 << 64) - 1
+EARLY, OTHERS = 0x6561726C79, 0x6F7468657273  # keys of the parts of an epoch: "early", "others"
 Word: Any = np.uint64  # numba takes the call for a conversion, the type checker an array's scalar for one
 
 
@@ -25,6 +27,25 @@ def sample_index(seed: int, position: np.ndarray, length: int) -> np.ndarray:
     position = np.asarray(position, dtype=np.int64)
     rows = np.empty_like(position)
     epochs(position.reshape(-1), length, np.uint64(seed & MASK), _half_bits(length), rows.reshape(-1))
+    return rows
+
+
+def early_index(seed: int, position: np.ndarray, first: int, others: Callable[[], int]) -> np.ndarray:
+    """Rows for global positions, where the rows 0 … first - 1 come before the others in the first epoch.
+
+    `others()` is the number of the others, and is asked only for positions that are not below `first`.
+    """
+    position = np.asarray(position, dtype=np.int64)
+    rows = np.empty_like(position)
+    early = position < first
+    rows[early] = keyed_permutation(position[early], first, seed ^ EARLY)
+    if not early.all():
+        rest = others()
+        behind = ~early & (position < first + rest)
+        if behind.any():
+            rows[behind] = first + keyed_permutation(position[behind] - first, rest, seed ^ OTHERS)
+        again = position >= first + rest
+        rows[again] = sample_index(seed, position[again], first + rest)
     return rows
 
 

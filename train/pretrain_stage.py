@@ -6,13 +6,16 @@
     samples.jsonl    how sampling.prompts are continued after each validation (train/along.py)
     verified/    which shards were read whole and found right (train/verify.py)
 
+With `shards.early` it begins on the output of `shards_early`, which also validates it, while `shards` is at work still
+(train/early.py). It knows `shards` by its fingerprint then, as does the digest of the data in its checkpoints.
+
 counters: steps, parameters, tokens_seen, train_loss, tokens_per_second, validation_loss (nats per token),
 bits_per_byte, baseline_unigram_bpb, baseline_gzip_bpb. facts: checkpoint, model, tokenizer_digest, steps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -23,15 +26,17 @@ from ..core.manifest import Manifest
 from ..core.recipe import Recipe
 from ..core.remote_path import path_of
 from ..core.settings_alignment import Align
-from ..core.settings_training import Finetune, Mixture, Train
+from ..core.settings_training import Finetune, Mixture, ShardCache, Train
 from ..core.stage import Stage, StageContext, StageResult, sections
 
 if TYPE_CHECKING:
     from ..tokenize.bpe import Tokenizer
+    from .early import Late
     from .job import Job, Probe
 
     MakeProbe = Callable[[StageContext], tuple[int, Probe]]  # steps between two looks at the model, and what looks
 
+EARLY = "shards_early"
 COUNTERS = 64  # tasks, at most, that count tokens
 
 
@@ -70,14 +75,31 @@ def check(ctx: StageContext) -> None:
     from ..tokenize.shards import check_tokenizer
     from .mixture import open_rows
 
-    shards, folder = ctx.inputs["shards"], ctx.input_folder("shards")
+    shards, folder = _first_shards(ctx)
+    early = "raise shards.early, or " if EARLY in ctx.inputs else ""
     check_tokenizer(shards, Tokenizer.load(ctx.input_folder("tokenizer") / "tokenizer.json"))
-    open_rows(shards.paths(folder, "train/"), ctx.recipe.model.context, ctx.recipe.mixture)
+    try:
+        open_rows(shards.paths(folder, "train/"), ctx.recipe.model.context, ctx.recipe.mixture)
+    except InputError as error:
+        raise InputError(error.message, f"{early}{error.fix}") from error
     if not shards.paths(folder, "validation/"):
         raise InputError(
             "no document fell into the validation split, so no model can be judged",
-            "raise shards.validation_share, or give more documents",
+            f"{early}raise shards.validation_share, or give more documents",
         )
+
+
+def _first_shards(ctx: StageContext) -> tuple[Manifest, Path]:
+    """Those that training begins on, and that validate it."""
+    name = EARLY if EARLY in ctx.inputs else "shards"
+    return ctx.inputs[name], ctx.input_folder(name)
+
+
+def late_shards(early: Manifest, folder: Path, mark: str, cache: ShardCache | None = None) -> Late:
+    """The others, which the stage `shards` puts into its folder with the fingerprint `mark`."""
+    from .early import Late
+
+    return Late(folder, mark, frozenset(path.name for path in early.paths(folder, "train/")), cache)
 
 
 def work(ctx: StageContext, probe: MakeProbe | None = None) -> StageResult:
@@ -106,8 +128,9 @@ def baselines(ctx: StageContext, tokenizer: Tokenizer) -> dict[str, float]:
 
     from .baselines import gzip_bits_per_byte, token_counts, unigram_bits_per_byte
 
-    shards, folder, size = ctx.inputs["shards"], ctx.input_folder("shards"), tokenizer.vocab_size
-    train, validation = (shards.paths(folder, f"{split}/") for split in ("train", "validation"))
+    train, size = ctx.input("shards").paths(ctx.input_folder("shards"), "train/"), tokenizer.vocab_size
+    first, folder = _first_shards(ctx)
+    validation = first.paths(folder, "validation/")
     parts = min(len(train), COUNTERS)
     count = ray.remote(num_cpus=1, resources=ctx.recipe.resources.train_place)(token_counts)  # a node is up there
     count = count.options(name=f"{ctx.progress.stage}.token_counts")
@@ -124,15 +147,21 @@ def pretrain_job(ctx: StageContext, tokenizer: Tokenizer) -> Job:
     from ..model.config import ModelConfig
     from .along import Along
     from .branch import open_branch
+    from .early import OpenEarly
     from .job import Job
     from .loop import Plan
     from .mixture import OpenRows
     from .validation import validation_by_source
 
-    recipe, shards, folder = ctx.recipe, ctx.inputs["shards"], ctx.input_folder("shards")
+    recipe, (shards, folder) = ctx.recipe, _first_shards(ctx)
     context, settings, prompts = recipe.model.context, recipe.train, recipe.sampling.prompts
     train, validation = shards.paths(folder, "train/"), shards.paths(folder, "validation/")
     model = ModelConfig.from_settings(recipe.model, tokenizer.vocab_size)
+    rows: OpenRows | OpenEarly = OpenRows(train, context, recipe.mixture)
+    late = ctx.input_folder("shards") if ctx.late else None
+    if late is not None:
+        others = late_shards(shards, late, ctx.late["shards"], recipe.resources.shard_cache)
+        rows = OpenEarly(train, others, context)
     return Job(
         folder=ctx.folder,
         model=model,
@@ -143,11 +172,11 @@ def pretrain_job(ctx: StageContext, tokenizer: Tokenizer) -> Job:
         keep_every=settings.keep_every,
         watching=recipe.watching,
         name=f"{recipe.name}/{ctx.folder.name}",
-        open_data=OpenRows(train, context, recipe.mixture),
+        open_data=rows,
         open_validation=partial(validation_by_source, validation, context, tokenizer.end_of_text),
         token_bytes=tokenizer.token_bytes(),
         tokenizer_digest=tokenizer.digest,
-        data_digest=data_digest(shards, recipe.mixture),
+        data_digest=data_digest(shards, recipe.mixture, ctx.late.values()),
         recipe=config_of(recipe),
         along=Along(tuple(prompts), tokenizer, context) if prompts else None,
         shards={folder / entry.path: entry.sha256 for entry in shards.files if entry.path.startswith("train/")},
@@ -155,13 +184,14 @@ def pretrain_job(ctx: StageContext, tokenizer: Tokenizer) -> Job:
         document_begin=tokenizer.end_of_text if settings.document_mask else None,
         parallel=recipe.resources.parallel,
         shard_cache=recipe.resources.shard_cache,
+        late=late,
     )
 
 
-def data_digest(shards: Manifest, mixture: Mixture | None) -> str:
-    """Identity of the training tokens and their order."""
+def data_digest(shards: Manifest, mixture: Mixture | None, late: Iterable[str] = ()) -> str:
+    """Identity of the training tokens and their order. `late`: fingerprints of what comes behind these shards."""
     files = [entry.sha256 for entry in sorted(shards.files, key=lambda e: e.path) if entry.path.startswith("train/")]
-    return digest([*files, *([mixture.model_dump(mode="json")] if mixture else [])])
+    return digest([*files, *([mixture.model_dump(mode="json")] if mixture else []), *({"late": one} for one in late)])
 
 
 def training_workers(recipe: Recipe) -> dict[str, float]:
@@ -173,3 +203,8 @@ PRETRAIN = Stage(
     "pretrain", ("tokenizer", "shards"), config_of, work,
     external=branched_from, check=check, holds=training_workers,
 )  # fmt: skip
+
+
+def pretrain_early(shards: Stage) -> Stage:
+    """The stage where the recipe gives `shards.early`; `shards`: the stage of that name, as the recipe has it."""
+    return replace(PRETRAIN, inputs=("tokenizer", EARLY, shards.name), late=(shards,))

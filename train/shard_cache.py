@@ -1,6 +1,7 @@
 """Training shards on this machine's own disk, where storage lies across a network: copied once, read at random there.
 
     FOLDER/lock             held while room is made and shared out
+    FOLDER/late             held by the rank that brings what came late (train/early.py)
     FOLDER/users/ID.json    digests that a training at work needs; locked while it lives: a killed one needs none
     FOLDER/SHA256/NAME      a whole shard, its digest compared as it was copied; its folder's time: when it was wanted
 
@@ -27,15 +28,17 @@ from typing import TYPE_CHECKING
 
 from ..core.errors import ContractError, Crawl2ChatError, InputError
 from ..core.log import log
+from .early import OpenEarly
 from .mixture import OpenRows
 
 if TYPE_CHECKING:
+    from ..core.settings_training import ShardCache as Settings
     from .job import Job
     from .world import World
 
 CHUNK = 8 << 20
 COPIES = 4  # at a time
-USERS, LOCK = "users", "lock"
+USERS, LOCK, LATE = "users", "lock", "late"
 FIX = "lower resources.shard_cache.max_bytes, or name a folder that is writable and on a larger disk"
 
 
@@ -59,12 +62,32 @@ def on_this_machine(job: Job, world: World) -> Iterator[Job]:
             except Crawl2ChatError as fault:
                 error = fault
             except OSError as fault:
-                error = InputError(f"{folder}: {fault.strerror or fault}", FIX)
+                error = _unusable(folder, fault)
         world.agree(error)
         places = next(found for name, found in world.gather((machine, places)) if name == machine)
-        assert isinstance(job.open_data, OpenRows), "only rows of token shards are cached"
+        assert isinstance(job.open_data, OpenRows | OpenEarly), "only rows of token shards are cached"
         shards = {places.get(path, path): digest for path, digest in job.shards.items()}
         yield replace(job, open_data=job.open_data.at(places), shards=shards)
+
+
+def brought(settings: Settings, digests: Mapping[Path, str]) -> tuple[ShardCache, dict[Path, Path]]:
+    """Shards that came late, brought by a rank for itself: a machine's ranks one after the other, so that the first
+    copies, and the others find them here. What is returned first holds them here as long as it lives.
+
+    Raises as `on_this_machine` does, but on this rank.
+    """
+    folder = Path(settings.folder)
+    cache = ShardCache(folder, settings.max_bytes)
+    try:
+        with (folder / LATE).open("a") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            return cache, cache.__enter__().bring(digests)
+    except OSError as fault:
+        raise _unusable(folder, fault) from fault
+
+
+def _unusable(folder: Path, fault: OSError) -> InputError:
+    return InputError(f"{folder}: {fault.strerror or fault}", FIX)
 
 
 @dataclass(frozen=True)

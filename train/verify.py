@@ -34,20 +34,34 @@ class Verifier:
     """Begins to read this rank's share of its machine's shards. `digests`: SHA-256 in hex by path.
 
     A rank's share depends on `digests` and its place among the machine's ranks alone, not on what others have read by
-    now: so every shard is somebody's.
+    now: so every shard is somebody's. Shards that come late are added (train/early.py).
     """
 
     def __init__(self, folder: Path, digests: Mapping[Path, str], world: World, threads: int = 1) -> None:
-        machine = socket.gethostname()
-        here = [rank for rank, name in enumerate(world.gather(machine)) if name == machine]
-        mine = here.index(world.rank)
-        share, known = sorted(digests)[mine :: len(here)], _read(folder, machine)
-        todo = [path for path in share if _state(path, digests[path]) not in known]
-        self._world, self._digests, self._all_right = world, digests, not digests
-        self._record, self._lock = folder / FOLDER / f"{machine}-{mine}.jsonl", Lock()
-        self._threads = ThreadPoolExecutor(max(1, threads), thread_name_prefix="verify")
-        self._found: list[Future[None]] = [self._threads.submit(self._check, path, digests[path]) for path in todo]
-        self._threads.shutdown(wait=False)
+        self._machine = socket.gethostname()
+        here = [rank for rank, name in enumerate(world.gather(self._machine)) if name == self._machine]
+        self._place, self._ranks = here.index(world.rank), len(here)
+        self._world, self._folder, self._at_once = world, folder, max(1, threads)
+        self._digests: dict[Path, str] = {}
+        self._record, self._lock = folder / FOLDER / f"{self._machine}-{self._place}.jsonl", Lock()
+        self._pools: list[ThreadPoolExecutor] = []
+        self._found: list[Future[None]] = []
+        self._all_right = True
+        self.add(digests)
+
+    def add(self, digests: Mapping[Path, str]) -> None:
+        """Read these too. All ranks add the same between two steps; what was added before is passed over."""
+        new = {path: digest for path, digest in digests.items() if path not in self._digests}
+        if not new:
+            return
+        share, known = sorted(new)[self._place :: self._ranks], _read(self._folder, self._machine)
+        todo = [path for path in share if _state(path, new[path]) not in known]
+        self._digests |= new
+        self._all_right = False
+        threads = ThreadPoolExecutor(self._at_once, thread_name_prefix="verify")
+        self._found += [threads.submit(self._check, path, new[path]) for path in todo]
+        threads.shutdown(wait=False)
+        self._pools.append(threads)
 
     def all_right(self, wait: bool = False) -> bool:
         """Whether the shards of all ranks are found right by now; the same on every rank, which all must ask.
@@ -85,7 +99,8 @@ class Verifier:
 
     def close(self) -> None:
         """Read no more than what is being read."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in self._pools:
+            threads.shutdown(wait=False, cancel_futures=True)
 
     def _check(self, path: Path, expected: str) -> None:
         state = _state(path, expected)

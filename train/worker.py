@@ -16,6 +16,8 @@ from ..core.log import log
 from . import checkpoints
 from .allocator import keep_freed_memory
 from .batch_trace import batch_doc_ids
+from .course import add_wait
+from .early import EarlyRows
 from .guard import History, Rewind, after_rewind
 from .job import Job, Report, Show
 from .loop import Hooks, train
@@ -88,6 +90,7 @@ def _go_on(
 ) -> None:
     """From a checkpoint, or from the start, to the last step, or to a spike that calls for a Rewind."""
     data = job.open_data()
+    late = data if isinstance(data, EarlyRows) else None
     validation = job.open_validation() if job.open_validation else None
     precision, parallel = job.plan.precision, job.parallel
     objective = job.objective or NextToken(job.plan.z_loss, job.token_bytes)
@@ -142,6 +145,7 @@ def _go_on(
     def save(step: int, tokens_seen: int) -> bool:
         """Nothing that a corrupt shard has taught is kept: put off until all shards are found right."""
         nonlocal saved
+        read(step)
         if not verifier.all_right(wait=step == job.plan.steps or punctual):
             return True
         record.sync()
@@ -150,7 +154,21 @@ def _go_on(
         saved = step
         return False
 
+    def read(step: int) -> None:
+        """From the first step on that had rows of shards which came late, these are to be found right too."""
+        if late is not None and late.reaches(job.plan.begins(step + 1) + history.shift(step)):
+            verifier.add(late.late_shards())
+
+    def wait() -> None:
+        steps = range(start.step + 1, job.plan.steps + 1)
+        reaching = (one for one in steps if late and late.reaches(job.plan.begins(one + 1) + history.shift(one)))
+        add_wait(job.folder, next(reaching, job.plan.steps))
+
+    if late is not None and world.rank == 0:
+        late.waits = wait
+
     def leave(step: int, tokens_seen: int) -> None:
+        read(step)
         if step < job.plan.steps and notice.given(step):
             if saved < step:
                 save(step, tokens_seen)
@@ -169,6 +187,10 @@ def _go_on(
         tell(saver.wait())
     except Rewind:
         tell(saver.wait())  # it is what the run goes back to
+        raise
+    except IndexError:  # see _run
+        if late is not None and late.opened:
+            verifier.add(late.late_shards())
         raise
     finally:
         saver.close()
