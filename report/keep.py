@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
-from ..core.errors import ending
+from ..core.errors import StoreError, ending
 from ..core.log import log
 from .state import State, begun, write_state
 
@@ -74,7 +74,7 @@ class Keeper:
         self._state = state
         try:
             write_state(self._folder, state)
-        except OSError as failure:
+        except (OSError, StoreError) as failure:
             self._tell(failure)
 
     def _now_and_then(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from ..core.errors import Crawl2ChatError
+from ..core.errors import Crawl2ChatError, StoreError
 from ..core.files import write_text
 from ..core.log import log
 from ..core.unit_map import pack_error, unpack_error
@@ -22,7 +22,7 @@ def tell_fault(folder: Path, error: Crawl2ChatError, rank: int) -> bool:
     path = folder / PATTERN.replace("*", str(rank))
     try:
         write_text(path, pack_error(error))
-    except OSError as failure:
+    except (OSError, StoreError) as failure:
         log.warning("%s cannot be written: %s", path, failure)
         return False
     return True

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..core.disk import cannot_write, is_full
+from ..core.errors import StoreError
 from ..core.log import log
 from .along import add_samples, cut_samples
 from .course import add_checkpoint, add_start
@@ -66,7 +67,7 @@ class Record:
         if self._metrics is not None:
             try:
                 self._metrics.close()
-            except OSError as failure:
+            except (OSError, StoreError) as failure:
                 log.warning("the metrics in %s cannot be closed: %s", self._folder, failure)
 
     def _on_rank_0(self, work: Callable[[], Any]) -> None:

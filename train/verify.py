@@ -20,7 +20,7 @@ from threading import Lock
 
 import torch
 
-from ..core.errors import ContractError, Crawl2ChatError, InputError
+from ..core.errors import ContractError, Crawl2ChatError, InputError, StoreError
 from ..core.files import sha256_file
 from ..core.log import log
 from .world import World
@@ -111,7 +111,7 @@ class Verifier:
                 self._record.parent.mkdir(parents=True, exist_ok=True)
                 with self._record.open("a", encoding="utf-8") as file:
                     file.write(line)
-        except OSError as failure:  # it is right all the same, and is read again at the next start
+        except (OSError, StoreError) as failure:  # it is right all the same, and is read again at the next start
             log.warning("%s cannot be written: %s", self._record, failure)
 
 
