@@ -16,7 +16,6 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from crawl2chat.core.manifest import read_manifest
-from crawl2chat.core.schema import doc_id
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 FILES, ROWS, KILLS = 1000, 5, 10
@@ -28,13 +27,13 @@ def shop(tmp_path: Path) -> Path:
     """recipe.yaml over a thousand files, each with four documents in English and one in German, which is dropped."""
     (tmp_path / "pages").mkdir()
     for number in range(FILES):
-        rows = [{"id": f"{number}-{row}", "text": f"{TEXTS[row == 2]} {number} {row}"} for row in range(ROWS)]
+        rows = [{"text": f"{TEXTS[row == 2]} {number} {row}"} for row in range(ROWS)]
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         (tmp_path / "pages" / f"{number:04}.jsonl").write_text(lines)
     recipe = {
         "name": "run",
         "storage": "runs",
-        "sources": [{"kind": "jsonl", "name": "pages", "paths": ["pages/*.jsonl"], "id": "id"}],
+        "sources": [{"kind": "jsonl", "name": "pages", "paths": ["pages/*.jsonl"]}],
         "language": {"keep": ["en"], "threshold": 0.3},
         "filters": dict.fromkeys(("gopher_repetition", "gopher_quality", "c4", "fineweb")),
     }
@@ -84,11 +83,14 @@ def test_killed_ten_times_each_document_is_there_once(local_ray: None, shop: Pat
 
     made = read_manifest(folder)
     assert made is not None
-    found: dict[str, Counter[str]] = {}
+    columns = ["doc_id", "origin_file", "origin_offset"]
+    found: dict[str, list[tuple[str, ...]]] = {}
     for kind in ("documents", "dropped"):
-        tables = [pq.read_table(path, columns=["doc_id"]) for path in made.paths(folder, f"{kind}/")]
+        tables = [pq.read_table(path, columns=columns) for path in made.paths(folder, f"{kind}/")]
         assert len(tables) == FILES == len(list((folder / kind).iterdir()))
-        found[kind] = Counter(one for table in tables for one in table["doc_id"].to_pylist())
-    given = {doc_id("pages", f"{number}-{row}") for number in range(FILES) for row in range(ROWS)}
-    assert found["documents"] + found["dropped"] == Counter(given)
-    assert found["dropped"].total() == made.counters["dropped.language"] == FILES
+        found[kind] = [tuple(row.values()) for table in tables for row in table.to_pylist()]
+    ids = Counter(one for one, *_ in found["documents"] + found["dropped"])
+    assert set(ids.values()) == {1} and ids.total() == FILES * ROWS
+    lines = Counter((Path(file).name, line) for _, file, line in found["documents"] + found["dropped"])
+    assert lines == Counter((f"{number:04}.jsonl", row) for number in range(FILES) for row in range(1, ROWS + 1))
+    assert len(found["dropped"]) == made.counters["dropped.language"] == FILES
