@@ -146,7 +146,9 @@ def test_a_data_stage_that_fails_ends_the_training_that_waits_and_both_go_on_lat
     with pytest.raises(StageError, match="the disk is gone") as caught:
         bring(run, data(fails), training(data()), told=told)
     assert caught.value.fix == "mount it" and told[-1] == ["data"]
-    failed = {one["stage"]: one["error"] for one in read_run_events(run.folder / "logs") if one["event"] == "stage_failed"}
+    failed = {
+        one["stage"]: one["error"] for one in read_run_events(run.folder / "logs") if one["event"] == "stage_failed"
+    }
     assert failed == {"data": "the disk is gone", "training": "the stage data failed: the disk is gone"}
     assert not list(run.folder.glob("*.ended")) and run.manifest("data") is None and run.manifest("training") is None
     pieces: list[str] = []
