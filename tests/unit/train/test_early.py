@@ -136,11 +136,11 @@ def test_any_step_of_a_resumed_run_sees_the_same_batch(others: Others) -> None:
 
 
 def early_job(job: Job, others: Others, folder: Path, cache: Settings | None = None) -> Job:
-    """Ten steps reach behind the early rows."""
+    """Steps from the fifteenth on reach behind the early rows."""
     first = {others.shards[0]: others.manifest.files[0].sha256}
     return replace(
         job, folder=folder, open_data=others.rows(cache), shards=first, shard_cache=cache, late=others.folder,
-        plan=replace(job.plan, steps=60, log_every=1, checkpoint_every=4),
+        plan=replace(job.plan, steps=24, log_every=1, checkpoint_every=8),
     )  # fmt: skip
 
 
@@ -194,7 +194,7 @@ def test_two_ranks_wait_and_learn_as_one_does(job: Job, others: Others, tmp_path
     one = early_job(job, others, tmp_path / "one")
     run_training(one, World())
     ours, theirs = ([row["loss"] for row in course_of(folder) if "loss" in row] for folder in (both.folder, one.folder))
-    assert len(ours) == 60 and ours == pytest.approx(theirs, rel=1e-4)
+    assert len(ours) == 24 and ours == pytest.approx(theirs, rel=1e-4)
 
 
 def test_who_waits_for_a_stage_that_has_ended_ends(job: Job, others: Others, tmp_path: Path) -> None:
