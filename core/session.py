@@ -116,8 +116,8 @@ def _loopback() -> Iterator[None]:
 
 
 def processors() -> dict[str, float]:
-    """{CPU: …, GPU: …} of the Ray that this process is connected to, without what a training holds beside; nothing where
-    it is to none."""
+    """{CPU: …, GPU: …} of the Ray that this process is connected to, without what a training holds beside; nothing
+    where it is to none."""
     ray = sys.modules.get("ray")  # who is connected has imported it
     if ray is None or not ray.is_initialized():
         return {}

@@ -154,15 +154,17 @@ def _go_on(
         saved = step
         return False
 
+    def reaches(step: int) -> bool:
+        return late is not None and late.reaches(job.plan.begins(step + 1) + history.shift(step))
+
     def read(step: int) -> None:
         """From the first step on that had rows of shards which came late, these are to be found right too."""
-        if late is not None and late.reaches(job.plan.begins(step + 1) + history.shift(step)):
+        if late is not None and reaches(step):
             verifier.add(late.late_shards())
 
     def wait() -> None:
         steps = range(start.step + 1, job.plan.steps + 1)
-        reaching = (one for one in steps if late and late.reaches(job.plan.begins(one + 1) + history.shift(one)))
-        add_wait(job.folder, next(reaching, job.plan.steps))
+        add_wait(job.folder, next(filter(reaches, steps), job.plan.steps))
 
     if late is not None and world.rank == 0:
         late.waits = wait
