@@ -28,8 +28,8 @@ Answer = TypeVar("Answer")
 def atomic_path(target: Path) -> Iterator[Path]:
     """A path to write to, which becomes `target` when the block ends well, and is removed when it does not.
 
-    Raises DiskFullError where there is no room for it. The temporary name is unique, so that a second attempt and a dying
-    first one never write to the same file. It is on this machine's disk.
+    Raises DiskFullError where there is no room for it. The temporary name is unique, so that a second attempt and a
+    dying first one never write to the same file. It is on this machine's disk.
     """
     if isinstance(target, RemotePath):
         from .written_file import whole_file

@@ -114,7 +114,7 @@ async def _follow(client: JobSubmissionClient, job: str) -> None:
 
 
 def _failed(job: str, failures: int, error: Exception) -> int:
-    """Count a failure to reach the cluster. Raises ConnectionError after too many in a row, and when it is another one."""
+    """Count a failure to reach the cluster. Raises ConnectionError after too many, and when it is another cluster."""
     log.info("following %s: %s", job, error)
     if UNKNOWN in str(error):
         raise ConnectionError(f"{job} is gone: the cluster's head has started anew") from error

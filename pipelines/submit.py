@@ -42,8 +42,8 @@ def submit(
     """Run the recipe on the cluster, or a part of it; return the job's exit code.
 
     address is that of Ray's dashboard, http://HOST:8265. follow: the job's output appears here as it is written; wait:
-    without its output; leave: return 0 as soon as it is submitted. Ctrl-C stops the following, not the job. retries: how
-    often it is submitted again when it fails, by this command, while it follows or waits (job_retry.py).
+    without its output; leave: return 0 as soon as it is submitted. Ctrl-C stops the following, not the job.
+    retries: how often this command submits it again when it fails (job_retry.py).
 
     Raises RecipeError before anything else happens, InputError when the cluster cannot be reached or refuses us,
     BusyError while a job works on the same run there, StageError when the job could not be started.
