@@ -135,8 +135,9 @@ def _early_output(ctx: StageContext) -> Manifest | None:
     shards have the same bytes without it.
     """
     found = ctx.run.manifest(SHARDS_EARLY.name) if ctx.recipe.shards.early is not None else None
-    same = found is not None and found.inputs == {name: made.digest for name, made in ctx.inputs.items()}
-    return found if same and found.config == SHARDS_EARLY.config(ctx.recipe) else None
+    if found is None or found.config != SHARDS_EARLY.config(ctx.recipe):
+        return None
+    return found if found.inputs == {name: made.digest for name, made in ctx.inputs.items()} else None
 
 
 def _encoding(ctx: StageContext, units: list[Unit], split: dict[str, Any] | None = None) -> dict[str, Any]:
