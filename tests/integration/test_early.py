@@ -33,6 +33,7 @@ from crawl2chat.train.metrics import read_metrics
 from crawl2chat.train.watch import without_figures
 
 from .early_run import bring, gated, stages_of
+from .test_pretrain import descendants
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 UNITS, SHARE, BATCH, STEPS = 10, 0.3, 8, 60
@@ -149,7 +150,10 @@ def _kill_while_both_are_at_work(run: Run) -> None:
             assert driver.poll() is None, driver.communicate()[0]
             assert run.manifest("shards") is None and run.manifest("pretrain") is None
         finally:
+            its = descendants(driver.pid)
             driver.send_signal(signal.SIGKILL)
+    # this process has a Ray already, and would begin before the killed one's last processes are gone
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in its))
 
 
 def _without_early(run: Run) -> Run:
