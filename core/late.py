@@ -9,15 +9,18 @@ earlier stage works in a thread of the driver (`Beside`); where it ends without 
 
 from __future__ import annotations
 
+import _thread
 import json
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from .credentials import masked
 from .errors import StageError, ending
 from .files import write_json
+from .log import log
 from .manifest import FILE_NAME, Manifest, read_manifest
 from .progress import Progress
 
@@ -77,14 +80,21 @@ class Beside(threading.Thread):
             self.made = self._work()
         except BaseException as error:  # it is raised in the driver's main thread
             self.error, end = error, ending(error)
-            write_json(_place(self._folder), end._asdict() | {"error": masked(end.error), "fix": masked(end.fix)})
+            try:
+                write_json(_place(self._folder), end._asdict() | {"error": masked(end.error), "fix": masked(end.fix)})
+            except (
+                OSError
+            ) as failure:  # the disk is full: nobody can be told, and the later stage would wait without end
+                log.warning("%s cannot be written: %s", _place(self._folder), failure)
+                _thread.interrupt_main()
 
     def stop(self) -> None:
         """Have the work end at its next piece."""
         self._progress.stop()
 
     def _forget(self) -> None:
-        _place(self._folder).unlink(missing_ok=True)
+        with suppress(OSError):
+            _place(self._folder).unlink()
 
 
 def _place(folder: Path) -> Path:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from crawl2chat.core.documents import extracted_units
 from crawl2chat.core.errors import StageError
 from crawl2chat.core.manifest import Manifest
@@ -26,11 +27,13 @@ from crawl2chat.core.run_events import read_run_events
 from crawl2chat.core.stage import StageContext, StageResult, plan
 from crawl2chat.tokenize.early import early_units
 from crawl2chat.train.batch_trace import trace_rows
+from crawl2chat.train.checkpoints import load_for_inference
 from crawl2chat.train.course import read_course
 from crawl2chat.train.metrics import read_metrics
 from crawl2chat.train.watch import without_figures
 
 from .early_run import bring, gated, stages_of
+from .test_pretrain import descendants
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 UNITS, SHARE, BATCH, STEPS = 10, 0.3, 8, 60
@@ -129,7 +132,12 @@ def _check_same(run: Run, made: dict[str, Manifest], other: Run, theirs: dict[st
         one, two = run.need(stage), other.need(stage)
         assert one.fingerprint == two.fingerprint
     assert run.need("shards").files == other.need("shards").files
-    assert made["pretrain"].digest == theirs["pretrain"].digest
+    ours, others = (
+        load_for_inference(one.stage("pretrain") / one.need("pretrain").facts["checkpoint"]) for one in (run, other)
+    )
+    assert ours[1]["data_digest"] == others[1]["data_digest"]
+    for name, tensor in ours[0].state_dict().items():
+        assert torch.equal(tensor, others[0].state_dict()[name]), name
     assert made["pretrain"].counters["baseline_gzip_bpb"] == theirs["pretrain"].counters["baseline_gzip_bpb"]
 
 
@@ -142,7 +150,10 @@ def _kill_while_both_are_at_work(run: Run) -> None:
             assert driver.poll() is None, driver.communicate()[0]
             assert run.manifest("shards") is None and run.manifest("pretrain") is None
         finally:
+            its = descendants(driver.pid)
             driver.send_signal(signal.SIGKILL)
+    # this process has a Ray already, and would begin before the killed one's last processes are gone
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in its))
 
 
 def _without_early(run: Run) -> Run:

@@ -184,6 +184,21 @@ def test_a_worker_that_waits_elsewhere_is_told(tmp_path: Path) -> None:
     assert "the stage data failed: ZeroDivisionError: in a unit" in str(found[0])
 
 
+def test_where_the_end_cannot_be_written_down_the_one_that_waits_is_interrupted(tmp_path: Path) -> None:
+    """As on a disk that is full."""
+    run = make_run(tmp_path)
+
+    def fails(ctx: StageContext) -> None:
+        waits_for_training(ctx)
+        (run.folder / "data.ended").mkdir()
+        raise StageError("no space is left")
+
+    with pytest.raises(StageError, match="no space is left"):
+        bring(run, data(fails), training(data()))
+    (run.folder / "data.ended").rmdir()
+    bring(run, data(), training(data()))
+
+
 def test_a_training_that_fails_stops_the_data_stage_and_both_go_on_later(tmp_path: Path) -> None:
     run, told, failing = make_run(tmp_path), [], threading.Event()
 
