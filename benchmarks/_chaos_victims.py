@@ -1,8 +1,11 @@
-"""Whom a chaos run kills. A kind that has no victim at the moment gives way to the next one."""
+"""Whom a chaos run kills: the kinds in rounds, each round in an order drawn by chance, so that all get their turn. A
+kind that has no victim at the moment gives way to the next one.
+"""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from contextlib import suppress
 
 import psutil
@@ -12,9 +15,15 @@ KINDS = ("worker", "actor", "raylet", "driver", "head")
 NO_TASKS = ("ray::IDLE", "ray::RuntimeEnvAgent", "ray::DashboardAgent")  # the other processes that Ray names so
 
 
-def kill_one(cluster: ChaosCluster, dice: random.Random) -> tuple[str, str, str]:
-    """Kill a victim of a random kind with SIGKILL: (kind, what it was, the node that must be started again or "")."""
-    for kind in dice.sample(KINDS, len(KINDS)):
+def kinds_left(left: Sequence[str], dice: random.Random) -> list[str]:
+    """The kinds whose turn it still is in this round, and behind them those that stand in for one without a victim."""
+    left = left or KINDS
+    return [*dice.sample(left, len(left)), *(kind for kind in KINDS if kind not in left)]
+
+
+def kill_one(cluster: ChaosCluster, kinds: Sequence[str], dice: random.Random) -> tuple[str, str, str]:
+    """Kill a victim of the first kind that has one with SIGKILL: (kind, what it was, the node to start again or "")."""
+    for kind in kinds:
         if kind == "head":
             cluster.kill(HEAD)
             return kind, "head", HEAD

@@ -3,9 +3,10 @@ same as the run that nobody disturbed?
 
     python benchmarks/chaos.py --kills 25 --every 20 --json
 
-A victim is drawn by chance: a task's worker process, an actor, a raylet with its object store, the job's driver, or the
-head with all that runs on it, whose cluster is then started anew. The run is one `crawl2chat submit --retries N`, which
-submits it again as often as it must. When it is through before the last kill, another run of the recipe begins.
+The victims: a task's worker process, an actor, a raylet with its object store, the job's driver, the head with all that
+runs on it, whose cluster is then started anew. Each kind has its turn in every five kills, in an order drawn by chance.
+The run is one `crawl2chat submit --retries N`, which submits it again as often as it must. When it is through before
+the last kill, another run of the recipe begins.
 
 Figures: kills, by kind; times it was submitted; documents lost, and documents that stand in the output twice; fates,
 token shards and training steps that are not those of the undisturbed run; seconds from a kill to the next finished
@@ -28,7 +29,7 @@ from typing import Any
 from _bench import finish, print_table
 from _chaos_cluster import HEAD, ChaosCluster, cluster, environment
 from _chaos_compare import compare
-from _chaos_victims import KINDS, kill_one
+from _chaos_victims import KINDS, kill_one, kinds_left
 
 NODES = 2
 REST_S = 3.0  # a node that was killed comes back after it
@@ -55,6 +56,7 @@ class Chaos:
     every: float
     dice: random.Random
     kills: list[Kill] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)  # kinds whose turn it still is in this round of all
     due: dict[str, float] = field(default_factory=dict)  # node -> when it is started again
 
     def watch(self, job: subprocess.Popen[bytes], run: Path, most: int) -> None:
@@ -76,7 +78,8 @@ class Chaos:
                 next_kill += self.every
 
     def _kill(self, now: float, run: Path) -> None:
-        kind, victim, node = kill_one(self.ray, self.dice)
+        kind, victim, node = kill_one(self.ray, kinds_left(self.left, self.dice), self.dice)
+        self.left = [one for one in self.left or KINDS if one != kind]
         self.kills.append(Kill(now, kind, victim, _stage(run)))
         print(f"kill {len(self.kills)}: {kind} {victim} during {self.kills[-1].stage}", flush=True)
         if node:
