@@ -5,7 +5,8 @@
 Each pass is a run of its own: extract, filter, deduplicate, train a tokenizer, write token shards. After each, the
 resident memory of the driver, of the raylet and of the head's gcs_server is read, and at the end by how much they are
 larger than when they were smallest: the first pass imports, compiles and fills caches, and is forgiven nothing else.
-They are to stay within 10 % of that. Workers come and go, and are not counted. Without --warcs the pages are those of ../shared/data; --quick: two passes.
+They are to stay within 10 % of that. Workers come and go, and are not counted. Without --warcs the pages are those of
+../shared/data; --quick: two passes.
 """
 
 from __future__ import annotations
