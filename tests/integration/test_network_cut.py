@@ -36,8 +36,8 @@ HEARD = {  # a node that misses four checks in a row, some eight seconds, is dea
     "RAY_health_check_timeout_ms": "2000",
     "RAY_health_check_failure_threshold": "4",
 }
-# What a driver waits for from a worker that has vanished, with its node, it notices by gRPC's pings alone: by default
-# after five to seven minutes.
+# That a worker has vanished with its node, a driver that waits for it learns by gRPC's pings alone: Ray sends them
+# after 300 s, and waits for 120 s.
 PINGS = {"RAY_grpc_client_keepalive_time_ms": "10000", "RAY_grpc_client_keepalive_timeout_ms": "5000"}
 PATIENT = {"RAY_health_check_failure_threshold": "1000"}
 TRAIN = {

@@ -18,5 +18,6 @@ def test_five_passes_in_one_session_grow_little(shared_data: Path) -> None:
     told = subprocess.run(command, check=True, capture_output=True, text=True, timeout=400).stdout
     figures = json.loads(told.splitlines()[-1])
     assert figures["passes"] == 5
-    for process in ("driver", "raylet", "gcs_server"):
-        assert figures[f"{process}_growth"] < 0.10, told
+    # Ray's two have 30 to 60 MB: a quarter is a few MB
+    for process, most in {"driver": 0.10, "raylet": 0.25, "gcs_server": 0.25}.items():
+        assert figures[f"{process}_growth"] < most, told
