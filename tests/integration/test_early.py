@@ -28,7 +28,6 @@ from crawl2chat.core.stage import StageContext, StageResult, plan
 from crawl2chat.tokenize.early import early_units
 from crawl2chat.train.batch_trace import trace_rows
 from crawl2chat.train.checkpoints import load_for_inference
-from crawl2chat.train.course import read_course
 from crawl2chat.train.metrics import read_metrics
 from crawl2chat.train.watch import without_figures
 
@@ -88,7 +87,7 @@ def test_training_begins_before_the_shards_are_there_and_learns_the_same(copies:
 
     def let_on() -> None:
         """When the training has used up the early rows."""
-        wait_for(lambda: any(line["what"] == "waits" for line in read_course(run.stage("pretrain"))))
+        wait_for(lambda: any(one["event"] == "training_waits" for one in read_run_events(run.folder / "logs")))
         seen.append((len(losses(run)), run.manifest("shards")))
         go.set()
 
