@@ -90,8 +90,9 @@ class Chaos:
         for name in self.ray.agents:
             if not self.ray.alive(name):
                 self.due.setdefault(name, now)
+        left = any(self.ray.alive(name) for name in self.ray.nodes)  # `ray start` takes them for the old head's cluster
         for name in [HEAD, *self.ray.nodes]:
-            if name in self.due and now >= self.due[name] and (name == HEAD or HEAD not in self.due):
+            if name in self.due and now >= self.due[name] and (not left if name == HEAD else HEAD not in self.due):
                 self.ray.kill(name)
                 self.ray.start(name)
                 del self.due[name]
