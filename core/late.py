@@ -9,7 +9,6 @@ earlier stage works in a thread of the driver (`Beside`); where it ends without 
 
 from __future__ import annotations
 
-import _thread
 import json
 import threading
 import time
@@ -18,8 +17,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from .credentials import masked
-from .errors import StageError, ending
+from .errors import StageError, StoreError, ending
 from .files import write_json
+from .interrupting import interrupt
 from .log import log
 from .manifest import FILE_NAME, Manifest, read_manifest
 from .progress import Progress
@@ -82,11 +82,9 @@ class Beside(threading.Thread):
             self.error, end = error, ending(error)
             try:
                 write_json(_place(self._folder), end._asdict() | {"error": masked(end.error), "fix": masked(end.fix)})
-            except (
-                OSError
-            ) as failure:  # the disk is full: nobody can be told, and the later stage would wait without end
+            except (OSError, StoreError) as failure:  # nobody can be told, and the later stage would wait without end
                 log.warning("%s cannot be written: %s", _place(self._folder), failure)
-                _thread.interrupt_main()
+                interrupt()
 
     def stop(self) -> None:
         """Have the work end at its next piece."""

@@ -19,10 +19,10 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from signal import SIGINT, raise_signal
 from typing import Any
 
 from .errors import BusyError, StoreError
+from .interrupting import interrupt, interruptible
 from .log import log
 from .object_store import Changed
 from .remote_path import RemotePath
@@ -39,7 +39,8 @@ def hold_lease(folder: RemotePath) -> Iterator[None]:
     lease = _Lease(folder)
     lease.take()
     try:
-        yield
+        with interruptible():
+            yield
     except KeyboardInterrupt:
         if lease.lost:
             raise BusyError(
@@ -103,7 +104,7 @@ class _Lease:
                 if time.monotonic() - renewed > EXPIRES_S - 2 * RENEW_S:
                     self.lost = f"its lock was not renewed: {failure}"
             if self.lost:
-                raise_signal(SIGINT)
+                interrupt()
                 return
 
     def _busy(self, holder: dict[str, Any], age: float) -> BusyError:

@@ -24,6 +24,7 @@ from .attempt import STARTED, begin, settle, unfinished
 from .credentials import masked, values_without_credentials, without_credentials
 from .errors import ContractError
 from .files import digest
+from .interrupting import interruptible
 from .late import Beside, awaited
 from .log import log
 from .made_with import made_with
@@ -264,7 +265,8 @@ def _overlap(
         return made
 
     beside, made = Beside(context.folder, context.progress, work), None
-    with beside_training(run.recipe.resources) if stage.needs_ray else nullcontext(), beside:
+    room = beside_training(run.recipe.resources) if stage.needs_ray else nullcontext()
+    with room, interruptible(), beside:
         log.info("%s begins while %s is at work", following.name, stage.name)
         at_work([stage.name, following.name])
         try:
