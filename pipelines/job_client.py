@@ -44,6 +44,16 @@ def job_server(address: str) -> Iterator[None]:
         ) from error
 
 
+def out_of_reach(error: Exception) -> bool:
+    """Whether the cluster gave no answer, or none that a whole one gives: it may again."""
+    from ray.exceptions import AuthenticationError
+    from requests.exceptions import RequestException
+
+    if isinstance(error, BrokenPipeError | AuthenticationError):  # of our own output; refused
+        return False
+    return isinstance(error, ConnectionError | RequestException | RuntimeError)
+
+
 def connect(address: str) -> JobSubmissionClient:
     """A client of the job server at http://HOST:PORT, which has answered. To be called within `job_server`."""
     if not address.startswith(("http://", "https://")):

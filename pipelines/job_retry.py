@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..core.log import log
-from .job_client import connect
+from .job_client import connect, out_of_reach
 from .job_follow import End, say, stay
 from .jobs import our_jobs
 
@@ -32,9 +32,6 @@ def see_through(
     run: its name and its storage. Raises what `connect` and `submit` raise at the first attempt, and ConnectionError or
     RuntimeError when the cluster stays away for PATIENCE_S.
     """
-    from ray.exceptions import AuthenticationError
-    from requests.exceptions import RequestException
-
     client = connect(address)
     job, seen = submit(client), time.monotonic()
     while True:
@@ -50,12 +47,8 @@ def see_through(
             if end.final or retries == 0:
                 return end
             say(f"{job} {end.how}; it is submitted again, {retries} times more at most")
-        except (ConnectionError, RequestException, RuntimeError) as error:
-            if (
-                isinstance(error, BrokenPipeError | AuthenticationError)
-                or retries == 0
-                or time.monotonic() - seen > PATIENCE_S
-            ):
+        except Exception as error:
+            if retries == 0 or time.monotonic() - seen > PATIENCE_S or not out_of_reach(error):
                 raise
             log.info("%s: %s", address, error)
             say(f"{address} does not answer; trying again for {PATIENCE_S / 60:g} minutes at most")
