@@ -38,15 +38,15 @@ def atomic_path(target: Path) -> Iterator[Path]:
             yield partial
         return
     partial = partial_of(target)
-    try:
-        with full_disk_named(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
+    with full_disk_named(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
             yield partial
             with partial.open("rb") as handle:
                 os.fsync(handle.fileno())
             partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def partial_of(target: Path) -> Path:
