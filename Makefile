@@ -1,23 +1,27 @@
 # make demo   set up, then run the quick start        make lint    ruff and pyright
 # make test   set up, then run the tests              make clean   remove the environment
 # make slow   those that take long                        make audit   known faults of the dependencies
+# make failures    those that break something on purpose: minutes each
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test slow lint format setup clean constraints audit
+.PHONY: demo test slow failures lint format setup clean constraints audit
 
 demo: setup
 	$(BIN)/crawl2chat run recipes/tiny.yaml
 
-# Two at a time, file by file; those marked `slow` are a target of their own. Ray would start its workers at a low priority.
+# Two at a time, file by file; those marked `slow` or `failure` are targets of their own. Ray would start its workers at a low priority.
 PYTEST = RAY_worker_niceness=0 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --durations 20
 test: setup
-	$(PYTEST) -m "not slow" tests
+	$(PYTEST) -m "not slow and not failure" tests
 
 slow: setup
 	$(PYTEST) -m slow tests
+
+failures: setup
+	$(PYTEST) -m failure tests
 
 lint: setup
 	$(BIN)/ruff check .

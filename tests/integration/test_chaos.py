@@ -14,7 +14,7 @@ import pytest
 
 from .conftest import SMALL
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.failure]
 CHAOS = Path(__file__).parent.parent.parent / "benchmarks" / "chaos.py"
 KILLS = 10  # every kind, and most of them twice; 25 on the whole recipe: docs/cluster.md
 LEFT_TO_THE_BENCHMARK = ("storage=", "tune.")

@@ -27,7 +27,7 @@ from crawl2chat.pipelines.extract_stage import EXTRACT
 from crawl2chat.pipelines.sources.crawl.crawl_stage import CRAWL
 from crawl2chat.tokenize.tokenize_stage import SHARDS, TOKENIZER
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.failure]
 FILES, ROOM, PAGE = 4, 64 << 10, 4096
 
 

@@ -28,7 +28,7 @@ from .raylets import Raylets, raylets
 from .test_failures import check_undisturbed
 from .training_run import job_of, play_run
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.failure]
 FILES, PAGES = 24, 500
 HEARD = {  # a node that misses four checks in a row, some eight seconds, is dead for the others
     "RAY_health_check_initial_delay_ms": "1000",

@@ -18,7 +18,7 @@ from crawl2chat.core.manifest import read_manifest
 
 from .raylets import raylets
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.failure]
 FILES, PAGES, BANDS = 16, 750, 1000
 STORE, MEMORY = 80 << 20, 400 << 20
 SECONDS = 240  # a shuffle that stands still never ends

@@ -24,7 +24,7 @@ from .test_failures import check_undisturbed
 from .test_network_cut import TRAIN, starts, write_recipe
 from .training_run import job_of, play_run
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.failure]
 PERIOD_S, SHARE = 0.1, 0.2
 CPU = {"num-cpus": 1, "object-store-memory": 150_000_000}
 

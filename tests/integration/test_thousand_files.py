@@ -17,7 +17,7 @@ import pytest
 import yaml
 from crawl2chat.core.manifest import read_manifest
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.failure]
 FILES, ROWS, KILLS = 1000, 5, 10
 TEXTS = ("The river rose in the night, and nobody in the village had slept.", "Der Fluss stieg in der Nacht an.")
 
