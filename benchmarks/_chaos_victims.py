@@ -11,6 +11,8 @@ from contextlib import suppress
 import psutil
 from _chaos_cluster import HEAD, ChaosCluster
 
+OURS = "-m crawl2chat run"
+SHELLS = ("/bin/sh ", "sh ", "bash ", "/bin/bash ")  # Ray starts a job by one: without it the driver would live on
 KINDS = ("worker", "actor", "raylet", "driver", "head")
 NO_TASKS = ("ray::IDLE", "ray::RuntimeEnvAgent", "ray::DashboardAgent")  # the other processes that Ray names so
 
@@ -56,7 +58,7 @@ def _processes(cluster: ChaosCluster, kind: str) -> list[tuple[psutil.Process, s
             with suppress(psutil.NoSuchProcess):
                 commands.append((process, " ".join(process.cmdline()).strip()))
     if kind == "driver":
-        return [(process, "driver") for process, command in commands if "-m crawl2chat" in command]
+        return [(process, "run") for process, command in commands if OURS in command and not command.startswith(SHELLS)]
     actors: dict[int, str] = {}
     with suppress(OSError, KeyError):
         actors = cluster.actors()
