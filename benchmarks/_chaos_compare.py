@@ -32,7 +32,6 @@ def compare(run: Path, undisturbed: Path) -> dict[str, Any]:
         "shards_changed": len(_shards(run).symmetric_difference(_shards(undisturbed))),
         "steps": sum(len(b) for _, b in _pairs(run, undisturbed)),
         "steps_changed": sum(steps),
-        "final_losses": [rows[-1][1] for rows in (_steps(run / one) for one in TRAININGS) if rows],
     }
 
 

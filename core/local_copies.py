@@ -2,7 +2,7 @@
 
     CACHE/copies/DIGEST/NAME    an object, or a folder of them; DIGEST of address, tag and size: other bytes, other name
     CACHE/scratch/ID/           what a process writes, gone with it; ID.lock is locked while it lives
-    CACHE/work/DIGEST/          what a stage needs a disk for while it works (the crawl's frontier); stays after a kill
+    CACHE/kept/DIGEST/          what a stage needs a disk for while it works (the crawl's frontier); stays after a kill
 
 CACHE is CRAWL2CHAT_CACHE, else crawl2chat/store in XDG_CACHE_HOME or ~/.cache. Copies of no more than
 CRAWL2CHAT_CACHE_GB (20) stay, those used last; what was used in the last minutes stays in any case. A copy that is
@@ -142,7 +142,7 @@ def work_folder(path: Path, mark: Path) -> Path:
 
     if not isinstance(path, RemotePath):
         return path
-    folder = cache_folder() / "work" / _digest(f"{path}\n{mark.read_text(encoding='utf-8')}")
+    folder = cache_folder() / "kept" / _digest(f"{path}\n{mark.read_text(encoding='utf-8')}")
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return folder
 

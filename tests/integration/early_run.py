@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 
@@ -51,8 +52,10 @@ def gated(stages: Sequence[Stage], go: threading.Event) -> list[Stage]:
     return [behind(stage) if stage.name == "shards" else stage for stage in stages]
 
 
-def bring(run: Run, stages: Sequence[Stage], session: object) -> dict[str, Manifest]:
-    return {item.stage.name: made for item, made in bring_up_to_date(stages, run, session)}  # type: ignore[arg-type]
+def bring(
+    run: Run, stages: Sequence[Stage], session: Callable[[], AbstractContextManager[None]]
+) -> dict[str, Manifest]:
+    return {item.stage.name: made for item, made in bring_up_to_date(stages, run, session)}
 
 
 if __name__ == "__main__":

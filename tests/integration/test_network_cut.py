@@ -25,7 +25,7 @@ from crawl2chat.train.course import read_course
 
 from .namespaces import INTERFACE, Cable, cable
 from .raylets import Raylets, raylets
-from .test_failures import check_undisturbed
+from .test_failures import check_undisturbed, wait_for
 from .training_run import job_of, play_run
 
 pytestmark = [pytest.mark.ray, pytest.mark.failure]
@@ -80,14 +80,6 @@ def nodes(laid: Cable) -> Iterator[Callable[..., Nodes]]:
             return Nodes(laid, ray)
 
         yield make
-
-
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 240) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < end, "it does not come"
-        time.sleep(0.02)
 
 
 def finish(process: subprocess.Popen[str], what: str, since: float) -> str:

@@ -80,10 +80,10 @@ def test_files_are_written_and_read(bucket: RemotePath, store_server: Any) -> No
         one.read_text,
         lambda: os.fspath(one),
         lambda: one.open("r+b"),
-        one.parent.iterdir,
+        lambda: list(one.parent.iterdir()),
     ):
         with pytest.raises(FileNotFoundError):
-            list(ask() or ())  # type: ignore[call-overload]
+            ask()
 
 
 def test_what_grows_is_appended_to(bucket: RemotePath) -> None:
@@ -166,7 +166,7 @@ def test_large_objects_go_in_parts_and_parts_that_were_left_are_removed(
     large = os.urandom(1 << 20) * 101  # beyond what s3fs puts at once
     with atomic_path(bucket / "large") as partial:
         partial.write_bytes(large)
-    assert bucket.store.find((bucket / "large").key).tag.endswith('-3"')  # type: ignore[union-attr]
+    assert (bucket / "large").found().tag.endswith('-3"')
     assert (bucket / "large").stat().st_size == len(large)
     written = tmp_path / "written"
     written.write_bytes(large)
