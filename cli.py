@@ -63,7 +63,7 @@ EXAMPLES = f"""examples:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a verb. Returns the exit code: 0 done, 1 failed, 2 wrong input, 130 interrupted."""
+    """Run a verb. Returns the exit code: 0 done, 1 failed, 2 wrong input, 75 run is busy, 130 interrupted."""
     options = parse(argv)
     log_to_terminal(options.verbose)
     try:

@@ -4,8 +4,9 @@
     ├── RecipeError          exit code 2: the recipe is wrong
     ├── InputError           exit code 2: a file is missing, unreadable or not what it claims to be
     ├── ContractError        exit code 2: two artefacts disagree
-    ├── BusyError            exit code 2: another process works on the same run
-    ├── StoreError           exit code 2: an object store refuses, or does not answer
+    ├── BusyError            exit code 75: another process works on the same run
+    ├── StoreError           exit code 2: an object store refuses
+    │   └── StoreAwayError   exit code 1: it does not answer
     └── StageError           exit code 1: a stage failed while it ran
         ├── DivergedError
         └── DiskFullError    an OSError too, as those who can do without a file expect it
@@ -52,15 +53,21 @@ class ContractError(Crawl2ChatError):
 
 
 class BusyError(Crawl2ChatError):
-    """Another process holds the run's lock."""
+    """Another process holds the run's lock. The exit code is that of sysexits.h for what may be tried again later."""
 
-    exit_code = 2
+    exit_code = 75
 
 
 class StoreError(Crawl2ChatError):
-    """An object store has no such bucket, refuses access, or does not answer."""
+    """An object store has no such bucket, or refuses access."""
 
     exit_code = 2
+
+
+class StoreAwayError(StoreError):
+    """An object store does not answer, or fails: the same request may succeed later."""
+
+    exit_code = 1
 
 
 class StageError(Crawl2ChatError):

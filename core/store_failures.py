@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from .credentials import masked
-from .errors import StoreError
+from .errors import StoreAwayError, StoreError
 
 CLIENTS = {"botocore", "aiobotocore", "aiohttp", "gcsfs", "google"}  # whose errors are no OSErrors
 KEYS = {
@@ -56,8 +56,8 @@ def _in_words(protocol: str, key: str, failure: Exception) -> StoreError | None:
     if any("Credentials" in name for name in names):
         return StoreError(f"{protocol}://{key}: no credentials: {said}", KEYS[protocol])
     if any("Connect" in name or "Timeout" in name or "SSL" in name for name in names):
-        return StoreError(f"no answer from {_where(protocol)} for {protocol}://{key}: {said}", ENDPOINT)
-    return StoreError(f"{protocol}://{key}: {type(failure).__name__}: {said}", "the same command continues")
+        return StoreAwayError(f"no answer from {_where(protocol)} for {protocol}://{key}: {said}", ENDPOINT)
+    return StoreAwayError(f"{protocol}://{key}: {type(failure).__name__}: {said}", "the same command continues")
 
 
 def _where(protocol: str) -> str:

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import StageError
+from ..core.errors import BusyError, StageError
 from ..core.log import log
 from ..core.progress import console
 from .jobs import commands
@@ -22,6 +22,7 @@ ACTIVATE = (
 )
 NOT_FOUND = 127  # what a shell says of a command that it does not have
 WRONG_INPUT = 2  # core/errors.py
+BUSY = BusyError.exit_code
 DETACHED = 130  # as a shell says it of a command that Ctrl-C ended
 UNKNOWN = "does not exist"  # what Ray says of a job's id that it has not given away
 LOST_AFTER = 10  # failed attempts to reach the cluster, RETRY_S apart, before the follower gives up

@@ -1,9 +1,10 @@
 """`submit --retries N`: stay with a run until its work is done, submitting it again when a job of it fails.
 
 What another job can change is submitted again: a job that failed, whose driver was killed, or that went down with its
-head. What it cannot change is final: a job that succeeded, was stopped, or found its input wrong (exit code 2). While
-the cluster does not answer, as when its head starts anew, the policy waits for it; a job that lived through it is
-followed on, one that this cluster does not know is submitted again.
+head. What it cannot change is final: a job that succeeded, was stopped, or found its input wrong (exit code 2). A job
+that found the run still held, by a driver that was cut off or by the lease of one that died (lease.py), costs no
+attempt, for as long as PATIENCE_S. While the cluster does not answer, as when its head starts anew, the policy waits
+for it; a job that lived through it is followed on, one that this cluster does not know is submitted again.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from typing import TYPE_CHECKING
 
 from ..core.log import log
 from .job_client import connect, out_of_reach
-from .job_follow import End, say, stay
+from .job_follow import BUSY, End, say, stay
 from .jobs import our_jobs
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
 
 PAUSE_S = 5.0  # before a job is submitted again, and between two looks for a cluster that does not answer
-PATIENCE_S = 900.0  # how long a cluster may be away: its head can be a machine that has to be ordered anew
+PATIENCE_S = 900.0  # how long a cluster may be away, whose head can be a machine to be ordered anew, or a run be held
 
 
 def see_through(
@@ -32,26 +33,28 @@ def see_through(
     run: its name and its storage. Raises what `connect` and `submit` raise at the first attempt, and ConnectionError or
     RuntimeError when the cluster stays away for PATIENCE_S.
     """
-    client = connect(address)
-    job, seen = submit(client), time.monotonic()
+    client, patience = connect(address), PATIENCE_S if retries else 0.0
+    job, seen, free, busy = submit(client), time.monotonic(), time.monotonic(), False
     while True:
         try:
             if not job:
                 client = connect(address)
                 job = _active(client, run)
                 if not job:
-                    retries -= 1
+                    retries -= not busy
                     job = submit(client)
             seen = time.monotonic()
             end = stay(client, job, address, shown)
-            if end.final or retries == 0:
+            if not (busy := end.code == BUSY):
+                free = time.monotonic()
+            if end.final or (retries == 0 and not busy) or time.monotonic() - free > patience:
                 return end
             say(f"{job} {end.how}; it is submitted again, {retries} times more at most")
         except Exception as error:
-            if retries == 0 or time.monotonic() - seen > PATIENCE_S or not out_of_reach(error):
+            if retries == 0 or time.monotonic() - seen > patience or not out_of_reach(error):
                 raise
             log.info("%s: %s", address, error)
-            say(f"{address} does not answer; trying again for {PATIENCE_S / 60:g} minutes at most")
+            say(f"{address} does not answer; trying again for {patience / 60:g} minutes at most")
         job = ""
         time.sleep(PAUSE_S)
 

@@ -111,6 +111,10 @@ def sweep(run: Run, wanted: Sequence[str], values: Sequence[float]) -> list[Swee
 def _chosen(rules: Sequence[Rule], wanted: Sequence[str]) -> list[str]:
     """The keys of rules with a threshold that are wanted, in the order of the rules."""
     known = list(dict.fromkeys(rule.key for rule in rules if rule.counted))
+    if not known:
+        raise InputError(
+            "the run's recipe has no filter with a threshold", "switch one on below `filters`: docs/filters.md"
+        )
     for one in wanted:
         if one != "all" and not any(_meant(one, key) for key in known):
             raise InputError(

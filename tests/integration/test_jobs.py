@@ -61,26 +61,36 @@ def until(cluster: Cluster, job: str, state: str) -> None:
         time.sleep(0.5)
 
 
-def test_a_job_is_watched_stopped_and_continued(cluster: Cluster, folder: Path) -> None:
-    job = submitted(run(cluster, folder, f"submit small.yaml --no-follow {shlex.join(LONG)}"))
+def of_the_readme(cluster: Cluster, documented: list[str]) -> list[list[str]]:
+    """The words behind `crawl2chat` of README's five commands for a cluster, for this one and for a small recipe."""
+    first = next(place for place, command in enumerate(documented) if " submit " in command)
+    changes = {"http://127.0.0.1:8265": cluster.address, "recipes/tiny.yaml": "small.yaml", "tiny": "small"}
+    return [[changes.get(word, word) for word in shlex.split(command)[1:]] for command in documented[first:]]
+
+
+def test_a_job_is_watched_stopped_and_continued(
+    cluster: Cluster, folder: Path, documented_commands: dict[str, list[str]]
+) -> None:
+    submit, status, logs, stop, submit_again = of_the_readme(cluster, documented_commands["README.md"])
+    job = submitted(cluster.crawl2chat(*submit, *LONG, cwd=folder))
     until(cluster, job, "RUNNING")
-    listed = run(cluster, folder, "status")
+    listed = cluster.crawl2chat(*status, cwd=folder)
     assert [line.split()[:4] for line in listed.stdout.splitlines()] == [
         ["job", "run", "verb", "state"],
         [job, "small", "run", "RUNNING"],
     ]
 
     second = run(cluster, folder, "submit small.yaml --verb data")
-    assert second.returncode == 2
+    assert second.returncode == 75
     assert f"is being worked on by job {job}" in second.stderr
     assert f"crawl2chat stop {job} --address {cluster.address}" in second.stderr
 
     late = run(cluster, folder, "submit small.yaml", program=("-c", LISTED_BEFORE))
     assert "looked 2 times" in late.stdout, "Ray itself refused the id the first time"
-    assert late.returncode == 2
+    assert late.returncode == 75
     assert f"is being worked on by job {job}" in late.stderr
 
-    watching = cluster.start("logs", "small", "--address", cluster.address, "-f", cwd=folder)
+    watching = cluster.start(*logs, cwd=folder)
     assert watching.stdout is not None
     for line in watching.stdout:
         if "pretrain" in line:
@@ -92,19 +102,22 @@ def test_a_job_is_watched_stopped_and_continued(cluster: Cluster, folder: Path) 
     assert cluster.status(job) == "RUNNING"
     assert "pretrain" in run(cluster, folder, f"logs {job}").stdout
 
-    stopped = run(cluster, folder, "stop small")
+    stopped = cluster.crawl2chat(*stop, cwd=folder)
     assert stopped.returncode == 0, stopped.stderr
     assert f"{job} ended as STOPPED" in stopped.stdout
     assert "has ended before, as STOPPED" in run(cluster, folder, "stop small").stdout
     [again] = re.findall(r"continue it: crawl2chat (submit .*) --address", stopped.stdout)
 
-    following = submitted(run(cluster, folder, f"{again} --no-follow"))
-    assert following == f"{job.removesuffix('1')}2"
-    until(cluster, following, "RUNNING")
-    deadline = time.monotonic() + 120
-    while "tokenizer    up to date" not in (told := run(cluster, folder, "logs small").stdout):
-        assert time.monotonic() < deadline, told
+    following = cluster.start(*submit_again, *LONG, cwd=folder)
+    assert following.stdout is not None
+    told = ""
+    for line in following.stdout:
+        told += line
+        if "tokenizer    up to date" in line:
+            break
+    assert f" as {job.removesuffix('1')}2;" in told, told
     assert run(cluster, folder, "stop small").returncode == 0
+    assert finish(following).returncode == 1, "it followed a job that was stopped"
     assert f"crawl2chat {again} --address" in run(cluster, folder, "status small").stdout
 
 
@@ -113,7 +126,7 @@ def test_of_two_submissions_at_once_one_is_taken(cluster: Cluster, folder: Path)
     both = [cluster.start(*command, cwd=folder) for _ in range(2)]
     taken, refused = sorted((finish(one) for one in both), key=lambda done: done.returncode)
     job = submitted(taken)
-    assert refused.returncode == 2
+    assert refused.returncode == 75
     assert f"is being worked on by job {job}" in refused.stderr
     assert run(cluster, folder, f"stop {job}").returncode == 0
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import subprocess
 import sys
 import time
@@ -66,9 +67,11 @@ class Nodes:
 
     def alive(self) -> int:
         """How many nodes the head believes to be there."""
-        asked = "import ray; ray.init(logging_level='ERROR'); print(sum(one['Alive'] for one in ray.nodes()))"
+        asked = "import ray; ray.init(logging_level='ERROR'); print('alive:', sum(one['Alive'] for one in ray.nodes()))"
         process = self.start([sys.executable, "-c", asked], self.ray.folder)
-        return int(process.communicate(timeout=60)[0].split()[-1])
+        output, _ = process.communicate(timeout=60)  # with warnings of Ray around it
+        [found] = re.findall(r"^alive: (\d+)$", output, re.MULTILINE)
+        return int(found)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from crawl2chat.core.lock import hold
 
 from .job_cluster import Cluster, dependencies_only, finish, head_node, write_recipe
 
@@ -60,6 +61,23 @@ def test_a_killed_driver_is_submitted_again_and_the_run_goes_on(cluster: Cluster
     assert ended and ended[1] in ("-9", "137"), "killed by signal 9, as its parent or a shell says it"
     assert (run / "samples" / "manifest.json").is_file()
     assert (run / "extract" / "manifest.json").read_bytes() == extracted, "what was done is not done again"
+
+
+def test_a_run_that_is_still_held_costs_no_attempt(cluster: Cluster, tmp_path: Path) -> None:
+    write_recipe(tmp_path)
+    told = []
+    with hold(tmp_path / "runs" / "small"):
+        process = cluster.start("submit", "small.yaml", "--address", cluster.address, "--retries", "1", cwd=tmp_path)
+        assert process.stdout is not None
+        for line in process.stdout:
+            told += [line] if "submitted again" in line else []
+            if len(told) == 2:
+                break
+    done = finish(process)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for line in told:
+        assert "ended with exit code 75; it is submitted again, 1 times more at most" in line
+    assert (tmp_path / "runs" / "small" / "samples" / "manifest.json").is_file()
 
 
 def test_what_another_job_cannot_change_is_final(cluster: Cluster, tmp_path: Path) -> None:

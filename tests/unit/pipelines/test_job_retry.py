@@ -14,6 +14,7 @@ from crawl2chat.pipelines.job_follow import End
         (1, "FAILED", False),
         (2, "FAILED", True),  # wrong input
         (137, "FAILED", False),  # killed
+        (75, "FAILED", False),  # another process still holds the run
         (None, "FAILED", False),  # its supervisor died
         (None, "STOPPED", True),
         (130, "RUNNING", True),  # who followed it detached

@@ -128,3 +128,6 @@ def test_what_cannot_be_swept_is_named(tmp_path: Path) -> None:
         sweep(made(tmp_path, c4=None), ["c4.min_num_sentences"], [])
     with pytest.raises(InputError, match=r"filters\.scores: false"):
         sweep(made(tmp_path, scores=False), ["all"], [])
+    off = dict.fromkeys(("gopher_repetition", "gopher_quality", "c4", "fineweb"))
+    with pytest.raises(InputError, match="no filter with a threshold"):
+        sweep(made(tmp_path, **off), ["all"], [])
