@@ -46,7 +46,7 @@ def on_ray(storage: Path, name: str, dedup: dict[str, Any]) -> Figures:
 
 def _ours(storage: Path, name: str, dedup: dict[str, Any]) -> Figures:
     from crawl2chat.core.documents import extracted_units, kept_batches
-    from crawl2chat.core.stage import bring_up_to_date
+    from crawl2chat.core.runner import bring_up_to_date
     from crawl2chat.dedup.dedup_stage import DEDUP
 
     warm = make_run(storage, "warm", dedup)

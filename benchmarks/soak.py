@@ -23,9 +23,9 @@ import psutil
 from _bench import SHARED, arguments, finish, print_table
 from crawl2chat.core.recipe import Recipe
 from crawl2chat.core.run import Run
+from crawl2chat.core.runner import bring_up_to_date
 from crawl2chat.core.session import ray_session
 from crawl2chat.core.settings_training import Resources
-from crawl2chat.core.stage import bring_up_to_date
 from crawl2chat.pipelines.stages import group_stages
 
 MOST = 0.10  # that a process may grow

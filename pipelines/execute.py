@@ -11,8 +11,9 @@ from ..core.log import log, log_to_folder
 from ..core.progress import console
 from ..core.recipe import Recipe
 from ..core.run import Run
+from ..core.runner import bring_up_to_date, check_planned
 from ..core.session import ray_session
-from ..core.stage import Planned, Stage, bring_up_to_date, check_planned
+from ..core.stage import Planned, Stage
 from ..evaluate.asking import check_evaluation
 from ..tune.checks import check_sweep
 from .decontaminate_sets import check_sets

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from crawl2chat.core.manifest import Manifest
 from crawl2chat.core.run import Run
-from crawl2chat.core.stage import bring_up_to_date
+from crawl2chat.core.runner import bring_up_to_date
 from crawl2chat.dedup.dedup_stage import DEDUP
 
 Make = Callable[..., Run]

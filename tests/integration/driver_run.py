@@ -6,8 +6,8 @@ import sys
 from functools import partial
 
 from crawl2chat.core.run import Run
+from crawl2chat.core.runner import bring_up_to_date
 from crawl2chat.core.session import ray_session
-from crawl2chat.core.stage import bring_up_to_date
 from crawl2chat.train.pretrain_stage import PRETRAIN
 
 if __name__ == "__main__":

@@ -14,8 +14,9 @@ from functools import partial
 from crawl2chat.core.manifest import Manifest
 from crawl2chat.core.progress import Progress
 from crawl2chat.core.run import Run
+from crawl2chat.core.runner import bring_up_to_date
 from crawl2chat.core.session import ray_session
-from crawl2chat.core.stage import Stage, StageContext, StageResult, bring_up_to_date
+from crawl2chat.core.stage import Stage, StageContext, StageResult
 from crawl2chat.pipelines.stages import all_stages
 
 NAMES = ("dedup", "tokenizer", "shards_early", "shards", "pretrain")

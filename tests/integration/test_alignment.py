@@ -17,7 +17,7 @@ from crawl2chat.core.errors import InputError
 from crawl2chat.core.manifest import Manifest
 from crawl2chat.core.recipe import Recipe
 from crawl2chat.core.run import Run
-from crawl2chat.core.stage import bring_up_to_date
+from crawl2chat.core.runner import bring_up_to_date
 from crawl2chat.train.align_stage import align_stage
 from crawl2chat.train.finetune_stage import finetune_stage
 from crawl2chat.train.pretrain_stage import PRETRAIN

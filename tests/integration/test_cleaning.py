@@ -16,7 +16,8 @@ from crawl2chat.core.errors import InputError
 from crawl2chat.core.manifest import FILE_NAME, Manifest
 from crawl2chat.core.recipe import Recipe
 from crawl2chat.core.run import Run
-from crawl2chat.core.stage import bring_up_to_date, plan
+from crawl2chat.core.runner import bring_up_to_date
+from crawl2chat.core.stage import plan
 from crawl2chat.pipelines.samples import Choice, dropped_samples, kept_samples, run_inspect
 from crawl2chat.pipelines.stages import GROUPS, all_stages
 from crawl2chat.pipelines.stats import as_json, collect

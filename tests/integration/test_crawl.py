@@ -141,7 +141,7 @@ from pathlib import Path
 from crawl2chat.core.recipe import load_recipe
 from crawl2chat.core.run import Run
 from crawl2chat.core.session import ray_session
-from crawl2chat.core.stage import bring_up_to_date
+from crawl2chat.core.runner import bring_up_to_date
 from crawl2chat.pipelines.sources.crawl.crawl_stage import CRAWL
 run = Run(load_recipe(sys.argv[1]))
 with run.lock():

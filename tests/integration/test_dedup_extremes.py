@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from crawl2chat.core.manifest import Manifest
 from crawl2chat.core.run import Run
+from crawl2chat.core.runner import bring_up_to_date
 from crawl2chat.core.schema import doc_id
-from crawl2chat.core.stage import bring_up_to_date
 from crawl2chat.dedup import dedup_stage
 from crawl2chat.dedup.dedup_stage import DEDUP
 from crawl2chat.dedup.shuffle_stage import shuffle

@@ -17,8 +17,8 @@ import pytest
 from crawl2chat.core.errors import ContractError
 from crawl2chat.core.manifest import FILE_NAME, Manifest
 from crawl2chat.core.run import Run
+from crawl2chat.core.runner import bring_up_to_date
 from crawl2chat.core.schema import doc_id
-from crawl2chat.core.stage import bring_up_to_date
 from crawl2chat.dedup.dedup_stage import DEDUP
 from crawl2chat.dedup.tables import join_ids, list_column, matrix, numbers, read_arrow, write_arrow
 from crawl2chat.pipelines.dedup_report import report

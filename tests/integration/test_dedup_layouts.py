@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from crawl2chat.core.manifest import FILE_NAME, Manifest
 from crawl2chat.core.run import Run
+from crawl2chat.core.runner import bring_up_to_date
 from crawl2chat.core.settings_data import Dedup
-from crawl2chat.core.stage import bring_up_to_date
 from crawl2chat.dedup.dedup_stage import DEDUP
 
 pytestmark = pytest.mark.ray

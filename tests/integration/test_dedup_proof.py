@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 from crawl2chat.core.banding import collision_probability
 from crawl2chat.core.run import Run
+from crawl2chat.core.runner import bring_up_to_date
 from crawl2chat.core.schema import doc_id
 from crawl2chat.core.settings_data import Dedup
-from crawl2chat.core.stage import bring_up_to_date
 from crawl2chat.dedup.dedup_stage import DEDUP
 from crawl2chat.dedup.gates import wilson
 from crawl2chat.dedup.tables import join_ids, matrix, numbers, read_arrow

@@ -10,8 +10,8 @@ from contextlib import nullcontext
 import pyarrow.parquet as pq
 import pytest
 from crawl2chat.core.run import Run
+from crawl2chat.core.runner import bring_up_to_date
 from crawl2chat.core.schema import doc_id
-from crawl2chat.core.stage import bring_up_to_date
 from crawl2chat.dedup.dedup_stage import DEDUP
 from crawl2chat.pipelines.dedup_report import report, run_report
 

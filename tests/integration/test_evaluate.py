@@ -23,7 +23,8 @@ from crawl2chat.core.manifest import Manifest, write_manifest
 from crawl2chat.core.progress import Progress
 from crawl2chat.core.recipe import Recipe
 from crawl2chat.core.run import Run
-from crawl2chat.core.stage import StageContext, bring_up_to_date
+from crawl2chat.core.runner import bring_up_to_date
+from crawl2chat.core.stage import StageContext
 from crawl2chat.evaluate.evaluate_stage import evaluate_stage, make_probe
 from crawl2chat.evaluate.results import read_results
 from crawl2chat.evaluate.scoring import score

@@ -16,9 +16,10 @@ import pytest
 from crawl2chat.core.errors import ContractError
 from crawl2chat.core.manifest import Manifest, file_entry, read_manifest, write_manifest
 from crawl2chat.core.run import Run
+from crawl2chat.core.runner import bring_up_to_date
 from crawl2chat.core.session import ray_session
 from crawl2chat.core.settings_tune import Tune
-from crawl2chat.core.stage import Planned, Stage, bring_up_to_date
+from crawl2chat.core.stage import Planned, Stage
 from crawl2chat.model.config import ModelConfig
 from crawl2chat.tune.forecast import FORECAST as FILE
 from crawl2chat.tune.forecast import read_forecast, read_verification

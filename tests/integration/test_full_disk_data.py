@@ -21,7 +21,8 @@ from crawl2chat.core.errors import DiskFullError
 from crawl2chat.core.manifest import Manifest, read_manifest
 from crawl2chat.core.recipe import Recipe
 from crawl2chat.core.run import Run
-from crawl2chat.core.stage import Stage, bring_up_to_date
+from crawl2chat.core.runner import bring_up_to_date
+from crawl2chat.core.stage import Stage
 from crawl2chat.dedup.dedup_stage import DEDUP
 from crawl2chat.pipelines.extract_stage import EXTRACT
 from crawl2chat.pipelines.sources.crawl.crawl_stage import CRAWL

@@ -20,7 +20,7 @@ import torch.multiprocessing
 from crawl2chat.core.errors import ContractError, StageError
 from crawl2chat.core.manifest import Manifest
 from crawl2chat.core.run import Run
-from crawl2chat.core.stage import bring_up_to_date
+from crawl2chat.core.runner import bring_up_to_date
 from crawl2chat.train import checkpoints
 from crawl2chat.train.job import Job
 from crawl2chat.train.metrics import last_row, read_metrics

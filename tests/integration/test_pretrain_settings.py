@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from crawl2chat.core.recipe import Recipe
 from crawl2chat.core.run import Run
-from crawl2chat.core.stage import bring_up_to_date
+from crawl2chat.core.runner import bring_up_to_date
 from crawl2chat.train.events import read_events
 from crawl2chat.train.metrics import read_metrics
 from crawl2chat.train.pretrain_stage import PRETRAIN

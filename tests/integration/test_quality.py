@@ -14,8 +14,9 @@ from crawl2chat.core.documents import kept_batches
 from crawl2chat.core.errors import ContractError, InputError
 from crawl2chat.core.recipe import load_recipe
 from crawl2chat.core.run import Run
+from crawl2chat.core.runner import bring_up_to_date
 from crawl2chat.core.schema import document_schema
-from crawl2chat.core.stage import bring_up_to_date, plan
+from crawl2chat.core.stage import plan
 from crawl2chat.pipelines.execute import execute
 from crawl2chat.pipelines.stages import group_stages
 

@@ -18,7 +18,7 @@ import pytest
 from crawl2chat.core.errors import InputError
 from crawl2chat.core.recipe import Recipe
 from crawl2chat.core.run import Run
-from crawl2chat.core.stage import bring_up_to_date
+from crawl2chat.core.runner import bring_up_to_date
 from crawl2chat.pipelines.stages import GROUPS, all_stages
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]

@@ -13,7 +13,8 @@ from crawl2chat.core.documents import extracted_units, kept_batches, ledger_stag
 from crawl2chat.core.manifest import FILE_NAME, Manifest
 from crawl2chat.core.recipe import Recipe
 from crawl2chat.core.run import Run
-from crawl2chat.core.stage import bring_up_to_date, plan
+from crawl2chat.core.runner import bring_up_to_date
+from crawl2chat.core.stage import plan
 from crawl2chat.pipelines.stages import GROUPS, all_stages
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]

@@ -13,9 +13,9 @@ import pytest
 from crawl2chat.core.errors import InputError, StageError
 from crawl2chat.core.manifest import FILE_NAME, Manifest
 from crawl2chat.core.run import Run
+from crawl2chat.core.runner import bring_up_to_date
 from crawl2chat.core.schema import doc_id
 from crawl2chat.core.settings_tokenizer import Tokenizer as Settings
-from crawl2chat.core.stage import bring_up_to_date
 from crawl2chat.dedup.dedup_stage import DEDUP
 from crawl2chat.tokenize.bpe import Tokenizer
 from crawl2chat.tokenize.sample import TOKENIZER as SAMPLED

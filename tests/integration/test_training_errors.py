@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from crawl2chat.core.errors import ContractError
 from crawl2chat.core.files import sha256_file
-from crawl2chat.core.stage import bring_up_to_date
+from crawl2chat.core.runner import bring_up_to_date
 from crawl2chat.tokenize.shards import read_shard
 from crawl2chat.train.fault import told_fault
 from crawl2chat.train.loop import batch_indices

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from crawl2chat.core.run import Run
-from crawl2chat.core.stage import bring_up_to_date
+from crawl2chat.core.runner import bring_up_to_date
 from crawl2chat.tokenize.bpe import Tokenizer
 from crawl2chat.tune.results import Result, read_results
 from crawl2chat.tune.tune_stage import TUNE
@@ -103,7 +103,7 @@ def test_a_killed_search_goes_on_without_repeating(
 ) -> None:
     run = make_run(shared_data, tmp_path, steps=250, report_every=25, concurrent=1, **SEARCHES[kind])
     code = (
-        "import sys; from crawl2chat.core.run import Run; from crawl2chat.core.stage import bring_up_to_date\n"
+        "import sys; from crawl2chat.core.run import Run; from crawl2chat.core.runner import bring_up_to_date\n"
         "from crawl2chat.core.session import ray_session; from crawl2chat.tune.tune_stage import TUNE\n"
         "run = Run.open(sys.argv[1])\n"
         "list(bring_up_to_date([TUNE], run, lambda: ray_session(run.recipe.resources, run.folder / 'logs')))\n"

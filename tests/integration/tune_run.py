@@ -13,8 +13,8 @@ from crawl2chat.core.files import write_text
 from crawl2chat.core.manifest import Manifest, file_entry, write_manifest
 from crawl2chat.core.recipe import load_recipe
 from crawl2chat.core.run import Run
+from crawl2chat.core.runner import bring_up_to_date
 from crawl2chat.core.session import ray_session
-from crawl2chat.core.stage import bring_up_to_date
 from crawl2chat.tokenize.bpe import SPECIAL_TOKENS, Tokenizer
 from crawl2chat.tune.tune_stage import TUNE
 from tokenizers import Tokenizer as Library

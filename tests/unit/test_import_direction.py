@@ -60,7 +60,7 @@ RAY_OUTSIDE_STAGES = {  # beside *_stage.py: where plain functions meet Ray
     "serve/deployment.py",
 }
 TORCH_FOLDERS = {"model", "train", "evaluate", "tune", "chat", "serve"}
-LIGHT = ["cli", "pipelines.stages", "pipelines.execute", "pipelines.summary", "core.stage", "core.unit_map"]
+LIGHT = ["cli", "pipelines.stages", "pipelines.execute", "pipelines.summary", "core.runner", "core.unit_map"]
 LIGHT += ["plan.plan_verb", "pipelines.run_report", "pipelines.report_corpus", "report.facts", "report.page"]
 
 

@@ -22,7 +22,8 @@ from crawl2chat.core.progress import Progress
 from crawl2chat.core.recipe import load_recipe
 from crawl2chat.core.run import Run
 from crawl2chat.core.run_events import FILE_NAME, RunEvents, read_run_events
-from crawl2chat.core.stage import Stage, StageContext, StageResult, bring_up_to_date, sections
+from crawl2chat.core.runner import bring_up_to_date
+from crawl2chat.core.stage import Stage, StageContext, StageResult, sections
 
 COUNTERS = {"documents_in": 9, "documents": 4, "dropped": 5, "dropped.gopher.words": 3, "dropped.language": 2}
 

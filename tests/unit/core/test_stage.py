@@ -14,7 +14,8 @@ from crawl2chat.core.files import atomic_path, write_text
 from crawl2chat.core.manifest import file_entry, read_manifest
 from crawl2chat.core.recipe import load_recipe
 from crawl2chat.core.run import Run
-from crawl2chat.core.stage import Stage, StageContext, StageResult, bring_up_to_date, plan, sections
+from crawl2chat.core.runner import bring_up_to_date
+from crawl2chat.core.stage import Stage, StageContext, StageResult, plan, sections
 
 
 def no_ray() -> AbstractContextManager[None]:
