@@ -1,5 +1,5 @@
 """Whom a chaos run kills: the kinds in rounds, each round in an order drawn by chance, so that all get their turn. A
-kind that has no victim at the moment gives way to the next one.
+kind that has no victim at the moment, as tasks' workers during training, gives way to one that has.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ NO_TASKS = ("ray::IDLE", "ray::RuntimeEnvAgent", "ray::DashboardAgent")  # the o
 def kinds_left(left: Sequence[str], dice: random.Random) -> list[str]:
     """The kinds whose turn it still is in this round, and behind them those that stand in for one without a victim."""
     left = left or KINDS
-    return [*dice.sample(left, len(left)), *(kind for kind in KINDS if kind not in left)]
+    rest = [kind for kind in KINDS if kind not in left]
+    return [*dice.sample(left, len(left)), *dice.sample(rest, len(rest))]
 
 
 def kill_one(cluster: ChaosCluster, kinds: Sequence[str], dice: random.Random) -> tuple[str, str, str]:
