@@ -20,8 +20,8 @@ test: setup
 slow: setup
 	$(PYTEST) -m slow tests
 
-failures: setup  # by name, not by the number of tests: the longest file, which has one, comes first
-	$(PYTEST) --no-loadscope-reorder -m failure tests
+failures: setup
+	$(PYTEST) -m failure tests
 
 lint: setup
 	$(BIN)/ruff check .
