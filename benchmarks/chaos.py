@@ -4,7 +4,8 @@ same as the run that nobody disturbed?
     python benchmarks/chaos.py --kills 25 --every 20 --json
 
 The victims: a task's worker process, an actor, a raylet with its object store, the job's driver, the head with all that
-runs on it, whose cluster is then started anew. Each kind has its turn in every five kills, in an order drawn by chance.
+runs on it, whose cluster is then started anew. Each kind has its turn in every five kills, in an order drawn by chance;
+one that has no victim then, as tasks' workers during training, keeps its turn, and another drawn by chance stands in.
 The run is one `crawl2chat submit --retries N`, which submits it again as often as it must. When it is through before
 the last kill, another run of the recipe begins.
 
@@ -67,8 +68,9 @@ class Chaos:
             time.sleep(LOOK_S)
             now = time.monotonic()
             self._revive(now)
-            if (done_now := _work_done(run)) != done:
-                done, moved = done_now, now
+            before, done = done, _work_done(run)
+            if any(one > other for one, other in zip(done, before, strict=True)):  # what a restart takes back is none
+                moved = now
                 for kill in self.kills:
                     kill.recovered = now - kill.at if kill.recovered is None else kill.recovered
             if now - moved > RECOVER_S:
@@ -99,7 +101,7 @@ class Chaos:
 
 
 def _work_done(run: Path) -> tuple[int, int]:
-    """Grows with every finished unit, stage and logged training step of a run."""
+    """Grows with every finished unit, stage and logged training step of a run; shrinks by those that a restart drops."""
     files = sum(
         1 for path in run.rglob("*.json") if "units" in path.parts or path.name in ("manifest.json", "done.json")
     )
@@ -169,7 +171,8 @@ def _report(chaos: Chaos, rounds: list[dict[str, Any]], seconds: float, as_json:
         figures[name] = sum(one[name] for one in rounds)
     for name in ("steps", "steps_changed"):
         figures[name] = sum(one[name] for one in rounds)
-    figures["stages_hit"] = len({kill.stage for kill in chaos.kills})
+    for stage in dict.fromkeys(kill.stage for kill in chaos.kills):
+        figures[f"kills_in_{stage.replace(' ', '_')}"] = sum(kill.stage == stage for kill in chaos.kills)
     print_table(("figure", "value"), list(figures.items()))
     finish(figures, as_json)
 

@@ -27,11 +27,8 @@ def begin(folder: Path, mark: str) -> Path:
     """The folder to work in: with what an unfinished attempt at the same fingerprint left, else empty."""
     place = _beside(folder, "next") if (folder / FILE_NAME).exists() else folder
     goes_on = unfinished(folder, mark)
-    if isinstance(folder, RemotePath):  # uploads that were killed, of any stage: nobody else works on the run
-        remove_partials(folder.parent)
-    elif goes_on:
-        remove_partials(place)
     if goes_on:
+        remove_partials(place)
         return place
     # first: what a kill leaves of the rest must not look like an attempt to continue
     (place / STARTED).unlink(missing_ok=True)

@@ -1,6 +1,6 @@
 """A run in an object store that one process works on: RUN/lock, an object that its holder puts again and again.
 
-    {owner, process, host, machine, started}
+    {owner, process, host, machine, started, renewed}
 
 It is taken by a put on the condition that nothing stands there, renewed and taken over by puts on the condition that
 it is still the one that was seen: of two processes one succeeds. Nobody tells the store that a process died, so a lease
@@ -61,7 +61,7 @@ class _Lease:
     def __init__(self, folder: RemotePath) -> None:
         self._folder, self._path = folder, folder / FILE_NAME
         about = {"owner": uuid.uuid4().hex, "process": os.getpid(), "host": socket.gethostname()}
-        self._data = json.dumps(about | {"machine": _machine(), "started": _started(os.getpid())}).encode()
+        self._about, self._puts = about | {"machine": _machine(), "started": _started(os.getpid())}, 0
         self._tag, self.lost, self._end = "", "", threading.Event()
         self._thread = threading.Thread(target=self._renew, daemon=True, name="lease")
 
@@ -69,7 +69,7 @@ class _Lease:
         store, key = self._path.store, self._path.key
         for _ in range(TRIES):
             with suppress(FileExistsError):
-                self._tag = store.create(key, self._data)
+                self._tag = store.create(key, self._data())
                 break
             found = _read(self._path)
             if found is None:
@@ -78,11 +78,16 @@ class _Lease:
             if not _free(holder, age):
                 raise self._busy(holder, age)
             with suppress(Changed):
-                self._tag = store.exchange(key, self._data, tag)
+                self._tag = store.exchange(key, self._data(), tag)
                 break
         else:
             raise BusyError(f"{self._folder} is wanted by other processes", "give the command again")
         self._thread.start()
+
+    def _data(self) -> bytes:
+        """Never the same twice: a store's tag may be the digest of what lies there, and has to tell puts apart."""
+        self._puts += 1
+        return json.dumps(self._about | {"renewed": self._puts}).encode()
 
     def give_back(self) -> None:
         self._end.set()
@@ -95,7 +100,7 @@ class _Lease:
         renewed = time.monotonic()
         while not self._end.wait(RENEW_S):
             try:
-                self._tag = self._path.store.exchange(self._path.key, self._data, self._tag)
+                self._tag = self._path.store.exchange(self._path.key, self._data(), self._tag)
                 renewed = time.monotonic()
             except Changed:
                 self.lost = "another process has taken it"

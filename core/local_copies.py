@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from .remote_path import RemotePath
 
 KEEP_S = 300.0
-LOOK_AFTER = 64  # copies that came, between two looks at how much there is
+LOOK_AFTER = 16  # looks at how much there is, while as much comes as may stay
 
-_came = 0
+_came = 0  # bytes, since the last look
 _held: list[Any] = []  # the lock of this process's scratch
 
 
@@ -60,14 +60,16 @@ def adopt(written: Path, path: RemotePath, found: Found) -> None:
         return
     place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     written.replace(place)
-    _count()
+    _count(found.size)
 
 
 def _file_copy(path: RemotePath, found: Found) -> Path:
     place = _place(path, found)
     with suppress(FileNotFoundError):
         os.utime(place)
-        return place
+        if place.stat().st_size == found.size:  # else the machine died before its disk had all of it
+            return place
+        place.unlink()
     place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _alone(place.parent):  # workers that want the same wait for one
         if not place.exists():
@@ -77,7 +79,7 @@ def _file_copy(path: RemotePath, found: Found) -> Path:
                 partial.replace(place)
             finally:
                 partial.unlink(missing_ok=True)
-            _count()
+            _count(found.size)
     return place
 
 
@@ -174,11 +176,12 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _count() -> None:
+def _count(size: int) -> None:
     global _came
-    _came += 1
-    if _came % LOOK_AFTER == 0:
-        make_room(int(float(os.environ.get("CRAWL2CHAT_CACHE_GB") or 20) * 1e9))
+    _came, most = _came + size, int(float(os.environ.get("CRAWL2CHAT_CACHE_GB") or 20) * 1e9)
+    if _came * LOOK_AFTER > most:
+        _came = 0
+        make_room(most)
 
 
 def make_room(most: int) -> None:

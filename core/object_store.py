@@ -177,11 +177,17 @@ class ObjectStore:
             return 0
         bucket, _, prefix = key.partition("/")
         with told_by(self.protocol, key):
-            listed = self.files.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=prefix)
-            left = listed.get("Uploads") or []
-            for one in left:
-                self.files.call_s3("abort_multipart_upload", Bucket=bucket, Key=one["Key"], UploadId=one["UploadId"])
-        return len(left)
+            number, behind = 0, {}
+            while True:  # a page
+                listed = self.files.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=prefix, **behind)
+                left = listed.get("Uploads") or []
+                for one in left:
+                    where = {"Bucket": bucket, "Key": one["Key"], "UploadId": one["UploadId"]}
+                    self.files.call_s3("abort_multipart_upload", **where)
+                number += len(left)
+                if not listed.get("IsTruncated"):
+                    return number
+                behind = {"KeyMarker": listed["NextKeyMarker"], "UploadIdMarker": listed["NextUploadIdMarker"]}
 
     def check(self, key: str) -> None:
         """Raise StoreError when the bucket is not there, or not for us."""

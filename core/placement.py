@@ -10,6 +10,7 @@ Where data and a training are at work at once (late.py), data take what the trai
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -23,6 +24,7 @@ KINDS = ("data_resource", "train_resource")
 GROUP = "ray.io/node-group"  # label of the nodes that a cluster launcher started
 LOOK_S = 5.0
 SURE = 3  # looks in a row at which the autoscaler says that it has no such node
+REJOIN_S = 15.0  # for the nodes of a cluster to join a head that has just started
 
 _data: str | None = None  # of the session
 _beside: Resources | None = None  # of a training that is at work, or begins
@@ -151,16 +153,19 @@ def _there() -> None:
 
 
 def _check(resources: Resources) -> None:
-    """A cluster without an autoscaler stays as it is; what one could start is known only when it is asked."""
+    """A cluster without an autoscaler stays as it is, once its nodes have joined the head, which may be a new one; what
+    an autoscaler could start is known only when it is asked."""
     import ray
 
     named = {key: name for key in KINDS if (name := getattr(resources, key)) is not None}
     if not named or _grows():
         return
-    has = ray.cluster_resources()
-    for key, name in named.items():
-        if name not in has:
+    missing, deadline = named, time.monotonic() + REJOIN_S
+    while missing := {key: name for key, name in missing.items() if name not in ray.cluster_resources()}:
+        if time.monotonic() > deadline:
+            key, name = next(iter(missing.items()))
             raise _missing(name, f"resources.{key}")
+        time.sleep(0.5)
 
 
 def _missing(name: str, key: str) -> RecipeError:

@@ -23,13 +23,17 @@ CREDENTIALS = "3i"  # of a socket's other end: process, user, group
 def watched(raylet: str) -> Iterator[None]:
     """Within, this process ends with exit code 1 when the raylet dies whose socket's file is given.
 
-    At once, as by a kill: what would clean up waits for the same Ray. Needs Linux; elsewhere nothing is watched.
+    At once, as by a kill: what would clean up waits for the same Ray. Needs Linux, and a raylet that this process can
+    see; else nothing is watched.
     """
-    if not hasattr(os, "pidfd_open"):
+    try:
+        process = _process_behind(raylet)
+    except (OSError, AttributeError) as failure:
+        log.debug("the raylet is not watched: %s", failure)
         yield
         return
     over, ended = os.pipe()
-    watch = threading.Thread(target=_watch, args=(_process_behind(raylet), over), name="raylet watch", daemon=True)
+    watch = threading.Thread(target=_watch, args=(process, over), name="raylet watch", daemon=True)
     watch.start()
     try:
         yield

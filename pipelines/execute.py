@@ -7,9 +7,11 @@ from functools import partial
 
 from ..core.banding import collision_probability
 from ..core.errors import Crawl2ChatError
+from ..core.files import remove_partials
 from ..core.log import log, log_to_folder
 from ..core.progress import console
 from ..core.recipe import Recipe
+from ..core.remote_path import RemotePath
 from ..core.run import Run
 from ..core.runner import bring_up_to_date, check_planned
 from ..core.session import ray_session
@@ -35,6 +37,8 @@ def execute(run: Run, stages: Sequence[Stage]) -> list[str]:
     check_inputs(run.recipe)
     ran = []
     with run.lock():
+        if isinstance(run.folder, RemotePath):
+            remove_partials(run.folder)  # uploads of killed commands, of whatever stage: nobody else works on the run
         before = run.written_recipe()
         run.write_recipe()
         log_to_folder(run.folder / "logs")

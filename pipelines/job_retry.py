@@ -41,8 +41,8 @@ def see_through(
                 client = connect(address)
                 job = _active(client, run)
                 if not job:
-                    retries -= not busy
                     job = submit(client)
+                    retries -= not busy
             seen = time.monotonic()
             end = stay(client, job, address, shown)
             if not (busy := end.code == BUSY):

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..core.credentials import masked
 from ..core.files import write_text
 from ..core.recipe import Recipe, absolute_path, load_recipe
 from .job_client import connect, job_server
@@ -96,8 +97,8 @@ def _what_runs(folder: Path, recipe: Recipe, verb: str, again: str) -> dict[str,
 
 
 def _again(recipe_path: str | Path, overrides: Sequence[str], verb: str) -> str:
-    """The command that was given, without the address: this may be another one, through another tunnel."""
-    sets = [word for one in overrides for word in ("--set", one)]
+    """The command that was given, without credentials, and without the address, which may be another one then."""
+    sets = [word for one in overrides for word in ("--set", masked(one))]
     return shlex.join(["crawl2chat", "submit", str(recipe_path), *sets, *(["--verb", verb] if verb != "run" else [])])
 
 
