@@ -101,7 +101,7 @@ class Chaos:
 
 
 def _work_done(run: Path) -> tuple[int, int]:
-    """Grows with every finished unit, stage and logged training step of a run; shrinks by those that a restart drops."""
+    """Grows with every finished unit, stage and logged step of a run; shrinks by steps that a restart drops."""
     files = sum(
         1 for path in run.rglob("*.json") if "units" in path.parts or path.name in ("manifest.json", "done.json")
     )

@@ -60,7 +60,8 @@ def command(folder: Path, *arguments: str) -> str:
 
 
 def test_a_sample_is_measured_and_the_whole_run_is_as_planned(tmp_path: Path) -> None:
-    """Rows within 10 %, bytes within 35 %, a checkpoint of which is only there for a while; seconds are planned, and no test asserts them."""
+    """Rows within 10 %, bytes within 35 %, a checkpoint among them that is there for a while only; seconds are planned,
+    and no test asserts them."""
     write_recipe(tmp_path)
     output = command(tmp_path, "plan", "planned.yaml", "--measure", "--sample-bytes", "2m", "--out", "p.json", "--json")
     plan: dict[str, Any] = json.loads(output.splitlines()[-1])

@@ -68,6 +68,28 @@ def test_room_is_made_by_what_was_not_used_for_longest(bucket: RemotePath) -> No
     assert local_copy(paths[0]).read_bytes() == b"0.bin" * 1000, "and is fetched again"
 
 
+def test_room_is_made_when_a_part_of_the_bytes_that_may_stay_has_come(
+    bucket: RemotePath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRAWL2CHAT_CACHE_GB", "0.0001")  # 100 kB
+    paths = [bucket / f"large-{number}.bin" for number in range(3)]
+    copies = []
+    for path in paths:
+        with atomic_path(path) as partial:
+            partial.write_bytes(bytes(60_000))
+        copies.append(local_copy(path))
+        for place in (copies[-1], copies[-1].parent):
+            os.utime(place, times=(0, time.time() - KEEP_S * 2))
+    assert [copy.exists() for copy in copies].count(True) <= 2
+
+
+def test_a_copy_that_was_cut_is_fetched_again(bucket: RemotePath, store_server: Any) -> None:
+    client, key = store_server.client, f"{bucket.key.partition('/')[2]}/whole.txt"
+    client.put_object(Bucket="bucket", Key=key, Body=b"all of it")
+    os.truncate(local_copy(bucket / "whole.txt"), 3)  # as after a crash of the machine
+    assert local_copy(bucket / "whole.txt").read_bytes() == b"all of it"
+
+
 def test_the_scratch_of_a_killed_process_is_removed_and_of_a_living_one_stays(
     bucket: RemotePath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
