@@ -77,7 +77,7 @@ class Chaos:
                 raise TimeoutError(f"no work was done in {run} for {RECOVER_S:g} s")
             if now >= next_kill and len(self.kills) < most and not self.due:
                 self._kill(now, run)
-                next_kill += self.every
+                next_kill = now + self.every
 
     def _kill(self, now: float, run: Path) -> None:
         kind, victim, node = kill_one(self.ray, kinds_left(self.left, self.dice), self.dice)

@@ -84,6 +84,16 @@ class _Lease:
             raise BusyError(f"{self._folder} is wanted by other processes", "give the command again")
         self._thread.start()
 
+    def _put(self) -> str:
+        """Renew it: its new tag. Raises Changed when another process has taken it."""
+        try:
+            return self._path.store.exchange(self._path.key, self._data(), self._tag)
+        except Changed:
+            found = _read(self._path)
+            if found is None or found[1].get("owner") != self._about["owner"]:
+                raise
+            return found[0]  # of a put that came through, and whose answer did not
+
     def _data(self) -> bytes:
         """Never the same twice: a store's tag may be the digest of what lies there, and has to tell puts apart."""
         self._puts += 1
@@ -100,7 +110,7 @@ class _Lease:
         renewed = time.monotonic()
         while not self._end.wait(RENEW_S):
             try:
-                self._tag = self._path.store.exchange(self._path.key, self._data(), self._tag)
+                self._tag = self._put()
                 renewed = time.monotonic()
             except Changed:
                 self.lost = "another process has taken it"

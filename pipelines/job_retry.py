@@ -34,24 +34,32 @@ def see_through(
     RuntimeError when the cluster stays away for PATIENCE_S.
     """
     client, patience = connect(address), PATIENCE_S if retries else 0.0
-    job, seen, free, busy = submit(client), time.monotonic(), time.monotonic(), False
+    job, last, busy = submit(client), "", False
+    seen = free = time.monotonic()  # when the cluster last answered, and when nobody else held the run
     while True:
         try:
             if not job:
                 client = connect(address)
                 job = _active(client, run)
-                if not job:
-                    job = submit(client)
-                    retries -= not busy
-            seen = time.monotonic()
+            if not job and retries == 0 and not busy:
+                return End(last, None, "FAILED", "the cluster has lost it, and it may not be submitted again")
+            if not job:
+                job = submit(client)
+                retries -= not busy
+            last, began = job, time.monotonic()
             end = stay(client, job, address, shown)
-            if not (busy := end.code == BUSY):
+            busy = end.code == BUSY
+            if not busy or time.monotonic() - began > patience:
                 free = time.monotonic()
-            if end.final or (retries == 0 and not busy) or time.monotonic() - free > patience:
+            if end.final or (retries == 0 and not busy) or time.monotonic() - free > patience or not patience:
                 return end
             say(f"{job} {end.how}; it is submitted again, {retries} times more at most")
+            seen = time.monotonic()
         except Exception as error:
-            if retries == 0 or time.monotonic() - seen > patience or not out_of_reach(error):
+            if job:  # it was followed until now
+                seen = free = time.monotonic()
+                busy = False
+            if not patience or time.monotonic() - seen > patience or not out_of_reach(error):
                 raise
             log.info("%s: %s", address, error)
             say(f"{address} does not answer; trying again for {patience / 60:g} minutes at most")

@@ -64,7 +64,12 @@ def until(cluster: Cluster, job: str, state: str) -> None:
 def of_the_readme(cluster: Cluster, documented: list[str]) -> list[list[str]]:
     """The words behind `crawl2chat` of README's five commands for a cluster, for this one and for a small recipe."""
     first = next(place for place, command in enumerate(documented) if " submit " in command)
-    changes = {"http://127.0.0.1:8265": cluster.address, "recipes/tiny.yaml": "small.yaml", "tiny": "small"}
+    changes = {
+        "http://127.0.0.1:8265": cluster.address,
+        "recipes/tiny.yaml": "small.yaml",
+        "name=job": "name=small",
+        "job": "small",
+    }
     return [[changes.get(word, word) for word in shlex.split(command)[1:]] for command in documented[first:]]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -40,21 +41,30 @@ AWAY = ConnectionError("the head starts anew")
 
 
 @pytest.mark.parametrize(
-    ("codes", "refusals", "retries", "submitted", "ended"),
+    ("ends", "refusals", "retries", "submitted", "ended"),
     [
         ([1, 1, 0], 0, 2, 3, 0),
         ([1, 1, 1], 0, 1, 2, 1),  # the second was the last
         ([1, 75, 75, 0], 0, 1, 4, 0),  # who finds the run held does not count
         ([75], 0, 0, 1, 75),
-        ([1, 0], 3, 1, 2, 0),  # nor a job that the cluster did not take
+        ([1, 0], 3, 1, 2, 0),  # nor does a job that the cluster did not take
+        ([AWAY, 75, 75, 0], 9, 1, 4, 0),  # the head dies under a job that has run for hours, the run's lease lives on
+        ([75, AWAY, 0], 0, 1, 3, 0),
+        ([AWAY, AWAY], 0, 1, 2, None),  # the last is lost with its head
     ],
 )
 def test_how_often_it_is_submitted(
-    monkeypatch: pytest.MonkeyPatch, codes: list[int], refusals: int, retries: int, submitted: int, ended: int
+    monkeypatch: pytest.MonkeyPatch,
+    ends: list[int | Exception],
+    refusals: int,
+    retries: int,
+    submitted: int,
+    ended: int | None,
 ) -> None:
-    """The policy alone, on ends that are given: test_submit_retries.py has it on a cluster."""
+    """The policy alone, on ends that are given, by a clock that is: test_submit_retries.py has it on a cluster."""
     jobs: list[str] = []
-    refused = iter([None, *[AWAY] * refusals])
+    now = [0.0]
+    refused, following = iter([None, *[AWAY] * refusals]), iter(ends)
 
     def submit(client: Any) -> str:
         if (error := next(refused, None)) is not None:
@@ -62,10 +72,35 @@ def test_how_often_it_is_submitted(
         jobs.append(f"small-{len(jobs) + 1}")
         return jobs[-1]
 
-    monkeypatch.setattr(job_retry, "PAUSE_S", 0.0)
+    def stay(client: Any, job: str, *told: Any) -> End:
+        now[0] += 5.0 if (end := next(following)) == 75 else 7200.0
+        if isinstance(end, Exception):
+            raise end
+        return End(job, end, "SUCCEEDED" if end == 0 else "FAILED", "")
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    monkeypatch.setattr(job_retry, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
     monkeypatch.setattr(job_retry, "connect", lambda address: None)
     monkeypatch.setattr(job_retry, "our_jobs", lambda client: [])
-    ends = (End("", code, "SUCCEEDED" if code == 0 else "FAILED", "") for code in codes)
-    monkeypatch.setattr(job_retry, "stay", lambda *told: next(ends))
-    assert see_through(submit, ("small", "runs"), "http://127.0.0.1:8265", True, retries).code == ended
+    monkeypatch.setattr(job_retry, "stay", stay)
+    end = see_through(submit, ("small", "runs"), "http://127.0.0.1:8265", True, retries)
+    assert (end.job, end.code) == (jobs[-1], ended)
     assert len(jobs) == submitted
+
+
+def test_a_cluster_that_stays_away_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+
+    def away(*told: Any) -> Any:
+        now[0] += 60.0
+        raise AWAY
+
+    monkeypatch.setattr(job_retry, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=lambda seconds: None))
+    monkeypatch.setattr(job_retry, "stay", away)
+    answers = iter([None])
+    monkeypatch.setattr(job_retry, "connect", lambda address: next(answers, None) or (now[0] and away()))
+    with pytest.raises(ConnectionError):
+        see_through(lambda client: "small-1", ("small", "runs"), "http://127.0.0.1:8265", True, 3)
+    assert now[0] > job_retry.PATIENCE_S
