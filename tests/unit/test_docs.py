@@ -27,6 +27,10 @@ def test_the_tour_shows_the_main_verbs_in_ten_commands(documented_commands: dict
     verbs = [shlex.split(command)[1] for command in documented_commands["README.md"]]
     tour, cluster = verbs[: verbs.index("submit")], verbs[verbs.index("submit") :]
     assert cluster == ["submit", "status", "logs", "stop", "submit"], "and `ray start`: six"
+    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("## On a cluster, in six commands")[2]
+    first, *others = re.findall(r"```bash\n(.*?)```", section, re.DOTALL)[0].splitlines()
+    assert first.startswith("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 ray start --head "), "as core/session.py: loopback"
+    assert len(others) == 5
     assert {"run", "report", "data", "trace", "chat", "serve", "evaluate", "export", "import", "tune"} <= set(tour)
     assert len(tour) <= 10
 
