@@ -14,6 +14,8 @@ from ..core.errors import InputError
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
 
+NO_AGENT = "No available agent"  # what a job server says whose node cannot start a job, or cannot yet
+
 
 @contextmanager
 def job_server(address: str) -> Iterator[None]:
@@ -38,6 +40,12 @@ def job_server(address: str) -> Iterator[None]:
             "and give the address of its dashboard",
         ) from error
     except RuntimeError as error:  # the client's word for every answer that is not 200
+        if NO_AGENT in str(error):
+            raise InputError(
+                f"{address} has no agent that takes jobs",
+                "another Ray on the head's machine may have its port: ray stop, and "
+                "ray start --head --dashboard-agent-listen-port=52366",
+            ) from error
         raise InputError(
             f"{address} answered, but not as Ray's job server: {str(error).splitlines()[0]}",
             "give the address of the dashboard of a Ray of the same version, with ray[default] installed",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..core.credentials import masked
 from ..core.files import write_text
 from ..core.recipe import Recipe, absolute_path, load_recipe
-from .job_client import connect, job_server
+from .job_client import NO_AGENT, connect, job_server
 from .job_follow import say
 from .job_retry import see_through
 from .job_wheel import write_wheel
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
 
 VERBS = ("run", "data", "tokenizer", "pretrain", "finetune", "align", "evaluate", "tune", "tune sweep", "tune verify")
+AGENT_S = 30.0  # for the agent of a head that has just started
 TAKEN = "already exists"  # what Ray says of an id that it has given away
 
 Attend = Literal["follow", "wait", "leave"]
@@ -70,6 +72,7 @@ def submit(
 def _start(client: JobSubmissionClient, recipe: Recipe, address: str, what: dict[str, Any]) -> str:
     """Submit the job under the run's next id. Raises BusyError when there is a job of this run, or one comes first."""
     taken: list[str] = []
+    deadline = time.monotonic() + AGENT_S
     while True:
         jobs = our_jobs(client)
         refuse_second(jobs, recipe.name, recipe.storage, address)
@@ -77,6 +80,9 @@ def _start(client: JobSubmissionClient, recipe: Recipe, address: str, what: dict
         try:
             return client.submit_job(submission_id=job, **what)
         except RuntimeError as error:
+            if NO_AGENT in str(error) and time.monotonic() < deadline:  # the head has only just started
+                time.sleep(1.0)
+                continue
             if TAKEN not in str(error):
                 raise
             taken.append(job)  # by another submission of this run, a moment ago: the list has it now
