@@ -141,6 +141,21 @@ def test_who_lost_it_is_stopped(bucket: RemotePath, monkeypatch: pytest.MonkeyPa
     assert (bucket / "lock").read_bytes() == b"{}", "it is not given back by who has it no more"
 
 
+def test_a_renewal_whose_answer_was_lost_is_ours(
+    bucket: RemotePath, monkeypatch: pytest.MonkeyPatch, store_server: Any
+) -> None:
+    monkeypatch.setattr(lease, "RENEW_S", 0.2)
+    with hold(bucket):
+        told = json.loads((bucket / "lock").read_bytes())
+        key = (bucket / "lock").key.partition("/")[2]
+        store_server.client.put_object(Bucket="bucket", Key=key, Body=json.dumps(told | {"renewed": -1}).encode())
+        until = time.monotonic() + 30
+        while json.loads((bucket / "lock").read_bytes())["renewed"] < 0:
+            assert time.monotonic() < until, "it is not renewed any more"
+            time.sleep(0.1)
+    assert not (bucket / "lock").exists()
+
+
 def test_an_interrupt_of_a_user_stays_one(bucket: RemotePath) -> None:
     with pytest.raises(KeyboardInterrupt), hold(bucket):
         raise KeyboardInterrupt

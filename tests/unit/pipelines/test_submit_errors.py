@@ -11,7 +11,7 @@ import yaml
 from crawl2chat.cli import main
 from crawl2chat.core.errors import InputError, RecipeError
 from crawl2chat.core.recipe import load_recipe
-from crawl2chat.pipelines.submit import submit, travelling
+from crawl2chat.pipelines.submit import _again, submit, travelling
 
 NOBODY = "http://127.0.0.1:9"  # the discard port: nothing listens there
 
@@ -82,3 +82,10 @@ def test_paths_travel_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert after.resources.train_workers == 4
     Path("sent.yaml").write_text(after.to_yaml())
     assert load_recipe("sent.yaml") == after
+
+
+def test_the_command_to_continue_tells_no_credentials() -> None:
+    """It stands in the cluster's list of jobs, and `status` prints it."""
+    told = _again("tiny.yaml", ["name=a", "sources.web.seeds=['https://me:planted@host/']"], "data")
+    assert "planted" not in told and "https://***@host/" in told
+    assert told.startswith("crawl2chat submit tiny.yaml --set name=a --set ") and told.endswith("--verb data")
